@@ -1,0 +1,1 @@
+"""What a session talks through: each connection a supervised child."""

@@ -1,0 +1,1 @@
+"""A service around a SessionSystem: its HTTP door and its command line."""

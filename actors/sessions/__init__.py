@@ -1,0 +1,1 @@
+"""One session: its states, its data, its place in the table and the actor that runs it."""

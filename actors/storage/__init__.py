@@ -1,0 +1,1 @@
+"""Where snapshots are kept: the journal, and the stores below it."""

@@ -1,0 +1,1 @@
+"""Pure values and decisions: exit reasons, child specs, strategies, restart windows, events."""

@@ -1,0 +1,65 @@
+"""Typed messages, and the mark that tells which method handles which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+R_co = TypeVar("R_co", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "_callboard_handles"
+
+
+class Request(msgspec.Struct, Generic[R_co], frozen=True):
+    """A message that expects an answer of type `R_co`.
+
+    Subclass it with the reply type and fields of your own; `ask` then returns
+    that type, checked by the type checker:
+
+        class Add(Request[int], frozen=True):
+            left: int
+            right: int
+
+    Messages that expect no answer may be any object; frozen ones are best.
+    """
+
+
+def handles(*message_types: type[Any]) -> Callable[[F], F]:
+    """Mark a method as the handler of these message types.
+
+    A message is matched by its exact type first, then by its base classes in
+    method resolution order. A subclass of an actor inherits its handlers and
+    may replace them, by the method's name or by marking another method.
+
+    Args:
+        message_types: the classes whose messages the method takes.
+
+    Raises:
+        TypeError: when called without a type, or with something that is none.
+    """
+    if not message_types or not all(isinstance(each, type) for each in message_types):
+        msg = f"@handles takes message classes, as in @handles(Add), not {message_types!r}"
+        raise TypeError(msg)
+
+    def mark(method: F) -> F:
+        setattr(method, _MARK, (*getattr(method, _MARK, ()), *message_types))
+        return method
+
+    return mark
+
+
+def handlers_of(actor_class: type[Any]) -> dict[type[Any], str]:
+    """Return message type -> method name for a class, its bases included.
+
+    The method's name, not the function, so that an override in a subclass
+    takes part without being marked again.
+    """
+    found: dict[type[Any], str] = {}
+    for base in reversed(actor_class.__mro__):
+        for name, member in vars(base).items():
+            for message_type in getattr(member, _MARK, ()):
+                found[message_type] = name
+    return found

@@ -1,0 +1,1 @@
+"""Elixir's Registry for users: keys and values that are cleaned up by `Down`."""

@@ -1,0 +1,1 @@
+"""One actor's life: mailbox, dispatchers, references, names, timers, kill, the ActorSystem."""

@@ -1,0 +1,302 @@
+"""Actors that crash when they fail: what a user subclasses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from callboard.supervision.model.notices import Down
+from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
+from callboard.supervision.model.requests import handlers_of
+from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.errors import ActorDeadError, NoSystem, UnhandledMessage
+from callboard.supervision.runtime.idle import IdleWatch
+from callboard.supervision.runtime.interrupts import passes
+from callboard.supervision.runtime.names import Address
+from callboard.supervision.runtime.pooled import PooledActor
+from callboard.supervision.runtime.seam import PROXY_MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.system import ActorSystem
+    from callboard.supervision.runtime.timers import Timer
+
+A = TypeVar("A", bound="SupervisedActor")
+
+
+class SupervisedActor(PooledActor):
+    """An actor that ends when a handler raises, so that a supervisor can start it anew.
+
+    Handle messages with methods marked `@handles(MessageType)`, plain or async,
+    or override `on_receive`. A handler may raise a `Refusal` to say no: the
+    asker gets it and the actor lives. Every other exception, `BaseException`
+    included, ends this actor and no other; the asker gets the exception.
+
+    The actor's code runs on one thread at a time, never on a thread of your own
+    (unless `hand_off` is set). `__init__` runs there too, as the first thing of
+    the start. Start it with `ActorSystem.spawn` or under a supervisor.
+
+    Source: OTP, gen_server.
+    """
+
+    cell_class: type[Cell[Any]] = Cell
+
+    trap_exit: ClassVar[bool] = False
+    """Whether exits of linked actors arrive as `Exit` messages instead of ending this one."""
+
+    hand_off: ClassVar[bool] = False
+    """Whether the handlers are short enough to run on the asker's own thread when idle.
+
+    They must not block there, and a timeout cannot end them.
+    """
+
+    interruptible: ClassVar[bool] = True
+    """Whether a kill may interrupt a handler in the middle of its Python code."""
+
+    mailbox_max: ClassVar[int | None] = None
+    """How many messages may wait; None is the system's `mailbox_max`."""
+
+    _handlers: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
+
+    _monitored: dict[int, Cell[Any]] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._handlers = {
+            message_type: getattr(cls, name) for message_type, name in handlers_of(cls).items()
+        }
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Store the arguments; begin work in `on_start`."""
+
+    @classmethod
+    def start(cls: type[A], *args: Any, **kwargs: Any) -> Cell[A]:  # type: ignore[override]  # a Cell is an ActorRef
+        """Start one in the system of the actor that calls this, unsupervised.
+
+        Raises:
+            NoSystem: not called by an actor; use `system.spawn`.
+        """
+        runner = local.runner
+        if runner is None or runner.cell is None:
+            msg = f"{cls.__name__}.start() was called outside of every actor"
+            raise NoSystem(msg)
+        return runner.cell.system.spawn(cls, *args, **kwargs)
+
+    # -- who I am ----------------------------------------------------------
+
+    @property
+    def actor_ref(self: A) -> Cell[A]:  # type: ignore[override]  # a Cell is an ActorRef
+        """The ref of this incarnation."""
+        return self._actor_ref  # type: ignore[return-value]
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system it runs in: its clock, ids, timers and names."""
+        return self.actor_ref.system
+
+    @property
+    def incarnation(self) -> int:
+        """Which life of its address or child spec this is, from 1."""
+        return self.actor_ref.incarnation
+
+    # -- hooks -------------------------------------------------------------
+
+    def terminate(self, reason: ExitReason) -> None:
+        """Clean up. Runs once on every ending but a kill, on the actor's own thread.
+
+        The default calls pykka's `on_failure` after a crash and `on_stop` after
+        every other ending. It may be async.
+
+        Source: OTP, gen_server:terminate/2.
+        """
+        if is_abnormal(reason):
+            error = CrashedError(reason)
+            self.on_failure(CrashedError, error, None)
+        else:
+            self.on_stop()
+
+    @passes
+    def _handle_receive(self, message: Any) -> Any:
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            return handler(self, message)
+        return self._receive_other(message)
+
+    @passes
+    def _receive_other(self, message: Any) -> Any:
+        for base in type(message).__mro__[1:]:
+            handler = self._handlers.get(base)
+            if handler is not None:
+                return handler(self, message)
+        if type(message) in PROXY_MESSAGES:
+            return super()._handle_receive(message)
+        return self.on_receive(message)
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle a message that no method is marked for; the default refuses it.
+
+        Raises:
+            UnhandledMessage: always; nobody meant to send this here.
+        """
+        if isinstance(message, (Down,)):
+            return
+        msg = f"{type(self).__name__} has no handler for {type(message).__name__}"
+        raise UnhandledMessage(msg)
+
+    # -- what it may do ----------------------------------------------------
+
+    def stop(self, reason: ExitReason | None = None) -> None:
+        """End after the message in hand, ahead of what waits.
+
+        Args:
+            reason: why; `Normal()` unless given.
+
+        Source: OTP, the `{stop, Reason, State}` of a gen_server callback.
+        """
+        self.actor_ref.exit(Normal() if reason is None else reason)
+
+    def reply_later(self) -> Future[Any]:
+        """Return the future of the message in hand; return `LATER` from the handler.
+
+        Anybody may answer it with `offer(value)` or `offer_exception(error)`,
+        once; what comes after that is dropped.
+
+        Source: OTP, gen_server:reply/2.
+        """
+        return self.actor_ref.reply_later()
+
+    def continue_with(self, message: Any) -> None:
+        """Handle `message` right after this one (or after the start), before all that waits.
+
+        Source: OTP, gen_server:handle_continue/2.
+        """
+        self.actor_ref.next_message = message
+
+    def send_after(self, delay_s: float, message: Any) -> Timer:
+        """Tell oneself something later; it dies with this incarnation.
+
+        Returns:
+            The timer: `cancel()` says whether it was still pending.
+
+        Source: Erlang, erlang:send_after/3.
+        """
+        cell = self.actor_ref
+        return self.system.timers.call_at(self.system.clock.now_s() + delay_s, cell.notify, message)
+
+    def set_idle_timeout(self, after_s: float | None) -> None:
+        """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never."""
+        cell = self.actor_ref
+        if cell.idle is not None:
+            cell.idle.cancel()
+        cell.idle = None if after_s is None else IdleWatch(cell, after_s)
+
+    def let_go(self, reason: ExitReason) -> None:
+        """Undo what ties others to this actor, now that it has ended. Called once, by its cell."""
+        del reason
+        for number, cell in (self._monitored or {}).items():
+            cell.forget_bond((self.actor_ref, number))
+
+    # -- monitors and links ------------------------------------------------
+
+    def monitor(self, target: Cell[Any] | Address[Any] | str) -> int:
+        """Get exactly one `Down` when the target ends; at once if it has.
+
+        Args:
+            target: a ref; or an address or a name, whose current incarnation is
+                monitored and which the `Down` then carries.
+
+        Returns:
+            The monitor's number, for `demonitor`.
+
+        Source: Erlang, erlang:monitor/2.
+        """
+        number = self.system.new_monitor()
+        cell = self._find(target)
+        who = target if isinstance(target, (Cell, str)) else target.name
+        notify = self.actor_ref.notify
+        if cell is None or not cell.when_dead(
+            (self.actor_ref, number), lambda reason: notify(Down(number, who, reason))
+        ):
+            notify(Down(number, who, NoActor()))
+            return number
+        if self._monitored is None:
+            self._monitored = {}
+        self._monitored[number] = cell
+        return number
+
+    def demonitor(self, monitor: int) -> bool:
+        """Ask for no `Down` any more; say whether it was still to come.
+
+        Source: Erlang, erlang:demonitor/2 with `info`.
+        """
+        cell = (self._monitored or {}).pop(monitor, None)
+        return cell is not None and cell.forget_bond((self.actor_ref, monitor))
+
+    def link(self, target: Cell[Any] | Address[Any] | str) -> None:
+        """Share the other's fate: whoever ends abnormally takes the other along.
+
+        Linking twice is linking once. An actor with `trap_exit` gets an `Exit`
+        message instead.
+
+        Raises:
+            ActorDeadError: the target has ended and this actor does not trap exits.
+
+        Source: Erlang, erlang:link/1.
+        """
+        mine = self.actor_ref
+        other = self._find(target)
+        if other is mine:
+            return
+        if other is None or not other.when_dead(
+            ("link", mine), lambda reason: mine.link_broke(other, reason)
+        ):
+            if not self.trap_exit:
+                msg = f"{target} has ended"
+                raise ActorDeadError(msg, address=str(target))
+            mine.exit_from(other, NoActor())
+            return
+        mine.when_dead(("link", other), lambda reason: other.link_broke(mine, reason))
+
+    def unlink(self, target: Cell[Any] | Address[Any] | str) -> None:
+        """Undo a link; harmless where there is none. Source: Erlang, erlang:unlink/1."""
+        other = self._find(target)
+        if other is not None:
+            other.forget_bond(("link", self.actor_ref))
+            self.actor_ref.forget_bond(("link", other))
+
+    def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
+        found = self.system.lookup(target) if isinstance(target, str) else target
+        return None if found is None else found.ref
+
+
+class PinnedActor(SupervisedActor):
+    """A supervised actor on a thread of its own, for code that insists on one."""
+
+    is_pinned = True
+
+
+class SystemActor(SupervisedActor):
+    """What keeps the house in order: supervisors, managers, janitors.
+
+    Queued apart from users' actors and taken first by any free worker. Its
+    `on_start`, handlers and `terminate` may be generators that yield `Until`:
+    they wait without a thread, with the mailbox held.
+    """
+
+    is_system = True
+    trap_exit = True
+    hand_off = True
+
+
+class CrashedError(Exception):
+    """An exit reason where pykka's `on_failure` expects an exception.
+
+    Args:
+        reason: why the actor ended.
+    """
+
+    def __init__(self, reason: ExitReason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason

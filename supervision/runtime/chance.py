@@ -1,0 +1,69 @@
+"""Ids and randomness, made from the system's clock and its random streams."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from uuid6 import UUID
+
+from callboard.supervision.runtime.clock import Clock
+
+
+class Stream(Protocol):
+    """A stream of chance. Only these two are stable across Python versions."""
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        ...
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return `k` random bits."""
+        ...
+
+
+class Ids:
+    """Makes UUIDv7 ids (RFC 9562) whose time is the system's clock.
+
+    uuid6's own generator keeps an unlocked global and runs ahead of the clock;
+    here only its type is used, to show an id's time.
+
+    Args:
+        clock: gives the 48 bits of milliseconds.
+        bits: `bits(k)` returns `k` random bits.
+    """
+
+    __slots__ = ("_bits", "_clock")
+
+    def __init__(self, clock: Clock, bits: Callable[[int], int]) -> None:
+        self._clock = clock
+        self._bits = bits
+
+    def new_id(self) -> str:
+        """Return a new id as text; safe from any thread."""
+        milliseconds = int(self._clock.wall_s() * 1000) & 0xFFFF_FFFF_FFFF
+        bits = self._bits(74)
+        text = f"{milliseconds:012x}7{bits >> 62:03x}{0x8000_0000_0000_0000 | bits & 0x3FFF_FFFF_FFFF_FFFF:016x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def time_of(new_id: str) -> int:
+    """Return the milliseconds since 1970 in an id of ours.
+
+    >>> time_of("0189e4d2-5c00-7000-8000-000000000000")
+    1691761138688
+    """
+    return UUID(new_id).time
+
+
+def system_bits(k: int) -> int:
+    """Return `k` bits from the operating system; nothing is prefetched, so fork is harmless."""
+    return int.from_bytes(os.urandom((k + 7) // 8), "big") >> (-k % 8)
+
+
+def system_stream(name: str) -> Stream:
+    """Return a stream of the operating system's randomness; the name is for simulations."""
+    del name
+    return random.SystemRandom()

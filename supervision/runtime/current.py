@@ -1,0 +1,71 @@
+"""Who runs here now? One record per thread (per greenlet in a simulation)."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.futures import Future
+
+
+class Runner:
+    """What runs actors on one thread: which one now, how deep, until when.
+
+    `cell` is the actor whose code runs at this moment; with hand-offs it is the
+    innermost one and `depth` says how many are stacked on this thread.
+    `target` is the cell whose own code may be interrupted just now.
+    """
+
+    __slots__ = (
+        "cell",
+        "deadline_s",
+        "depth",
+        "enqueue_system",
+        "is_struck",
+        "may_run_user_code",
+        "target",
+    )
+
+    def __init__(self, enqueue_system: Callable[[Any], object] | None = None) -> None:
+        self.cell: Cell[Any] | None = None
+        self.target: Cell[Any] | None = None
+        self.is_struck = False
+        self.depth = 0
+        self.deadline_s: float | None = None
+        """The deadline of the ask being answered: a nested ask gets what is left."""
+        self.enqueue_system = enqueue_system
+        """Where this thread puts a system cell that has work; None: where everybody does."""
+        self.may_run_user_code = True
+        """False on the reserved worker: supervisors must never wait behind a handler."""
+
+    def block(self, future: Future[Any], until_s: float | None) -> None:
+        """Wait on this thread until `future` is done or the time has come."""
+        raise NotImplementedError
+
+    def disarm(self) -> None:
+        """From now on no interrupt may land here; one that is on its way is taken back."""
+        self.target = None
+
+
+class _Local(threading.local):
+    runner: Runner | None = None
+
+
+local = _Local()
+"""`local.runner` is the record of this thread, or None where no actor ever ran."""
+
+
+class Activation(NamedTuple):
+    """The handler that a coroutine on the event loop belongs to."""
+
+    cell: Cell[Any]
+    deadline_s: float | None
+
+
+active: ContextVar[Activation | None] = ContextVar("callboard_activation", default=None)
+"""Set in the context of every async handler, where a thread says nothing."""

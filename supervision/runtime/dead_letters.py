@@ -1,0 +1,51 @@
+"""What could not be delivered: all counted, the latest kept to look at."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import msgspec
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that nobody handled."""
+
+    message: Any
+    address: str
+    why: str
+    """`dead`, or the code of the refusal that nobody waited for."""
+
+
+class DeadLetters:
+    """Counts every dead letter and keeps the latest.
+
+    Args:
+        kept_max: how many are kept.
+        emit: gets each of them as an event.
+    """
+
+    def __init__(self, kept_max: int, emit: Callable[[object], None]) -> None:
+        self._latest: deque[DeadLetter] = deque(maxlen=kept_max)
+        self._numbers = count(1)
+        self._count = 0
+        self._emit = emit
+
+    def record(self, message: Any, *, address: str, why: str = "dead") -> None:
+        """Take a message that cannot be delivered; from any thread, never blocks."""
+        letter = DeadLetter(message, address, why)
+        self._latest.append(letter)
+        self._count = max(self._count, next(self._numbers))
+        self._emit(letter)
+
+    @property
+    def count(self) -> int:
+        """How many there have been."""
+        return self._count
+
+    @property
+    def latest(self) -> tuple[DeadLetter, ...]:
+        """The latest of them, oldest first."""
+        return tuple(self._latest)

@@ -1,0 +1,354 @@
+"""A reply that is there now or later: pykka's future, awaitable, claimed once."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import time
+from _thread import allocate_lock
+from collections.abc import Callable, Generator, Iterable
+from types import TracebackType
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.errors import Timeout
+from callboard.supervision.runtime.seam import PykkaFuture
+
+T = TypeVar("T")
+
+ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+_UNSET: Any = object()
+
+
+class Owner(Protocol):
+    """Who is expected to give the reply."""
+
+    def timeout_error(self, future: Future[Any], /) -> Exception:
+        """Return what an asker gets whose time ran out."""
+        ...
+
+
+class Blocker(Protocol):
+    """How to wait where no actor runs: on the thread, or by driving a simulation."""
+
+    def now_s(self) -> float:
+        """Return the time that deadlines are measured in."""
+        ...
+
+    def block(self, future: Future[Any], until_s: float | None, /) -> None:
+        """Return when the future is done or the time has come."""
+        ...
+
+
+class _Threads:
+    """Waiting on a plain thread."""
+
+    now_s = staticmethod(time.monotonic)
+
+    @staticmethod
+    def block(future: Future[Any], until_s: float | None) -> None:
+        wait_on_thread(future, until_s)
+
+
+THREADS = _Threads()
+
+
+class Future(PykkaFuture[T]):
+    """A reply, set once by whoever comes first; every later one is dropped.
+
+    Waiting blocks the calling thread, or the awaiting task alone. Safe from any
+    thread. The protocol between setter and waiter, of which the two steps of
+    each must not be swapped:
+
+        setter: (1) mark done   (2) pop and wake every waiter
+        waiter: (1) append its waker   (2) look whether it is done
+
+    Args:
+        owner: who will reply; asked for the error when the deadline passes.
+        deadline_s: when the asker gives up, in the blocker's seconds.
+        blocker: how to wait, and the clock.
+    """
+
+    __slots__ = (
+        "_claim",
+        "_done",
+        "_exc_info",
+        "_value",
+        "_waiters",
+        "blocker",
+        "deadline_s",
+        "owner",
+    )
+
+    _get_hook = None
+
+    def __init__(
+        self,
+        owner: Owner | None = None,
+        deadline_s: float | None = None,
+        blocker: Blocker = THREADS,
+    ) -> None:
+        # pykka's __init__ would only fill the instance dict that the slots save.
+        self._claim = allocate_lock()
+        self._done = False
+        self._value: Any = None
+        self._exc_info: ExcInfo | None = None
+        self._waiters: list[Callable[[], object]] = []
+        self.owner = owner
+        self.deadline_s = deadline_s
+        self.blocker = blocker
+
+    # -- giving the reply -------------------------------------------------
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result, given up included."""
+        return self._done
+
+    def offer(self, value: Any) -> bool:
+        """Set the value unless somebody was first; say whether it was taken."""
+        if not self._claim.acquire(blocking=False):
+            return False
+        self._value = value
+        self._finish()
+        return True
+
+    def offer_exception(self, error: BaseException) -> bool:
+        """Set the exception unless somebody was first; say whether it was taken."""
+        if not self._claim.acquire(blocking=False):
+            return False
+        self._exc_info = (type(error), error, error.__traceback__)
+        self._finish()
+        return True
+
+    def _finish(self) -> None:
+        self._done = True
+        if self._waiters:
+            self.rouse()
+
+    def rouse(self) -> None:
+        """Wake the waiters without a result: they look again at what concerns them."""
+        waiters = self._waiters
+        while waiters:
+            try:
+                wake = waiters.pop()
+            except IndexError:  # a waiter that left took its own waker with it
+                return
+            wake()
+
+    def set(self, value: T | None = None) -> None:
+        """Set the value.
+
+        Raises:
+            queue.Full: the future has a result or a get hook already, as in pykka.
+        """
+        if self._get_hook is not None or not self.offer(value):
+            raise queue.Full
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Set an exception; without an argument the one being handled.
+
+        Raises:
+            queue.Full: the future has a result or a get hook already, as in pykka.
+        """
+        kind, error, trace = exc_info or sys.exc_info()
+        if self._get_hook is not None or kind is None or not self._claim.acquire(blocking=False):
+            raise queue.Full
+        self._exc_info = (kind, error, trace)
+        self._finish()
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Compute the value in `get`, on the thread of whoever asks first.
+
+        Raises:
+            queue.Full: the future has a result already, as in pykka.
+        """
+        if self._claim.locked():
+            raise queue.Full
+        self._get_hook = func
+
+    # -- waiting for it ---------------------------------------------------
+
+    def add_waiter(self, wake: Callable[[], object]) -> bool:
+        """Have `wake` called once when the result is there; False if it is there already."""
+        self._waiters.append(wake)
+        if not self._done:
+            return True
+        self.remove_waiter(wake)
+        return False
+
+    def remove_waiter(self, wake: Callable[[], object]) -> None:
+        """Take a waker back; harmless when it was called already."""
+        try:
+            self._waiters.remove(wake)
+        except ValueError:
+            return
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Wait for the result and return it, or raise the exception that was set.
+
+        Args:
+            timeout: seconds to wait at most; None waits until the ask's own deadline.
+
+        Raises:
+            Timeout: the time ran out.
+            AskCycle: whoever should reply waits for this actor.
+        """
+        if not self._done:
+            if self._get_hook is not None:
+                self._run_hook(timeout)
+            else:
+                self._wait(timeout)
+        return self._result()
+
+    def _result(self) -> T:
+        if self._exc_info is None:
+            return cast("T", self._value)
+        kind, error, trace = self._exc_info
+        assert kind is not None
+        # The stored traceback each time: raising adds frames to the one on the exception.
+        raise (kind() if error is None else error).with_traceback(trace)
+
+    def _wait(self, timeout: float | None) -> None:
+        blocker = self.blocker
+        until_s = self.deadline_s
+        if timeout is not None and timeout != float("inf"):
+            mine_s = blocker.now_s() + timeout
+            until_s = mine_s if until_s is None else min(mine_s, until_s)
+        runner = local.runner
+        if runner is None or runner.cell is None:
+            blocker.block(self, until_s)
+        else:
+            runner.block(self, until_s)
+        if self._done:
+            return
+        if self.deadline_s is not None and until_s == self.deadline_s:
+            self.give_up()
+            return
+        msg = f"no answer within {timeout} seconds"
+        raise Timeout(msg)
+
+    def give_up(self) -> None:
+        """End the wait for good: the late reply is dropped, the message not handled any more."""
+        error = (
+            Timeout("no answer before the deadline")
+            if self.owner is None
+            else self.owner.timeout_error(self)
+        )
+        self.offer_exception(error)
+
+    def _run_hook(self, timeout: float | None) -> None:
+        """Run the hook once; a second getter waits for its turn, but no longer than it likes."""
+        now_s = self.blocker.now_s
+        until_s = None if timeout is None else now_s() + timeout
+        while not self._done:
+            mine: Future[None] = Future(blocker=self.blocker)
+            turn = cast("Future[None]", self.__dict__.setdefault("_turn_taken", mine))
+            left_s = None if until_s is None else max(0.0, until_s - now_s())
+            if turn is not mine:
+                turn.get(timeout=left_s)
+                continue
+            try:
+                assert self._get_hook is not None
+                self.offer(self._get_hook(left_s))
+            finally:
+                del self.__dict__["_turn_taken"]
+                mine.offer(None)
+
+    # -- awaiting it ------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait without blocking the running loop; without one, as pykka does."""
+        if not self._done:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                yield
+                return self.get()
+            if self._get_hook is not None:
+                return (yield from loop.run_in_executor(None, self.get).__await__())
+            yield from self._wait_in(loop)
+        return self._result()
+
+    __iter__ = __await__
+
+    def _wait_in(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
+        waiting = loop.create_future()
+
+        def wake_here() -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(wake_here)
+            except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
+                return
+
+        if not self.add_waiter(wake):
+            return
+        timer = None
+        if self.deadline_s is not None:
+            left_s = max(0.0, self.deadline_s - self.blocker.now_s())
+            timer = loop.call_later(left_s, self.give_up)
+        try:
+            yield from waiting.__await__()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self.remove_waiter(wake)
+
+    # -- combining, with one deadline for all -----------------------------
+
+    def join(self, *futures: PykkaFuture[Any]) -> Future[Iterable[Any]]:  # type: ignore[override]  # narrower: ours in, ours out
+        """Return a future of the list of all results; a timeout bounds them together."""
+        joined: Future[Iterable[Any]] = Future(blocker=self.blocker)
+        joined.set_get_hook(lambda timeout: get_all([self, *futures], timeout=timeout))
+        return joined
+
+
+def get_all(futures: Iterable[PykkaFuture[T]], *, timeout: float | None = None) -> list[T]:
+    """Return all results, waiting `timeout` seconds for all of them together.
+
+    pykka's function of this name gives each future the whole timeout.
+
+    Raises:
+        Timeout: not all results came in time.
+    """
+    if timeout is None:
+        return [each.get() for each in futures]
+    results: list[T] = []
+    until_s: float | None = None
+    for each in futures:
+        now_s = each.blocker.now_s if isinstance(each, Future) else time.monotonic
+        until_s = now_s() + timeout if until_s is None else until_s
+        results.append(each.get(timeout=max(0.0, until_s - now_s())))
+    return results
+
+
+def wait_on_thread(
+    future: Future[Any], until_s: float | None, *, may_be_roused: bool = False
+) -> None:
+    """Block this thread until the future is done or `time.monotonic()` passes `until_s`.
+
+    Args:
+        future: what to wait for.
+        until_s: when to give up, or None.
+        may_be_roused: return early when `rouse` is called.
+    """
+    waiter = allocate_lock()
+    waiter.acquire()
+    while future.add_waiter(waiter.release):
+        left_s = _LONGEST_WAIT_S if until_s is None else until_s - time.monotonic()
+        if left_s <= 0 or not waiter.acquire(timeout=min(left_s, _LONGEST_WAIT_S)):
+            future.remove_waiter(waiter.release)
+            if until_s is not None and until_s <= time.monotonic():
+                return
+        elif may_be_roused or future.is_done:
+            return
+
+
+_LONGEST_WAIT_S = 3600.0
+"""One wait on a lock; longer ones are waited in turns (the C API has a bound)."""

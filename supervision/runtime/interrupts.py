@@ -1,0 +1,75 @@
+"""Ending a killed handler: an exception raised on its thread, from another one.
+
+The interpreter delivers such an exception after calls, at function entry and at
+backward jumps. It must strike the handler's own code and nothing else: not the
+runtime on its behalf, not an actor that its thread runs by hand-off, not what
+the thread does next. So the thread's frames are looked at with the GIL held,
+which is held until the exception is pending; the handler's thread then meets it
+before it can run another line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from types import CodeType, FrameType
+from typing import Any
+
+_RUNTIME = "callboard.supervision.runtime"
+
+
+class KillSignal(BaseException):
+    """Raised inside the handler of a killed actor. Let it pass: nothing you do counts any more."""
+
+
+_armed: set[CodeType] = set()
+_passed: set[CodeType] = set()
+
+
+def arms(function: Any) -> Any:
+    """Mark the function that calls a user's code with an interrupt allowed."""
+    _armed.add(function.__code__)
+    return function
+
+
+def passes(function: Any) -> Any:
+    """Mark a function of the runtime that may stand between the two."""
+    _passed.add(function.__code__)
+    return function
+
+
+def strike(thread: threading.Thread) -> bool:
+    """Raise `KillSignal` on the thread if a user's own code is what it runs.
+
+    The caller holds the worker's guard, so the worker cannot leave meanwhile.
+    """
+    ident = thread.ident
+    if ident is None or not _runs_user_code(sys._current_frames().get(ident)):  # noqa: SLF001 -- the documented way
+        return False
+    return _set_async_exception(ident, KillSignal) == 1
+
+
+def take_back(thread: threading.Thread) -> None:
+    """Withdraw an exception that has not been delivered yet."""
+    if thread.ident is not None:
+        _set_async_exception(thread.ident, None)
+
+
+def _set_async_exception(ident: int, kind: type[BaseException] | None) -> int:
+    argument = None if kind is None else ctypes.py_object(kind)
+    return int(ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), argument))
+
+
+def _runs_user_code(frame: FrameType | None) -> bool:
+    is_top = True
+    while frame is not None:
+        code = frame.f_code
+        if code in _armed:
+            return not is_top
+        is_runtime = frame.f_globals.get("__name__", "").startswith(_RUNTIME)
+        if is_runtime and (is_top or code not in _passed):
+            return False
+        is_top = False
+        frame = frame.f_back
+    return False

@@ -1,0 +1,198 @@
+"""Addresses: names that stay while incarnations come and go."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.runtime.cell import Cell, copy_context
+from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.errors import ActorDeadError, MailboxFull, Timeout
+from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.seam import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from callboard.supervision.model.requests import Request
+    from callboard.supervision.runtime.system import ActorSystem
+
+A = TypeVar("A", bound=Actor)
+R = TypeVar("R")
+
+
+class NameTaken(CallboardError):
+    """The name belongs to somebody else.
+
+    Args:
+        name: the name.
+        holder: the address that has it.
+    """
+
+    code = "name_taken"
+    remedy = "Choose another name, or end the actor that holds this one."
+
+    def __init__(self, name: str, holder: object) -> None:
+        super().__init__(f"the name {name!r} is taken by {holder!r}")
+        self.name = name
+        self.holder = holder
+
+
+class Address(Generic[A]):
+    """The stable name of an actor: it answers again after a restart.
+
+    Messages go to whoever is the current incarnation. With a mailbox of its own
+    (`keeps_mailbox`) they wait for the next one when there is none; without,
+    the sender gets `ActorDeadError` at once. Safe from any thread.
+    """
+
+    __slots__ = ("cell", "incarnations", "items", "name", "system", "when_nobody")
+
+    def __init__(self, system: ActorSystem, name: str, *, keeps_mailbox: bool = False) -> None:
+        self.system = system
+        self.name = name
+        self.cell: Cell[A] | None = None
+        self.items: SimpleQueue[Any] | None = SimpleQueue() if keeps_mailbox else None
+        self.incarnations = 0
+        self.when_nobody: Callable[[], object] | None = None
+        """Called when a message waits and nobody is there to take it."""
+
+    def __repr__(self) -> str:
+        return f"<Address {self.name}>"
+
+    # -- who lives here ----------------------------------------------------
+
+    def enter(self, cell: Cell[A]) -> int:
+        """Make `cell` the current incarnation; return its number."""
+        self.cell = cell
+        self.incarnations += 1
+        return self.incarnations
+
+    def leave(self, cell: Cell[A]) -> None:
+        """Forget an incarnation that has ended; a later one is not touched."""
+        if self.cell is cell:
+            self.cell = None
+
+    @property
+    def ref(self) -> Cell[A] | None:
+        """The ref of the current incarnation, or None."""
+        return self.cell
+
+    def is_alive(self) -> bool:
+        """Whether there is an incarnation now that has not ended."""
+        cell = self.cell
+        return cell is not None and not cell.is_dead
+
+    @property
+    def mailbox_size(self) -> int:
+        """How many messages wait."""
+        if self.items is not None:
+            return self.items.qsize()
+        return 0 if self.cell is None else self.cell.mailbox_size
+
+    def close(self) -> None:
+        """Take no more messages; those that wait are answered or become dead letters."""
+        q, self.items = self.items, None
+        if q is not None:
+            self._drain(q)
+
+    def _drain(self, q: SimpleQueue[Any]) -> None:
+        while q.qsize():
+            message, future, _ = q.get_nowait()
+            if future is None:
+                self.system.dead_letters.record(message, address=self.name)
+            else:
+                future.offer_exception(self.dead_error())
+
+    def dead_error(self) -> ActorDeadError:
+        """Return what a sender gets when nobody lives here."""
+        return ActorDeadError(f"nobody is at {self.name}", address=self.name)
+
+    def timeout_error(self, future: Future[Any]) -> Exception:
+        """Return what an asker gets whose time ran out while its message waited."""
+        del future
+        return Timeout(f"{self.name} did not answer in time", address=self.name)
+
+    # -- sending -----------------------------------------------------------
+
+    def _current(self) -> Cell[A]:
+        cell = self.cell
+        if cell is None:
+            raise self.dead_error()
+        return cell
+
+    def tell(self, message: Any) -> None:
+        """Send without expecting an answer; otherwise like `Cell.tell`."""
+        if self.items is None:
+            self._current().tell(message)
+        else:
+            self._wait_in_line(message, None)
+
+    @overload
+    def ask(
+        self, message: Request[R], *, block: Literal[True] = ..., timeout: float | None = ...
+    ) -> R: ...
+    @overload
+    def ask(
+        self, message: Request[R], *, block: Literal[False], timeout: float | None = ...
+    ) -> Future[R]: ...
+    @overload
+    def ask(
+        self, message: Any, *, block: Literal[False], timeout: float | None = ...
+    ) -> Future[Any]: ...
+    @overload
+    def ask(
+        self, message: Any, *, block: Literal[True] = ..., timeout: float | None = ...
+    ) -> Any: ...
+    @overload
+    def ask(self, message: Any, *, block: bool = ..., timeout: float | None = ...) -> Any: ...
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send and wait for the answer; otherwise like `Cell.ask`.
+
+        Raises:
+            ActorDeadError: nobody is there, and the address keeps no mailbox.
+        """
+        cell = self.cell
+        if self.items is None:
+            return self._current().ask(message, block=block, timeout=timeout)
+        if cell is not None and block and cell.hands_off:
+            runner = local.runner
+            if not cell.is_scheduled:
+                done, result = cell.hand_off(message, runner, timeout)
+                if done:
+                    return result
+        future: Future[Any] = Future(
+            self, self.system.deadline_after(timeout, local.runner), self.system.dispatcher
+        )
+        self._wait_in_line(message, future)
+        return future.get() if block else future
+
+    async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
+        """Send and await the answer; the running loop is not blocked."""
+        return await self.ask(message, block=False, timeout=timeout)
+
+    def _wait_in_line(self, message: Any, future: Future[Any] | None) -> None:
+        q = self.items
+        if q is None:
+            raise self.dead_error()
+        mailbox_max = self.system.settings.mailbox_max
+        if q.qsize() >= mailbox_max:
+            raise MailboxFull(mailbox_max, unsent=message, address=self.name)
+        point = self.system.point
+        if point is not None:
+            point("put")
+        q.put((message, future, copy_context()))
+        if self.items is not q:
+            self._drain(q)
+        else:
+            self.poke()
+
+    def poke(self) -> None:
+        """See that somebody takes what waits."""
+        cell = self.cell
+        if cell is not None and not cell.is_dead:
+            if not cell.is_scheduled:
+                cell.schedule()
+        elif self.when_nobody is not None:
+            self.when_nobody()

@@ -1,0 +1,28 @@
+"""What the runtime itself puts into a mailbox, in order with everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """Base of the runtime's own messages: never refused, never a dead letter."""
+
+
+class ChildStarted(Notice, frozen=True, gc=False):
+    """To the parent: the start of this child is complete."""
+
+    child: Any
+
+
+class ChildExited(Notice, frozen=True, gc=False):
+    """To the parent: this child has ended, its cleanup included."""
+
+    child: Any
+    reason: Any
+
+
+class IdleTimeout(Notice, frozen=True, gc=False):
+    """To oneself: no message came for the time given to `set_idle_timeout`."""

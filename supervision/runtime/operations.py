@@ -1,0 +1,214 @@
+"""A handler that has not finished: what it waits for, while its mailbox is held.
+
+Two kinds share one contract. `Steps` drives a generator of a system actor, which
+yields `Until` and so waits without a thread. `Task` runs a coroutine on the
+system's event loop. Either way the cell is let go of, its messages wait in
+order, signals are obeyed, and a kill ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from callboard.supervision.runtime.current import Activation, active
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.timers import Timer
+
+    Then = Callable[[Any, BaseException | None], None]
+
+
+class Later:
+    """The type of `LATER`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "LATER"
+
+
+LATER = Later()
+"""Returned by a handler that called `reply_later`: the answer comes another time.
+
+Source: Erlang, the `noreply` of `gen_server:handle_call/3`.
+"""
+
+
+class Until(NamedTuple):
+    """Yielded by a generator of a system actor: go on when `condition()` holds.
+
+    The generator is sent True then, or False when `timeout_s` seconds have
+    passed. The condition is looked at again whenever anything reaches the cell.
+    """
+
+    condition: Callable[[], bool]
+    timeout_s: float | None = None
+
+
+class Operation:
+    """A handler under way.
+
+    Args:
+        cell: whose handler it is; its mailbox is held until the operation is over.
+        then: called with the result or the exception, by a holder of the cell.
+        future: the asker's, to be failed if the cell is killed meanwhile.
+    """
+
+    __slots__ = ("cell", "future", "then")
+
+    def __init__(self, cell: Cell[Any], then: Then, future: Future[Any] | None) -> None:
+        self.cell = cell
+        self.then = then
+        self.future = future
+
+    def begin(self) -> None:
+        """Go as far as it goes."""
+        raise NotImplementedError
+
+    def is_over(self) -> bool:
+        """Go on if there is something to go on with, and say whether it came to an end."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Give up; the asker is told."""
+        if self.future is not None:
+            self.cell.undeliverable(None, self.future)
+
+    def _finish(self, result: Any, error: BaseException | None) -> None:
+        self.cell.operation = None
+        self.then(result, error)
+        self.cell.obey_deferred_exit()
+
+
+class Steps(Operation):
+    """A generator of a system actor, driven by what reaches the cell."""
+
+    __slots__ = ("_due_s", "_generator", "_timer", "_until")
+
+    def __init__(
+        self,
+        cell: Cell[Any],
+        generator: Generator[Until, bool, Any],
+        then: Then,
+        future: Future[Any] | None,
+    ) -> None:
+        super().__init__(cell, then, future)
+        self._generator = generator
+        self._until: Until | None = None
+        self._due_s: float | None = None
+        self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        self._go(None)
+
+    def is_over(self) -> bool:
+        until = self._until
+        assert until is not None
+        if until.condition():
+            self._go(answer=True)
+        elif self._due_s is not None and self.cell.system.clock.now_s() >= self._due_s:
+            self._go(answer=False)
+        else:
+            return False
+        return self.cell.operation is not self
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().cancel()
+
+    def _go(self, answer: bool | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while True:
+            try:
+                until = self._generator.send(answer)  # type: ignore[arg-type]  # None begins it
+            except StopIteration as stop:
+                self._finish(stop.value, None)
+                return
+            except Exception as error:  # noqa: BLE001 -- part of the cell: a handler that raised
+                self._finish(None, error)
+                return
+            if self.cell.is_dead:
+                return
+            if not until.condition():
+                self._wait_for(until)
+                return
+            answer = True
+
+    def _wait_for(self, until: Until) -> None:
+        self._until = until
+        self._due_s = None
+        if until.timeout_s is not None:
+            system = self.cell.system
+            self._due_s = system.clock.now_s() + until.timeout_s
+            self._timer = system.timers.call_at(self._due_s, self.cell.poke)
+
+
+class Task(Operation):
+    """A coroutine on the system's event loop; one message at a time all the same."""
+
+    __slots__ = ("_context", "_coroutine", "_is_cancelled", "_task")
+
+    def __init__(
+        self,
+        cell: Cell[Any],
+        coroutine: Coroutine[Any, Any, Any],
+        then: Then,
+        future: Future[Any] | None,
+        context: contextvars.Context,
+    ) -> None:
+        super().__init__(cell, then, future)
+        self._coroutine = coroutine
+        self._context = context
+        self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
+
+    def begin(self) -> None:
+        deadline_s = None if self.future is None else self.future.deadline_s
+        self._context.run(active.set, Activation(self.cell, deadline_s))
+        self.cell.system.loop.call(self._create)
+
+    def is_over(self) -> bool:
+        return False  # its end comes as a signal
+
+    def cancel(self) -> None:
+        super().cancel()
+        self._is_cancelled = True
+        self.cell.system.loop.call(self._cancel)
+
+    def _create(self) -> None:
+        if self._is_cancelled:
+            self._coroutine.close()
+            return
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._coroutine, context=self._context)
+        self._task.add_done_callback(self._done)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        error: BaseException | None
+        result = None
+        if task.cancelled():
+            error = asyncio.CancelledError("the handler's task was cancelled")
+        else:
+            error = task.exception()
+            result = None if error is not None else task.result()
+        if error is None and self.future is not None and not self.cell.is_dead:
+            # The reply needs no worker; the mailbox opens again when one has come by.
+            self.future.offer(result)
+        self.cell.end_operation(self, result, error)
+
+    def over(self, result: Any, error: BaseException | None) -> None:
+        """Come to the end, by a holder of the cell."""
+        if self.cell.operation is self:
+            self._finish(result, error)

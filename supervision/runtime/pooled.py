@@ -1,0 +1,282 @@
+"""pykka's actors on our engine: a drop-in whose failures mean what they mean in pykka."""
+
+from __future__ import annotations
+
+import math
+import sys
+import weakref
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from callboard.supervision.model.reasons import ExitReason, Normal
+from callboard.supervision.runtime.cell import Birth, Cell, MailboxView, StopFlag, copy_context
+from callboard.supervision.runtime.crashes import crashed
+from callboard.supervision.runtime.current import Runner, local
+from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.interrupts import KillSignal, arms
+from callboard.supervision.runtime.seam import (
+    Actor,
+    ActorRef,
+    ActorRegistry,
+    ActorStop,
+    pykka_logger,
+)
+from callboard.supervision.runtime.system import ActorSystem
+
+if TYPE_CHECKING:
+    import contextvars
+    from queue import SimpleQueue
+
+A = TypeVar("A", bound=Actor)
+
+_lock = allocate_lock()
+_systems: list[ActorSystem] = []
+
+
+def process_system() -> ActorSystem:
+    """Return the one system in which `PooledActor.start` runs actors.
+
+    A drop-in for an API that is global needs something global; supervised
+    actors have no part in it.
+    """
+    with _lock:
+        if not _systems or not _systems[-1].is_open:
+            _systems[:] = [ActorSystem("pykka")]
+        return _systems[-1]
+
+
+class PooledCell(Cell[A]):
+    """A cell with pykka's manners: a failure under ask is an answer, a stop waits in line."""
+
+    __slots__ = ("unstarted",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unstarted: weakref.ref[A] | None = None
+        """The actor before its start: one that was collected must not look alive."""
+
+    def _actor_weakref(self) -> A | None:
+        return self.actor if self.unstarted is None else self.unstarted()
+
+    # -- what pykka says otherwise ----------------------------------------
+
+    def is_alive(self) -> bool:
+        """Return False as soon as the actor has begun to end, as in pykka."""
+        return self.reason is None and (self.unstarted is None or self.unstarted() is not None)
+
+    def _open_mailbox(self) -> SimpleQueue[Any]:
+        if not self.is_alive():
+            raise self.dead_error()
+        return super()._open_mailbox()
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send and wait for the answer; without a timeout for ever, as in pykka."""
+        future = self._ask_later(message, local.runner, math.inf)
+        future.deadline_s = None
+        return future.get(timeout=timeout) if block else future
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Stop after the messages that wait already, as in pykka."""
+        future: Future[bool] = Future(self, None, self.system.dispatcher)
+        was_alive = self.is_alive() and self.when_dead(future, lambda _: future.offer(value=True))
+        if not was_alive:
+            future.offer(value=False)
+        else:
+            self.notify(ActorStop())
+        return future.get(timeout=timeout) if block else future
+
+    proxy = ActorRef.proxy  # pykka's own: its suite counts the warnings that introspection logs
+
+    def undeliverable(self, message: Any, future: Future[Any] | None) -> None:
+        """Answer a message that will not be handled; stop requests are fulfilled anyway."""
+        if not isinstance(message, ActorStop):
+            super().undeliverable(message, future)
+
+    # -- how it lives and ends --------------------------------------------
+
+    @arms
+    def _be_born(self, runner: Runner) -> None:
+        birth = self.birth
+        if birth is None:
+            return
+        try:
+            if self.actor is None:
+                runner.target = self
+                made = birth.context.run(birth.factory, *birth.args, **birth.kwargs)
+                runner.disarm()
+                self._adopt(made)
+            self.birth = None
+            runner.target = self
+            birth.context.run(self.actor.on_start)  # type: ignore[union-attr]
+            runner.target = None
+        except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
+            runner.disarm()
+            self.birth = None
+            self._not_born(error)
+            return
+        runner.disarm()
+        self._born(None, None)
+
+    def _not_born(self, error: BaseException) -> None:
+        if isinstance(error, KillSignal):
+            raise error
+        self.claim(crashed(error))
+        if self.actor is not None:
+            self.actor.log_failure(error)  # type: ignore[attr-defined]
+
+    def _turn(self, runner: Runner) -> None:
+        super()._turn(runner)
+        if self.reason is not None and not self.is_dead:
+            with self.system.rare:
+                q, self.items = self.items, None
+            if q is not None and not self._outlives(q):
+                self._drain(q)
+            self._die(self.reason)
+
+    def claim(self, reason: ExitReason) -> bool:
+        """Begin to end; say whether this was the first to do so."""
+        with self.system.rare:
+            if self.reason is not None:
+                return False
+            self.reason = reason
+            return True
+
+    def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:
+        if self.claim(reason) and cleans_up and self.actor is not None:
+            self.actor._stop()  # noqa: SLF001 -- pykka's own way to run on_stop
+
+    def _suspended(
+        self, result: Any, future: Future[Any] | None, context: contextvars.Context
+    ) -> None:
+        del context
+        if future is not None:  # to pykka a coroutine is a value like any other
+            future.offer(result)
+
+    def _failed(self, error: BaseException, message: Any, future: Future[Any] | None) -> None:
+        del message
+        self.in_hand = None
+        actor: Any = self.actor
+        if isinstance(error, KillSignal):
+            raise error
+        if not isinstance(error, Exception):
+            actor.stop_everybody(error)
+        elif future is not None:
+            actor.log_returned(error)
+        else:
+            self.claim(crashed(error))
+            actor.fail(error)
+        if future is not None:
+            future.offer_exception(error)
+
+
+class PooledActor(Actor):
+    """A drop-in for `pykka.ThreadingActor` that shares a pool of threads.
+
+    Same hooks, refs, proxies, futures and meaning of failures; pykka's own test
+    suite passes. `__init__` runs in the thread that calls `start`. For an actor
+    that ends when its handler raises, use `SupervisedActor`.
+
+    `PooledActor.start(...)` runs in one system for the whole process, as pykka's
+    registry does; that system stops by itself when the interpreter exits.
+    """
+
+    cell_class: type[Cell[Any]] = PooledCell
+    is_system = False
+    is_pinned = False
+    hand_off = False
+    trap_exit = False
+    interruptible = True
+    mailbox_max: int | None = sys.maxsize
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        """Return nothing: the mailbox belongs to the ref."""
+        return None
+
+    @staticmethod
+    def _create_future() -> Future[Any]:
+        return Future()
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
+        """Take over the cell that is being born on this thread, if there is one."""
+        self = super().__new__(cls)
+        cell = None if local.runner is None else local.runner.cell
+        if cell is not None and cell.birth is not None and cell.actor is None:
+            self._actor_ref = cell
+            cell.actor = self
+        return self
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Create the actor; `start` does it for you."""
+        if getattr(self, "_actor_ref", None) is None:
+            cell: PooledCell[Any] = PooledCell(process_system(), type(self), None)
+            cell.unstarted = weakref.ref(self)
+            self._actor_ref = cell
+
+    def _start_actor_loop(self) -> None:
+        cell: PooledCell[Any] = self._actor_ref  # type: ignore[assignment]  # made in __init__
+        cell.actor = self
+        cell.unstarted = None
+        cell.birth = Birth(type(self), (), {}, copy_context())
+        cell.system.roots[cell] = None
+        try:
+            cell.start()
+        except RuntimeError:  # no thread can be made: leave no ghost behind (pykka's D08)
+            ActorRegistry.unregister(cell)
+            cell.kill()
+            raise
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]  # the ref makes it when first asked
+        """A unique URN."""
+        return self._actor_ref.actor_urn
+
+    @property
+    def actor_inbox(self) -> MailboxView:  # type: ignore[override]  # a view
+        """What waits, to look at."""
+        return self._actor_ref.actor_inbox  # type: ignore[return-value]
+
+    @property
+    def actor_stopped(self) -> StopFlag:  # type: ignore[override]  # not an Event, but like one
+        """Whether it has ended."""
+        return self._actor_ref.actor_stopped  # type: ignore[return-value]
+
+    def let_go(self, reason: ExitReason) -> None:
+        """Undo what ties others to this actor, now that it has ended. Called once, by its cell."""
+
+    # -- pykka's meaning of failures, called by the cell -------------------
+
+    def _stop(self) -> None:
+        self._actor_ref.claim(Normal())  # type: ignore[attr-defined]
+        super()._stop()
+
+    def log_failure(self, error: BaseException) -> None:
+        """Log an unhandled failure and leave pykka's registry, as pykka does."""
+        self._handle_failure(type(error), error, error.__traceback__)
+
+    def log_returned(self, error: BaseException) -> None:
+        """Log that the asker got an exception, as pykka does."""
+        if pykka_logger.isEnabledFor(20):
+            pykka_logger.info(
+                "Exception returned from %s to caller:",
+                self,
+                exc_info=(type(error), error, error.__traceback__),
+            )
+
+    def fail(self, error: Exception) -> None:
+        """End after an exception that nobody waits for, as pykka does."""
+        self.log_failure(error)
+        try:
+            self.on_failure(type(error), error, error.__traceback__)
+        except Exception as worse:  # noqa: BLE001 -- as in pykka: a failing hook is logged
+            self.log_failure(worse)
+
+    def stop_everybody(self, error: BaseException) -> None:
+        """Stop this actor and all others, as pykka does after a BaseException."""
+        pykka_logger.debug("%r in %s. Stopping all actors.", error, self)
+        self._stop()
+        # Not waiting: a worker that waited for its own end would deadlock, as pykka's does.
+        ActorRegistry.stop_all(block=False)
+
+
+__all__ = ["PooledActor", "PooledCell", "process_system"]

@@ -1,0 +1,76 @@
+"""What the runtime needs from the world, so that a simulation can stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.chance import Ids, Stream
+    from callboard.supervision.runtime.clock import Clock
+    from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.loop import Loop
+    from callboard.supervision.runtime.settings import Settings
+    from callboard.supervision.runtime.timers import Timers
+
+
+class Dispatcher(Protocol):
+    """Decides which thread (or greenlet) runs which cell when."""
+
+    is_asleep: bool
+    """Whether `wake` must be called after something was enqueued."""
+
+    def wake(self) -> None:
+        """See that what was enqueued is looked at."""
+        ...
+
+    def enqueue_for(self, cell: Cell[Any], /) -> Callable[[Any], object]:
+        """Return what puts this cell in line. A C function where exceptions may strike."""
+        ...
+
+    def now_s(self) -> float:
+        """Return the time that waits are measured in."""
+        ...
+
+    def block(self, future: Future[Any], until_s: float | None, /) -> None:
+        """Wait where no actor runs."""
+        ...
+
+    def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None, /) -> Runner | None:
+        """Return on what to run an idle cell right here, or None: through the queue."""
+        ...
+
+    def interrupt(self, cell: Cell[Any], runner: Runner, /) -> None:
+        """End what a killed cell still does on `runner`. Returns at once."""
+        ...
+
+    def has_ended(self, cell: Cell[Any], /) -> None:
+        """Give back what was kept for this cell alone."""
+        ...
+
+    def stop(self, timeout_s: float) -> tuple[str, ...]:
+        """End all threads; return the names of those that did not end in time."""
+        ...
+
+
+class Ports(NamedTuple):
+    """One set of implementations: real threads, or a simulation."""
+
+    clock: Clock
+    dispatcher: Dispatcher
+    timers: Timers
+    loop: Loop
+    ids: Ids
+    stream: Callable[[str], Stream]
+    point: Callable[[str], None] | None
+    """Where another activation may come in though nothing blocks; None outside simulations."""
+
+
+class Runtime(Protocol):
+    """Makes the ports of one system."""
+
+    def ports(self, name: str, settings: Settings, emit: Callable[[object], None], /) -> Ports:
+        """Return the ports for a system of this name."""
+        ...

@@ -1,0 +1,324 @@
+"""An actor system: everything that is shared, owned by one object and ended with it."""
+
+from __future__ import annotations
+
+import math
+import threading
+import uuid
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from callboard.supervision.model.reasons import ExitReason, Shutdown, is_abnormal
+from callboard.supervision.model.reports import StopReport
+from callboard.supervision.runtime import process
+from callboard.supervision.runtime.cell import Birth, Cell, copy_context
+from callboard.supervision.runtime.dead_letters import DeadLetters
+from callboard.supervision.runtime.errors import SystemStopped
+from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.names import Address, NameTaken
+from callboard.supervision.runtime.settings import Settings
+from callboard.supervision.runtime.threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.ports import Runtime
+    from callboard.supervision.runtime.seam import Actor
+
+A = TypeVar("A", bound="Actor")
+
+
+class ActorSystem:
+    """Runs actors: the pool, the clock, the names, the dead letters.
+
+    Two systems in one process never meet. Threads start with the first message
+    and end with `stop`; the host's signal handlers, loggers and event loops are
+    left alone. Use it as a context manager, or call `stop`.
+
+    Args:
+        name: begins the names of its threads, and stands in errors.
+        settings: the bounds; see `Settings`.
+        on_event: gets every event, on whatever thread it happened; it must be
+            short. One that raises is dropped and counted, never fatal.
+        runtime: real threads unless a simulation is given.
+    """
+
+    def __init__(
+        self,
+        name: str = "callboard",
+        *,
+        settings: Settings | None = None,
+        on_event: Callable[[object], None] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        process.refuse_free_threading()
+        self.name = name
+        self.settings = settings or Settings()
+        self.on_event = on_event
+        self.rare = threading.Lock()
+        """The lock for rare things. Never held while calling out."""
+        self.counts: dict[str, int] = {}
+        ports = (runtime or Threads()).ports(name, self.settings, self.emit)
+        self.clock = ports.clock
+        self.dispatcher = ports.dispatcher
+        self.timers = ports.timers
+        self.loop = ports.loop
+        self.ids = ports.ids
+        self.random = ports.stream
+        self.point = ports.point
+        self.dead_letters = DeadLetters(self.settings.dead_letters_kept, self.emit)
+        self.names: dict[str, Address[Any]] = {}
+        self.lookup = self.names.get
+        """`lookup(name)` is the address, or None. One dictionary read, no message, no lock."""
+        self.roots: dict[Cell[Any], None] = {}
+        self.is_open = True
+        self._report: StopReport | None = None
+        self._monitors = count(1)
+        process.enter(self)
+
+    def __repr__(self) -> str:
+        return f"<ActorSystem {self.name}>"
+
+    def __enter__(self) -> ActorSystem:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    # -- starting actors ---------------------------------------------------
+
+    def spawn(self, actor: Callable[..., A], /, *args: Any, **kwargs: Any) -> Cell[A]:
+        """Start an actor that nobody supervises; return its ref at once.
+
+        Its `__init__` runs on a worker. To wait until its start is complete,
+        call `wait_started` on the ref; to hear of its end, monitor it.
+
+        Args:
+            actor: the class, or a function that makes and returns one actor.
+            args: for the class.
+            kwargs: for the class.
+
+        Raises:
+            SystemStopped: the system has been stopped.
+        """
+        return self._spawn(None, actor, args, kwargs)
+
+    def spawn_named(
+        self, name: str, actor: Callable[..., A], /, *args: Any, **kwargs: Any
+    ) -> Cell[A]:
+        """Start an actor under a name that is free again when it ends.
+
+        Raises:
+            NameTaken: somebody has the name.
+            SystemStopped: the system has been stopped.
+        """
+        address: Address[A] = self.reserve(name)
+        cell = self._spawn(address, actor, args, kwargs)
+        if not cell.when_dead(address, lambda _reason: self.release(address)):
+            self.release(address)
+        return cell
+
+    def _spawn(
+        self,
+        address: Address[A] | None,
+        actor: Callable[..., A],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Cell[A]:
+        cell = self.start_child(None, actor, args, kwargs, address=address)
+        return cell
+
+    def start_child(
+        self,
+        parent: Cell[Any] | None,
+        factory: Callable[..., A],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        address: Address[A] | None = None,
+        tag: Any = None,
+        incarnation: int = 1,
+    ) -> Cell[A]:
+        """Begin the start of an actor and return its ref at once. For supervisors.
+
+        The parent gets `ChildStarted` or `ChildExited`. A child whose start
+        fails was never started: its `ChildExited` tells why.
+
+        Args:
+            parent: who supervises it; None makes it a root of the system.
+            factory: the class, or a function that makes and returns one actor.
+            args: for the factory.
+            kwargs: for the factory.
+            address: its name; the new incarnation enters it.
+            tag: what its supervisor calls it.
+            incarnation: the number of this life; an address counts by itself.
+        """
+        if not self.is_open:
+            msg = f"{self} has been stopped"
+            raise SystemStopped(msg, address=self.name)
+        birth = Birth(factory, args, kwargs or {}, copy_context())
+        cell_class: type[Cell[A]] = getattr(factory, "cell_class", Cell)
+        cell = cell_class(
+            self,
+            factory,  # type: ignore[arg-type]  # a class mostly; a function has a name as well
+            birth,
+            parent=parent,
+            address=address,
+            tag=tag,
+            incarnation=incarnation if address is None else address.incarnations + 1,
+        )
+        if parent is None:
+            self.roots[cell] = None
+        if address is not None:
+            address.enter(cell)
+        try:
+            cell.start()
+        except RuntimeError:  # no thread can be made: leave no ghost behind
+            cell.kill()
+            raise
+        return cell
+
+    def has_ended(self, cell: Cell[Any], reason: ExitReason) -> None:
+        """Forget an actor. Called by its cell, once."""
+        self.roots.pop(cell, None)
+        self.dispatcher.has_ended(cell)
+        if self.on_event is not None and is_abnormal(reason):
+            self.emit(ActorCrashed(cell.name, cell.incarnation, reason))
+
+    # -- names -------------------------------------------------------------
+
+    def reserve(self, name: str, *, keeps_mailbox: bool = False) -> Address[Any]:
+        """Take a name for an address.
+
+        Raises:
+            NameTaken: somebody has it.
+        """
+        address: Address[Any] = Address(self, name, keeps_mailbox=keeps_mailbox)
+        holder = self.names.setdefault(name, address)
+        if holder is not address:
+            raise NameTaken(name, holder)
+        return address
+
+    def release(self, address: Address[Any]) -> None:
+        """Give a name back; what waits in its mailbox is answered."""
+        if self.names.get(address.name) is address:
+            del self.names[address.name]
+        address.close()
+
+    # -- what the runtime asks --------------------------------------------
+
+    def deadline_after(self, timeout: float | None, runner: Runner | None) -> float | None:
+        """Return when an asker gives up: after its timeout, or with whom it answers itself."""
+        timeout = self.settings.ask_timeout_s if timeout is None else timeout
+        outer_s = None if runner is None else runner.deadline_s
+        if timeout == math.inf:
+            return outer_s
+        mine_s = self.clock.now_s() + timeout
+        return mine_s if outer_s is None else min(mine_s, outer_s)
+
+    def new_monitor(self) -> int:
+        """Return a number that no monitor of this system had before."""
+        return next(self._monitors)
+
+    @staticmethod
+    def new_urn() -> str:
+        """Return a version-4 URN, which pykka's users rely on."""
+        return uuid.uuid4().urn
+
+    def count(self, what: str) -> None:
+        """Count something rare, to be read in `counts`."""
+        with self.rare:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    def emit(self, event: object) -> None:
+        """Give an event to the hook; a hook that raises is counted, never fatal."""
+        hook = self.on_event
+        if hook is None:
+            return
+        try:
+            hook(event)
+        except Exception:  # noqa: BLE001 -- named edge: an event hook must not hurt an actor
+            self.count("failed_hooks")
+
+    # -- ending ------------------------------------------------------------
+
+    def become_foreign(self, dispatcher: Any) -> None:
+        """Be of no use any more: this process is a fork, and the threads are the parent's."""
+        self.is_open = False
+        self.rare = threading.Lock()
+        self.dispatcher = dispatcher
+
+    def stop(self, timeout_s: float | None = None) -> StopReport:
+        """End every actor in order, then the threads; say what did not end.
+
+        Plain actors are asked all at once, last started first; supervisors one
+        after the other in reverse order. What has not ended by the deadline is
+        killed. Idempotent, from any thread but the system's own.
+
+        Args:
+            timeout_s: seconds for all of it; None is `stop_timeout_s`.
+        """
+        with self.rare:
+            was_open, self.is_open = self.is_open, False
+        if not was_open:
+            return self._report or StopReport(unstopped=("still stopping",))
+        until_s = self.clock.now_s() + (
+            self.settings.stop_timeout_s if timeout_s is None else timeout_s
+        )
+        unstopped = self._stop_roots(until_s)
+        self.timers.stop()
+        left_s = max(_LEAST_S, until_s - self.clock.now_s())
+        if not self.loop.stop(left_s):
+            unstopped.append("the event loop")
+        left_s = max(_LEAST_S, until_s - self.clock.now_s())
+        abandoned = self.dispatcher.stop(left_s)
+        for address in list(self.names.values()):
+            self.release(address)
+        process.leave(self)
+        self._report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
+        return self._report
+
+    def _stop_roots(self, until_s: float) -> list[str]:
+        unstopped: list[str] = []
+        group: list[Cell[Any]] = []
+        for cell in reversed(list(self.roots)):
+            if cell.is_system:
+                unstopped += self._stop_group(group, until_s)
+                unstopped += self._stop_group([cell], until_s)
+                group = []
+            else:
+                group.append(cell)
+        return unstopped + self._stop_group(group, until_s)
+
+    def _stop_group(self, group: list[Cell[Any]], until_s: float) -> list[str]:
+        for cell in group:
+            cell.exit(Shutdown())
+        unstopped: list[str] = []
+        for cell in group:
+            if not self._await_end(cell, until_s):
+                unstopped.append(cell.name)
+                cell.kill()
+        return unstopped
+
+    def _await_end(self, cell: Cell[Any], until_s: float) -> bool:
+        if cell.is_dead:
+            return True
+        future: Future[None] = Future(cell, until_s, self.dispatcher)
+        if cell.when_dead(future, lambda _reason: future.offer(None)):
+            self.dispatcher.block(future, until_s)
+        return cell.is_dead
+
+
+class ActorCrashed(msgspec.Struct, frozen=True):
+    """An actor ended abnormally. Emitted whether or not somebody supervises it."""
+
+    name: str
+    incarnation: int
+    reason: ExitReason
+
+
+_LEAST_S = 0.5
+"""What ending the threads gets even when the actors used up the time."""

@@ -1,0 +1,121 @@
+"""What is installed is what lies in the folders, and it touches nobody else's packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.house import FOLDERS, ROOT, setup_cfg, sources
+
+SHIPPED = ("actors", "supervision", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+
+def listed_packages() -> list[str]:
+    return setup_cfg()["options"]["packages"].split()
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Call the build backend as pip does, without the network, and return what it made."""
+    target.mkdir()
+    call = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
+    subprocess.run([sys.executable, "-c", call], cwd=source, check=True, capture_output=True)
+    (made,) = target.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the sdist that is built from a copy of this checkout."""
+    place = tmp_path_factory.mktemp("packaging")
+    checkout = place / "checkout"
+    for name in SHIPPED:
+        original = ROOT / name
+        if original.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(original, checkout / name, ignore=ignored)
+        else:
+            shutil.copy(original, checkout / name)
+    sdist = build("sdist", checkout, place / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(place / "unpacked", filter="data")
+    (unpacked,) = (place / "unpacked").iterdir()
+    return build("wheel", unpacked, place / "wheel")
+
+
+class TestSetupCfg:
+    def test_it_lists_exactly_the_packages_that_have_a_folder(self) -> None:
+        folders = {name for name, path in sources().items() if path.name == "__init__.py"}
+
+        assert sorted(listed_packages()) == sorted(folders)
+
+    def test_every_module_lies_in_a_listed_package(self) -> None:
+        packages = set(listed_packages())
+        outside = {
+            name
+            for name, path in sources().items()
+            if path.name != "__init__.py" and name.rpartition(".")[0] not in packages
+        }
+
+        assert not outside, "a folder without an __init__.py is missing from the wheel"
+
+    def test_it_maps_the_two_folders_to_their_import_names(self) -> None:
+        lines = setup_cfg()["options"]["package_dir"].strip().splitlines()
+        mapped = dict(line.replace(" ", "").split("=") for line in lines)
+
+        assert mapped == {name: folder.name for name, folder in FOLDERS.items()}
+
+    def test_both_packages_say_that_they_are_typed(self) -> None:
+        assert all((folder / "py.typed").exists() for folder in FOLDERS.values())
+
+
+class TestWheel:
+    def test_it_holds_callboard_and_nothing_else(self, wheel: Path) -> None:
+        names = zipfile.ZipFile(wheel).namelist()
+        tops = {name.split("/")[0] for name in names}
+
+        assert {top for top in tops if not top.endswith(".dist-info")} == {"callboard"}
+        assert "callboard/__init__.py" not in names, "callboard is a namespace"
+
+    def test_it_holds_every_module(self, wheel: Path) -> None:
+        names = set(zipfile.ZipFile(wheel).namelist())
+        expected = {
+            f"callboard/{path.relative_to(ROOT).as_posix()}" for path in sources().values()
+        } | {f"callboard/{folder.name}/py.typed" for folder in FOLDERS.values()}
+
+        assert expected <= names
+
+    def test_it_lives_beside_packages_named_supervision_and_actors(
+        self, wheel: Path, tmp_path: Path
+    ) -> None:
+        for name in ("supervision", "actors"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "__init__.py").write_text("theirs = True\n")
+        unpack = zipfile.ZipFile(wheel).extractall  # for a pure wheel, that is to install it
+        unpack(tmp_path)
+        program = (
+            "import actors, supervision, callboard.actors, callboard.supervision;"
+            "print(actors.theirs, supervision.theirs);"
+            "print(callboard.actors.__file__); print(callboard.supervision.__file__)"
+        )
+
+        said = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
+
+        assert said == [
+            "True True",
+            str(tmp_path / "callboard" / "actors" / "__init__.py"),
+            str(tmp_path / "callboard" / "supervision" / "__init__.py"),
+        ]
