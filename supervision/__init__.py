@@ -11,10 +11,12 @@ if __name__ != "callboard.supervision":
     )
     raise ImportError(msg)
 
+from callboard.supervision.model.backoff import Backoff as Backoff
 from callboard.supervision.model.errors import CallboardError as CallboardError
 from callboard.supervision.model.errors import DeliveryError as DeliveryError
 from callboard.supervision.model.errors import InvalidSpec as InvalidSpec
 from callboard.supervision.model.errors import Refusal as Refusal
+from callboard.supervision.model.intensity import RestartWindow as RestartWindow
 from callboard.supervision.model.notices import Down as Down
 from callboard.supervision.model.notices import Exit as Exit
 from callboard.supervision.model.reasons import Crashed as Crashed
@@ -23,9 +25,25 @@ from callboard.supervision.model.reasons import Killed as Killed
 from callboard.supervision.model.reasons import NoActor as NoActor
 from callboard.supervision.model.reasons import Normal as Normal
 from callboard.supervision.model.reasons import Shutdown as Shutdown
+from callboard.supervision.model.refusals import AlreadyPresent as AlreadyPresent
+from callboard.supervision.model.refusals import AlreadyStarted as AlreadyStarted
+from callboard.supervision.model.refusals import ChildIsRestarting as ChildIsRestarting
+from callboard.supervision.model.refusals import ChildIsRunning as ChildIsRunning
+from callboard.supervision.model.refusals import ChildNotFound as ChildNotFound
+from callboard.supervision.model.refusals import ChildRefusal as ChildRefusal
+from callboard.supervision.model.refusals import MaxChildrenReached as MaxChildrenReached
+from callboard.supervision.model.refusals import SpecRefused as SpecRefused
+from callboard.supervision.model.refusals import StartFailed as ChildStartFailed
 from callboard.supervision.model.reports import StopReport as StopReport
 from callboard.supervision.model.requests import Request as Request
 from callboard.supervision.model.requests import handles as handles
+from callboard.supervision.model.routing import partition_of as partition_of
+from callboard.supervision.model.specs import BRUTAL_KILL as BRUTAL_KILL
+from callboard.supervision.model.specs import AutoShutdown as AutoShutdown
+from callboard.supervision.model.specs import ChildKind as ChildKind
+from callboard.supervision.model.specs import ChildSpec as ChildSpec
+from callboard.supervision.model.specs import RestartType as RestartType
+from callboard.supervision.model.specs import Strategy as Strategy
 from callboard.supervision.runtime.actors import PinnedActor as PinnedActor
 from callboard.supervision.runtime.actors import SupervisedActor as SupervisedActor
 from callboard.supervision.runtime.cell import Cell as ActorRef
@@ -54,24 +72,56 @@ from callboard.supervision.runtime.settings import Settings as Settings
 from callboard.supervision.runtime.system import ActorCrashed as ActorCrashed
 from callboard.supervision.runtime.system import ActorSystem as ActorSystem
 from callboard.supervision.runtime.watcher import HandlerAbandoned as HandlerAbandoned
+from callboard.supervision.tree.requests import RESTARTING as RESTARTING
+from callboard.supervision.tree.requests import ChildCounts as ChildCounts
+from callboard.supervision.tree.requests import ChildInfo as ChildInfo
+from callboard.supervision.tree.requests import CountChildren as CountChildren
+from callboard.supervision.tree.requests import DeleteChild as DeleteChild
+from callboard.supervision.tree.requests import GetChildSpec as GetChildSpec
+from callboard.supervision.tree.requests import RestartChild as RestartChild
+from callboard.supervision.tree.requests import StartChild as StartChild
+from callboard.supervision.tree.requests import TerminateChild as TerminateChild
+from callboard.supervision.tree.requests import WhichChildren as WhichChildren
+from callboard.supervision.tree.supervisor import DynamicSupervisor as DynamicSupervisor
+from callboard.supervision.tree.supervisor import PartitionSupervisor as PartitionSupervisor
+from callboard.supervision.tree.supervisor import Supervisor as Supervisor
 
 __all__ = [
+    "BRUTAL_KILL",
     "LATER",
+    "RESTARTING",
     "ActorCrashed",
     "ActorDeadError",
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AlreadyPresent",
+    "AlreadyStarted",
     "AskCycle",
+    "AutoShutdown",
+    "Backoff",
     "CallboardError",
+    "ChildCounts",
+    "ChildInfo",
+    "ChildIsRestarting",
+    "ChildIsRunning",
+    "ChildKind",
+    "ChildNotFound",
+    "ChildRefusal",
+    "ChildSpec",
+    "ChildStartFailed",
+    "CountChildren",
     "Crashed",
     "DeadLetter",
+    "DeleteChild",
     "DeliveryError",
     "Down",
+    "DynamicSupervisor",
     "Exit",
     "ExitReason",
     "FencedError",
     "Future",
+    "GetChildSpec",
     "HandlerAbandoned",
     "IdleTimeout",
     "IgnoreStart",
@@ -79,24 +129,36 @@ __all__ = [
     "Killed",
     "Later",
     "MailboxFull",
+    "MaxChildrenReached",
     "NameTaken",
     "NoActor",
     "NoSystem",
     "Normal",
+    "PartitionSupervisor",
     "PinnedActor",
     "PooledActor",
     "Refusal",
     "Request",
+    "RestartChild",
+    "RestartType",
+    "RestartWindow",
     "Settings",
     "Shutdown",
+    "SpecRefused",
+    "StartChild",
     "StartFailed",
     "StopReport",
     "StopStart",
+    "Strategy",
     "SupervisedActor",
+    "Supervisor",
     "SystemStopped",
+    "TerminateChild",
     "Timeout",
     "TooManyWaiting",
     "UnhandledMessage",
+    "WhichChildren",
     "get_all",
     "handles",
+    "partition_of",
 ]

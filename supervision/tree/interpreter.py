@@ -1,0 +1,253 @@
+"""Carries out what the model decided, step by step, and has no opinions of its own.
+
+A plan is carried out as an operation of the supervisor's cell: it waits for a
+child by yielding `Until`, without a thread, while the supervisor's mailbox is
+held. So nobody sees a plan half done, as in OTP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from callboard.supervision.model.child import Child
+from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.events import TreeEvent
+from callboard.supervision.model.plan import (
+    End,
+    Forget,
+    Plan,
+    Postpone,
+    Put,
+    Refuse,
+    Remember,
+    Report,
+    Retry,
+    Start,
+    Stop,
+)
+from callboard.supervision.model.reasons import ExitReason, Killed, Shutdown
+from callboard.supervision.model.specs import BRUTAL_KILL, ChildId, ChildSpec, SupervisorFlags
+from callboard.supervision.model.starting import Failed, Ignored, Started, StartResult, after_start
+from callboard.supervision.model.state import SupervisorState
+from callboard.supervision.model.stopping import after_parallel_stop, after_stop
+from callboard.supervision.runtime.crashes import crashed
+from callboard.supervision.runtime.names import Address, NameTaken
+from callboard.supervision.runtime.operations import Until
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.system import ActorSystem
+
+Ref: TypeAlias = "Cell[Any]"
+Steps: TypeAlias = Generator[Until, bool, Any]
+
+
+class Interpreter:
+    """One supervisor's table of children, and the only code that changes it.
+
+    Args:
+        ref: the supervisor.
+        name: its path, for events.
+        flags: how it treats its children.
+        is_dynamic: whether children have no lasting place.
+        arguments_of: the positional arguments for a child's start.
+        report: gets every event.
+    """
+
+    def __init__(
+        self,
+        ref: Ref,
+        *,
+        name: str,
+        flags: SupervisorFlags,
+        is_dynamic: bool,
+        arguments_of: Callable[[Child[Ref]], tuple[object, ...]],
+        report: Callable[[TreeEvent], None],
+    ) -> None:
+        self._ref = ref
+        self._system: ActorSystem = ref.system
+        self._arguments_of = arguments_of
+        self._report = report
+        self._addresses: dict[ChildId, Address[Any]] = {}
+        self._starting: Ref | None = None
+        self.children: dict[ChildId, Child[Ref]] = {}
+        self.state: SupervisorState[Ref] = SupervisorState(
+            name=name,
+            flags=flags,
+            children=self.children,
+            window=flags.new_window(),
+            is_dynamic=is_dynamic,
+        )
+        self.ends_with: ExitReason | None = None
+        """Set by a plan that ends the supervisor: the reason."""
+
+    def carry_out(self, plan: Plan[Ref]) -> Steps:
+        """Do the steps in order; return whether all starts succeeded.
+
+        Raises:
+            CallboardError: the refusal that the plan ends with.
+        """
+        for step in plan:
+            match step:
+                case Report(event=event):
+                    self._report(event)
+                case Remember(window=window):
+                    self.state = msgspec.structs.replace(self.state, window=window)
+                case Put(child=child):
+                    self.children[child.key] = child
+                case Forget(keys=keys):
+                    for key in keys:
+                        self._forget(key)
+                case Stop(keys=keys, is_parallel=False):
+                    for key in keys:
+                        yield from self._stop(key)
+                case Stop(keys=keys):
+                    yield from self._stop_at_once(keys)
+                case Start():
+                    if not (yield from self._start_all(step)):
+                        return False
+                case Retry(due=due):
+                    self._ref.notify(due)
+                case Postpone(due=delay, delay_s=delay_s):
+                    due_s = self._system.clock.now_s() + delay_s
+                    self._system.timers.call_at(due_s, self._ref.notify, delay)
+                case Refuse(error=error):
+                    raise error
+                case End(reason=reason):
+                    self.ends_with = reason
+        return True
+
+    def refs(self) -> list[Ref]:
+        """Return the children's refs, in start order, with the one that is starting; any thread."""
+        starting = self._starting
+        refs = [child.ref for child in list(self.children.values()) if child.ref is not None]
+        return refs if starting is None or starting in refs else [*refs, starting]
+
+    def release_names(self) -> None:
+        """Give back the names that this supervisor took for its children."""
+        for address in self._addresses.values():
+            self._system.release(address)
+        self._addresses.clear()
+
+    # -- starting ----------------------------------------------------------
+
+    def _start_all(self, step: Start[Ref]) -> Steps:
+        for key in step.keys:
+            child = self.children[key].attempted()
+            result = yield from self._start(child)
+            yield from self.carry_out(after_start(self.state, child, step, result))
+            self._starting = None  # not before it is among the children: a kill looks there too
+            if isinstance(result, Failed):
+                return False
+        return True
+
+    def _start(self, child: Child[Ref]) -> Generator[Until, bool, StartResult[Ref]]:
+        spec = child.spec
+        try:
+            cell: Ref = self._system.start_child(
+                self._ref,
+                spec.start,  # type: ignore[arg-type]  # the model knows no actor classes
+                self._arguments_of(child),
+                _plain(spec.kwargs),
+                address=self._address_of(child),
+                tag=child.key,
+                incarnation=child.incarnation,
+            )
+        except (CallboardError, RuntimeError) as error:  # the name is taken, or no thread is left
+            return Failed(crashed(error))
+        self._starting = cell
+        if self._ref.is_dead:  # killed just now: who let its children go did not know this one
+            cell.exit_from(self._ref, Killed())
+        if not cell.is_started and not cell.is_dead:
+            yield Until(lambda: cell.is_started or cell.is_dead)
+        if cell.is_started:
+            return Started(cell, self._system.clock.now_s())
+        assert cell.reason is not None
+        return Ignored() if cell.is_ignored else Failed(cell.reason)
+
+    def _address_of(self, child: Child[Ref]) -> Address[Any] | None:
+        spec = child.spec
+        if spec.name is None:
+            return None
+        address = self._system.lookup(spec.name)
+        if address is None:
+            address = self._system.reserve(spec.name, keeps_mailbox=spec.keeps_mailbox)
+            self._addresses[child.key] = address
+        elif address.is_alive():
+            raise NameTaken(spec.name, address)
+        return address
+
+    # -- stopping ----------------------------------------------------------
+
+    def _stop(self, key: ChildId) -> Steps:
+        child = self.children[key]
+        cell = child.ref
+        if cell is None or child.is_restarting:
+            self.children[key] = child.stopped()
+            return
+        if not cell.is_dead:
+            yield from self._end(cell, child.spec)
+        assert cell.reason is not None
+        yield from self.carry_out(after_stop(self.state, child, cell.reason))
+
+    def _end(self, cell: Ref, spec: ChildSpec) -> Steps:
+        shutdown_s = spec.shutdown_time
+        if shutdown_s is BRUTAL_KILL:
+            cell.kill()
+            return
+        assert isinstance(shutdown_s, (int, float))
+        cell.exit(Shutdown())
+        timeout_s = None if shutdown_s == math.inf else shutdown_s
+        if not (yield Until(lambda: cell.is_dead, timeout_s)):
+            self._kill_late(cell)
+
+    def _kill_late(self, cell: Ref) -> None:
+        self._system.did_not_stop(cell.path)
+        cell.kill()
+
+    def _stop_at_once(self, keys: tuple[ChildId, ...]) -> Steps:
+        """Ask all, then wait for each as long as its own time says, counted from now."""
+        began_s = self._system.clock.now_s()
+        children = [self.children[key] for key in keys]
+        running = [child for child in children if child.ref is not None and child.is_running]
+        for child in running:
+            assert child.ref is not None
+            if child.spec.shutdown_time is BRUTAL_KILL:
+                child.ref.kill()
+            else:
+                child.ref.exit(Shutdown())
+        ended: list[tuple[Child[Ref], ExitReason]] = []
+        for child in running:
+            cell = child.ref
+            assert cell is not None
+            if not cell.is_dead:
+                yield from self._await_end(cell, child.spec, began_s)
+            assert cell.reason is not None
+            ended.append((child, cell.reason))
+        for child in children:
+            if not child.is_running:
+                self._forget(child.key)
+        yield from self.carry_out(after_parallel_stop(self.state, ended))
+
+    def _await_end(self, cell: Ref, spec: ChildSpec, began_s: float) -> Steps:
+        shutdown_s = spec.shutdown_time
+        assert isinstance(shutdown_s, (int, float)), "a brutal kill is over at once"
+        left_s = None
+        if shutdown_s != math.inf:
+            left_s = max(0.0, began_s + shutdown_s - self._system.clock.now_s())
+        if not (yield Until(lambda: cell.is_dead, left_s)):
+            self._kill_late(cell)
+
+    def _forget(self, key: ChildId) -> None:
+        self.children.pop(key, None)
+        address = self._addresses.pop(key, None)
+        if address is not None:
+            self._system.release(address)
+
+
+def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:
+    return dict(kwargs) if kwargs else {}

@@ -1,0 +1,350 @@
+"""Supervisors: what they are asked, and what they do when a child ends."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from itertools import count
+from typing import Any, ClassVar
+
+from callboard.supervision.model.child import Child
+from callboard.supervision.model.child_api import (
+    plan_delete_child,
+    plan_restart_child,
+    plan_start_child,
+    plan_terminate_child,
+)
+from callboard.supervision.model.dynamic import DynamicLimits, plan_start_dynamic_child
+from callboard.supervision.model.events import TreeEvent
+from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
+from callboard.supervision.model.notices import Exit
+from callboard.supervision.model.partitions import WithArguments, partition_specs
+from callboard.supervision.model.plan import Plan
+from callboard.supervision.model.reasons import ExitReason
+from callboard.supervision.model.refusals import ChildNotFound
+from callboard.supervision.model.requests import handles
+from callboard.supervision.model.specs import (
+    AutoShutdown,
+    ChildId,
+    ChildKind,
+    ChildSpec,
+    Strategy,
+    SupervisorFlags,
+    check_specs,
+)
+from callboard.supervision.model.starting import plan_first_start
+from callboard.supervision.model.stopping import plan_stop
+from callboard.supervision.model.strategy import decide
+from callboard.supervision.runtime.actors import SystemActor
+from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.errors import StopStart
+from callboard.supervision.runtime.notices import ChildExited, ChildStarted
+from callboard.supervision.runtime.operations import Until
+from callboard.supervision.tree.interpreter import Interpreter, Ref
+from callboard.supervision.tree.requests import (
+    RESTARTING,
+    ChildCounts,
+    ChildInfo,
+    CountChildren,
+    DeleteChild,
+    GetChildSpec,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+
+
+class Supervisor(SystemActor):
+    """Starts its children in order, restarts those that fail, stops them in reverse order.
+
+    It gives up when more than `intensity` restarts lie within `period_s`
+    seconds: it stops its children and ends with `Shutdown`, which is its own
+    supervisor's business. Start it under another supervisor, or with
+    `ActorSystem.spawn`, and ask it with `StartChild`, `TerminateChild`,
+    `RestartChild`, `DeleteChild`, `WhichChildren`, `CountChildren`, `GetChildSpec`.
+
+    Differs from OTP: a killed supervisor's children get an exit signal and run
+    their cleanup; the exact time of `period_s` counts, not whole seconds.
+
+    Args:
+        children: specs, in start order.
+        strategy: who is restarted together with a child.
+        intensity: restarts that may lie within `period_s`; None sets no limit.
+        period_s: the window, in seconds.
+        auto_shutdown: whether it ends when its significant children have.
+
+    Raises:
+        InvalidSpec: something that cannot be; nothing has been started then.
+
+    Source: OTP, supervisor.
+    """
+
+    child_kind: ClassVar[ChildKind] = ChildKind.SUPERVISOR
+    is_dynamic: ClassVar[bool] = False
+
+    _tree: Interpreter | None = None
+
+    def __init__(
+        self,
+        children: Iterable[ChildSpec] = (),
+        *,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        intensity: int | None = 1,
+        period_s: float = 5.0,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+    ) -> None:
+        super().__init__()
+        self._flags = SupervisorFlags(
+            strategy=strategy, intensity=intensity, period_s=period_s, auto_shutdown=auto_shutdown
+        )
+        self._specs = tuple(children)
+        check_specs(self._specs, auto_shutdown)
+
+    # -- life --------------------------------------------------------------
+
+    def on_start(self) -> Generator[Until, bool, None]:
+        """Start the children, in order; if one fails, stop the others and do not start."""
+        tree = self._tree = Interpreter(
+            self.actor_ref,
+            name=self.actor_ref.path,
+            flags=self._flags,
+            is_dynamic=self.is_dynamic,
+            arguments_of=self.arguments_of,
+            report=self.on_report,
+        )
+        for spec in self._specs:
+            tree.children[spec.id] = Child(key=spec.id, spec=spec)
+        yield from tree.carry_out(plan_first_start(tree.state))
+        if tree.ends_with is not None:
+            yield from tree.carry_out(plan_stop(tree.state))
+            tree.release_names()
+            raise StopStart(tree.ends_with)
+
+    def terminate(self, reason: ExitReason) -> Generator[Until, bool, None]:
+        """Stop the children that are left, in reverse start order."""
+        del reason
+        tree = self._children_of()
+        yield from tree.carry_out(plan_stop(tree.state))
+        tree.release_names()
+
+    def let_go(self, reason: ExitReason) -> None:
+        """Take along those that are left: this supervisor was killed."""
+        super().let_go(reason)
+        if self._tree is not None:
+            for child in self._tree.refs():
+                child.exit_from(self.actor_ref, reason)
+
+    def linked_children(self) -> list[Ref]:
+        """Return the refs of the children; from any thread, to look at."""
+        return [] if self._tree is None else self._tree.refs()
+
+    # -- what a subclass may change ----------------------------------------
+
+    def on_report(self, event: TreeEvent) -> None:
+        """Take an event of this supervisor; the default gives it to the system's hook."""
+        self.system.emit(event)
+
+    def arguments_of(self, child: Child[Ref]) -> tuple[object, ...]:
+        """Return the positional arguments for a start or restart of this child."""
+        return (*child.spec.args, *child.args)
+
+    # -- what it learns ----------------------------------------------------
+
+    @handles(ChildExited)
+    def on_child_exited(self, message: ChildExited) -> Generator[Until, bool, None]:
+        """Restart the child, or not, and whoever depends on it."""
+        cell: Ref = message.child
+        return self._decide(Exited(cell.tag, cell, message.reason))
+
+    @handles(RetryDue, DelayOver)
+    def on_wait_over(self, message: RetryDue | DelayOver) -> Generator[Until, bool, None]:
+        """Try to restart once more."""
+        return self._decide(message)
+
+    @handles(ChildStarted)
+    def on_child_started(self, message: ChildStarted) -> None:
+        """Note nothing: whoever waits for the start has seen it."""
+
+    @handles(Exit)
+    def on_exit(self, message: Exit) -> None:
+        """Ignore it: only a parent's exit signal ends a supervisor. Source: S46 of OTP's rules."""
+
+    def _decide(self, happened: Happening[Ref]) -> Generator[Until, bool, None]:
+        tree = self._children_of()
+        chance = self.system.random("backoff").random
+        plan = decide(
+            tree.state, happened, now_s=self.system.clock.now_s(), chance=chance()
+        )
+        yield from self._carry_out(plan)
+
+    def _carry_out(self, plan: Plan[Ref]) -> Generator[Until, bool, None]:
+        tree = self._children_of()
+        yield from tree.carry_out(plan)
+        if tree.ends_with is not None:
+            self.stop(tree.ends_with)
+
+    def _children_of(self) -> Interpreter:
+        assert self._tree is not None, "a subclass's on_start goes through Supervisor.on_start"
+        return self._tree
+
+    # -- what it is asked --------------------------------------------------
+
+    @handles(StartChild)
+    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+        """Add a child; reply its ref, or None when it chose not to run."""
+        tree = self._children_of()
+        yield from self._carry_out(plan_start_child(tree.state, message.spec))
+        return self._ref_of(message.spec.id)
+
+    @handles(TerminateChild)
+    def on_terminate_child(self, message: TerminateChild) -> Generator[Until, bool, None]:
+        """Stop one child."""
+        tree = self._children_of()
+        yield from self._carry_out(plan_terminate_child(tree.state, self._key_of(message.child)))
+
+    @handles(RestartChild)
+    def on_restart_child(self, message: RestartChild) -> Generator[Until, bool, Any]:
+        """Start a stopped child; reply its ref, or None when it chose not to run."""
+        tree = self._children_of()
+        yield from self._carry_out(plan_restart_child(tree.state, message.id))
+        return self._ref_of(message.id)
+
+    @handles(DeleteChild)
+    def on_delete_child(self, message: DeleteChild) -> Generator[Until, bool, None]:
+        """Remove the spec of a stopped child."""
+        tree = self._children_of()
+        yield from self._carry_out(plan_delete_child(tree.state, message.id))
+
+    @handles(WhichChildren)
+    def on_which_children(self, message: WhichChildren) -> tuple[ChildInfo, ...]:
+        """List the children, newest first."""
+        del message
+        children = reversed(list(self._children_of().children.values()))
+        return tuple(
+            ChildInfo(
+                child.spec.id,
+                RESTARTING if child.is_restarting else child.ref,
+                child.spec.kind,
+                child.incarnation,
+            )
+            for child in children
+        )
+
+    @handles(CountChildren)
+    def on_count_children(self, message: CountChildren) -> ChildCounts:
+        """Count the children."""
+        del message
+        children = list(self._children_of().children.values())
+        supervisors = sum(child.spec.is_supervisor for child in children)
+        return ChildCounts(
+            specs=len(children),
+            active=sum(
+                child.ref is not None and child.is_running and not child.ref.is_dead
+                for child in children
+            ),
+            supervisors=supervisors,
+            workers=len(children) - supervisors,
+        )
+
+    @handles(GetChildSpec)
+    def on_get_child_spec(self, message: GetChildSpec) -> ChildSpec:
+        """Reply a child's spec."""
+        key = self._key_of(message.child)
+        child = self._children_of().children.get(key)
+        if child is None:
+            raise ChildNotFound(key)
+        return child.spec
+
+    def _ref_of(self, key: ChildId) -> Ref | None:
+        child = self._children_of().children.get(key)
+        return None if child is None else child.ref
+
+    def _key_of(self, child: Any) -> ChildId:
+        """Return the key of a child that is named by its id or its ref."""
+        if not isinstance(child, Cell):
+            return child  # type: ignore[no-any-return]  # an id: whatever it is, it is looked up
+        known = self._children_of().children.get(child.tag)
+        if known is None or known.ref is not child:
+            raise ChildNotFound(str(child))
+        return known.key
+
+
+class DynamicSupervisor(Supervisor):
+    """Starts children when it is asked to; they have no lasting place.
+
+    One for one, any number, ids need not differ. A child that ends and is not
+    restarted is forgotten. Children are stopped all at once, each with its own time.
+
+    Args:
+        intensity: restarts that may lie within `period_s`; None sets no limit.
+        period_s: the window, in seconds.
+        max_children: how many there may be; None: any number.
+        extra_args: positional arguments that come before each child's own.
+
+    Raises:
+        InvalidSpec: something that cannot be.
+
+    Source: Elixir, DynamicSupervisor; OTP, `simple_one_for_one`.
+    """
+
+    is_dynamic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        intensity: int | None = 3,
+        period_s: float = 5.0,
+        max_children: int | None = None,
+        extra_args: tuple[object, ...] = (),
+    ) -> None:
+        super().__init__(intensity=intensity, period_s=period_s)
+        self._limits = DynamicLimits(max_children=max_children, extra_args=extra_args)
+        self._keys = count()
+
+    def arguments_of(self, child: Child[Ref]) -> tuple[object, ...]:
+        """Return the positional arguments: the extra ones, the spec's, the child's."""
+        return self._limits.arguments_of(child)
+
+    @handles(StartChild)
+    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+        """Start one more child; reply its ref, or None when it chose not to run."""
+        tree = self._children_of()
+        key = next(self._keys)
+        child: Child[Ref] = Child(key=key, spec=message.spec)
+        yield from self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
+        return self._ref_of(key)
+
+
+class PartitionSupervisor(Supervisor):
+    """Runs many places of one child spec; whoever wants one is routed by a key.
+
+    With `name` in the spec each partition is reached under `name/0`, `name/1`
+    and so on; `partition_of(key, partitions)` says which one a key belongs to.
+
+    Args:
+        spec: what each partition runs; its id becomes the partition's number.
+        partitions: how many.
+        with_arguments: adapts the spec's arguments to a partition.
+        intensity: restarts that may lie within `period_s`; None sets no limit.
+        period_s: the window, in seconds.
+
+    Raises:
+        InvalidSpec: something that cannot be.
+
+    Source: Elixir, PartitionSupervisor.
+    """
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        *,
+        partitions: int,
+        with_arguments: WithArguments | None = None,
+        intensity: int | None = 3,
+        period_s: float = 5.0,
+    ) -> None:
+        super().__init__(
+            partition_specs(spec, partitions, with_arguments),
+            intensity=intensity,
+            period_s=period_s,
+        )

@@ -1,0 +1,309 @@
+"""A supervisor starts its children in order, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.both import World
+from tests.runtime.kit import Gate, Puppet, reason_of
+from tests.tree.kit import (
+    Times,
+    Tree,
+    choose_not_to_run,
+    fail_to_start,
+    refuse_to_start,
+)
+
+from callboard.supervision import (
+    ActorRef,
+    ActorSystem,
+    ChildSpec,
+    Crashed,
+    ExitReason,
+    InvalidSpec,
+    Normal,
+    RestartChild,
+    RestartType,
+    Shutdown,
+    StartFailed,
+    Strategy,
+    Supervisor,
+)
+from callboard.supervision.model.events import ChildFailedToStart, ChildWasIgnored, ChildWasStarted
+
+
+def cause_of(failed: StartFailed) -> tuple[Any, ExitReason]:
+    """Return which child kept the supervisor from starting, and why."""
+    reason = failed.reason
+    assert isinstance(reason, Shutdown)
+    assert reason.cause is not None
+    return reason.cause.child_id, reason.cause.reason
+
+
+class TestTheFirstStart:
+    def test_takes_the_children_in_the_order_of_their_specs(self, tree: Tree) -> None:
+        tree.grow(*tree.specs("abc"))
+
+        assert tree.diary == ["start a", "start b", "start c"]
+        assert tree.running() == "abc"
+
+    def test_begins_with_a_child_only_when_the_one_before_has_started(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_start = gate.wait
+        top = tree.plant_later(*tree.specs("ab"))
+        tree.world.settle()
+
+        before = list(tree.diary)
+        gate.open()
+        top.wait_started()
+
+        assert before == ["start a"]
+        assert tree.diary == ["start a", "start b"]
+
+    def test_waits_for_an_async_on_start_too(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_start = gate.passed
+        top = tree.plant_later(*tree.specs("ab"))
+        tree.world.settle()
+
+        before = list(tree.diary)
+        gate.open()
+        top.wait_started()
+
+        assert before == ["start a"]
+        assert tree.diary == ["start a", "start b"]
+
+    def test_of_a_supervisor_without_children_succeeds(self, tree: Tree) -> None:
+        tree.grow()
+
+        assert tree.running() == ""
+
+    def test_is_reported_child_by_child(self, tree: Tree) -> None:
+        tree.grow(*tree.specs("ab"))
+
+        started = tree.seen(ChildWasStarted)
+        assert [(each.child_id, each.incarnation) for each in started] == [("a", 1), ("b", 1)]
+
+    def test_includes_the_whole_tree_below(self, tree: Tree) -> None:
+        tree.grow(tree.spec("a"), tree.sub("inner", *tree.specs("bc")), tree.spec("d"))
+
+        assert tree.diary == ["start a", "start b", "start c", "start d"]
+
+
+class TestAFailingStart:
+    def test_stops_the_earlier_children_in_reverse_and_never_starts_the_later_ones(
+        self, tree: Tree
+    ) -> None:
+        tree.behaviour("c").on_start = fail_to_start
+
+        with pytest.raises(StartFailed):
+            tree.grow(*tree.specs("abcd"))
+
+        assert tree.diary == ["start a", "start b", "start c", "end c", "end b", "end a"]
+
+    def test_is_the_reason_of_the_supervisors_own_failed_start(self, tree: Tree) -> None:
+        tree.behaviour("b").on_start = fail_to_start
+
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(*tree.specs("ab"))
+
+        child, reason = cause_of(failed.value)
+        assert child == "b"
+        assert isinstance(reason, Crashed)
+        assert reason.error.endswith("Boom")
+
+    def test_nests_the_reasons_of_the_supervisors_above(self, tree: Tree) -> None:
+        tree.behaviour("b").on_start = fail_to_start
+
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(tree.spec("a"), tree.sub("inner", *tree.specs("b")))
+
+        child, reason = cause_of(failed.value)
+        assert child == "inner"
+        assert isinstance(reason, Shutdown)
+        assert reason.cause is not None
+        assert reason.cause.child_id == "b"
+        assert isinstance(reason.cause.reason, Crashed)
+        assert tree.diary == ["start a", "start b", "end b", "end a"]
+
+    @pytest.mark.parametrize("reason", [Normal(), Shutdown(), Shutdown(detail="no")], ids=str)
+    def test_is_one_even_when_the_child_declines_in_an_orderly_way(
+        self, tree: Tree, reason: ExitReason
+    ) -> None:
+        tree.behaviour("a").on_start = refuse_to_start(reason)
+
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(*tree.specs("a"))
+
+        assert cause_of(failed.value) == ("a", reason)
+
+    @pytest.mark.parametrize("restart", RestartType, ids=lambda each: each.name)
+    def test_is_one_whatever_the_childs_restart_type(
+        self, tree: Tree, restart: RestartType
+    ) -> None:
+        tree.behaviour("a").on_start = fail_to_start
+
+        with pytest.raises(StartFailed):
+            tree.grow(*tree.specs("a", restart=restart))
+
+    def test_is_not_tried_again_however_many_restarts_there_may_be(self, tree: Tree) -> None:
+        tree.behaviour("a").on_start = Times(1, fail_to_start)
+
+        with pytest.raises(StartFailed):
+            tree.grow(*tree.specs("a"), intensity=10)
+
+        assert tree.diary.count("start a") == 1
+        assert len(tree.seen(ChildFailedToStart)) == 1
+
+    def test_comes_from_an_init_that_raises_as_well(self, tree: Tree) -> None:
+        def broken() -> Puppet:
+            msg = "cannot be made"
+            raise LookupError(msg)
+
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(ChildSpec(id="a", start=broken))
+
+        _, reason = cause_of(failed.value)
+        assert isinstance(reason, Crashed)
+        assert (reason.error, reason.message) == ("LookupError", "cannot be made")
+
+    def test_comes_from_a_start_that_makes_no_actor(self, tree: Tree) -> None:
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(ChildSpec(id="a", start=lambda: "no actor"))
+
+        _, reason = cause_of(failed.value)
+        assert isinstance(reason, Crashed)
+        assert reason.error.endswith("InvalidSpec")
+
+    def test_comes_from_a_child_that_is_killed_while_it_starts(self, tree: Tree) -> None:
+        tree.behaviour("b").on_start = lambda actor: actor.actor_ref.kill()
+
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(*tree.specs("abc"))
+
+        child, _ = cause_of(failed.value)
+        assert child == "b"
+        assert tree.diary == ["start a", "start b", "end a"]
+
+    def test_of_the_last_child_leaves_nothing_alive(self, tree: Tree) -> None:
+        refs: list[ActorRef[Any]] = []
+        tree.behaviour("a").on_start = lambda actor: refs.append(actor.actor_ref)
+        tree.behaviour("b").on_start = fail_to_start
+
+        with pytest.raises(StartFailed):
+            tree.grow(*tree.specs("ab", name=None))
+
+        assert [each.is_alive() for each in refs] == [False]
+        assert tree.system.roots == {}
+
+
+class TestAChildThatChoosesNotToRun:
+    @pytest.mark.parametrize("restart", [RestartType.PERMANENT, RestartType.TRANSIENT])
+    def test_is_kept_stopped_and_may_be_started_later(
+        self, tree: Tree, restart: RestartType
+    ) -> None:
+        tree.behaviour("a").on_start = Times(1, choose_not_to_run)
+        top = tree.grow(tree.spec("a", restart=restart), tree.spec("b"))
+        before = tree.running()
+
+        top.ask(RestartChild("a"))
+
+        assert before == "b"
+        assert tree.running() == "ab"
+
+    def test_leaves_nothing_behind_when_it_is_temporary(self, tree: Tree) -> None:
+        tree.behaviour("a").on_start = choose_not_to_run
+
+        tree.grow(tree.spec("a", restart=RestartType.TEMPORARY), tree.spec("b"))
+
+        assert list(tree.children()) == ["b"]
+
+    def test_is_reported(self, tree: Tree) -> None:
+        tree.behaviour("a").on_start = choose_not_to_run
+
+        tree.grow(*tree.specs("a"))
+
+        assert [each.child_id for each in tree.seen(ChildWasIgnored)] == ["a"]
+
+
+class TestASpecThatCannotBe:
+    def test_fails_the_supervisors_start_before_any_child_starts(self, tree: Tree) -> None:
+        with pytest.raises(StartFailed) as failed:
+            tree.grow(tree.spec("a"), tree.spec("a"))
+
+        reason = failed.value.reason
+        assert isinstance(reason, Crashed)
+        assert reason.error.endswith("InvalidSpec")
+        assert tree.diary == []
+
+    @pytest.mark.parametrize(
+        "flags",
+        [{"intensity": -1}, {"period_s": 0}, {"strategy": "one_for_one"}],
+        ids=["a negative intensity", "no period", "an unknown strategy"],
+    )
+    def test_is_one_flag_of_the_supervisor_as_well(
+        self, tree: Tree, flags: dict[str, Any]
+    ) -> None:
+        with pytest.raises(StartFailed):
+            tree.grow(*tree.specs("a"), **flags)
+
+        assert tree.diary == []
+
+    def test_names_field_value_and_remedy(self, world: World) -> None:
+        del world
+
+        with pytest.raises(InvalidSpec) as refused:
+            ChildSpec(id="a", start=Puppet, shutdown_s=-1.0)
+
+        assert (refused.value.field, refused.value.value) == ("shutdown_s", -1.0)
+        assert "BRUTAL_KILL" in refused.value.remedy
+
+
+class TestASupervisorThatIsEndedWhileItStarts:
+    def test_stops_what_it_has_started(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("b").on_start = gate.wait
+        top = tree.plant_later(*tree.specs("abc"))
+        tree.world.settle()
+
+        top.exit(Shutdown())
+        tree.world.settle()
+        gate.open()
+
+        assert reason_of(top) == Shutdown()
+        assert sorted(tree.diary[-2:]) == ["end a", "end b"] or tree.diary[-3:] == [
+            "end c",
+            "end b",
+            "end a",
+        ]
+        assert tree.system.roots == {}
+
+    def test_by_a_kill_leaves_no_orphan(self, tree: Tree) -> None:
+        refs: list[ActorRef[Any]] = []
+        gate = Gate(tree.system)
+
+        def wait(actor: Any) -> None:
+            refs.append(actor.actor_ref)
+            gate.wait()
+
+        tree.behaviour("a").on_start = lambda actor: refs.append(actor.actor_ref)
+        tree.behaviour("b").on_start = wait
+        top = tree.plant_later(*tree.specs("abc"))
+        tree.world.settle()
+
+        top.kill()
+        gate.open()
+        tree.world.settle()
+
+        assert [each.is_alive() for each in refs] == [False, False]
+        assert "start c" not in tree.diary
+
+
+class TestASupervisorOfAnotherSystem:
+    def test_can_be_a_root_of_its_own(self, system: ActorSystem) -> None:
+        one = system.spawn(Supervisor).wait_started()
+        two = system.spawn(Supervisor, strategy=Strategy.ONE_FOR_ALL).wait_started()
+
+        assert one.is_alive()
+        assert two.is_alive()

@@ -1,0 +1,311 @@
+"""A supervisor stops its children in reverse order, each within its time, and says what did not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from tests.runtime.kit import Boom, Gate, boom, reason_of
+from tests.tree.kit import Tree
+
+from callboard.supervision import (
+    BRUTAL_KILL,
+    ActorRef,
+    Crashed,
+    ExitReason,
+    Killed,
+    Normal,
+    RestartType,
+    Shutdown,
+    Strategy,
+    TerminateChild,
+)
+from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
+
+
+def end(tree: Tree, ref: ActorRef[Any]) -> None:
+    """Ask a supervisor to end, and let it do what it can do at once."""
+    ref.exit(Shutdown())
+    tree.world.settle()
+
+
+class TestAStop:
+    def test_takes_the_children_in_reverse_order(self, tree: Tree) -> None:
+        top = tree.grow(*tree.specs("abc"))
+        tree.forget_diary()
+
+        end(tree, top)
+
+        assert tree.diary == ["end c", "end b", "end a"]
+        assert reason_of(top) == Shutdown()
+
+    def test_waits_for_each_child_before_it_asks_the_next(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("c").on_end = gate.wait
+        top = tree.grow(*tree.specs("abc"))
+        tree.forget_diary()
+
+        end(tree, top)
+        before = list(tree.diary)
+        gate.open()
+        tree.world.settle()
+
+        assert before == ["end c"]
+        assert tree.diary == ["end c", "end b", "end a"]
+
+    def test_waits_for_an_async_cleanup_too(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("c").on_end = gate.passed
+        top = tree.grow(*tree.specs("abc"))
+        tree.forget_diary()
+
+        end(tree, top)
+        before = list(tree.diary)
+        gate.open()
+        tree.world.settle()
+
+        assert before == ["end c"]
+        assert tree.diary == ["end c", "end b", "end a"]
+
+    def test_gives_the_children_shutdown_whatever_its_own_reason(self, tree: Tree) -> None:
+        top = tree.grow(*tree.specs("ab"))
+
+        top.exit(Normal())
+
+        assert reason_of(top) == Normal()
+        assert tree.reasons == [("b", Shutdown()), ("a", Shutdown())]
+
+    def test_goes_through_the_whole_tree_below(self, tree: Tree) -> None:
+        top = tree.grow(tree.spec("a"), tree.sub("inner", *tree.specs("bc")), tree.spec("d"))
+        tree.forget_diary()
+
+        end(tree, top)
+
+        assert tree.diary == ["end d", "end c", "end b", "end a"]
+
+    def test_reports_each_child_that_stopped_as_it_should(self, tree: Tree) -> None:
+        top = tree.grow(*tree.specs("ab"))
+
+        end(tree, top)
+
+        assert [each.child_id for each in tree.seen(ChildWasStopped)] == ["b", "a"]
+        assert tree.seen(ChildFailedToStop) == []
+
+    def test_leaves_what_is_stopped_already_alone(self, tree: Tree) -> None:
+        top = tree.grow(*tree.specs("ab", restart=RestartType.TRANSIENT))
+        tree.exit("b", Normal())
+        tree.forget_diary()
+
+        end(tree, top)
+
+        assert tree.diary == ["end a"]
+
+
+class TestAShutdownTime:
+    def test_that_is_over_means_a_kill_and_the_stop_goes_on(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("b").on_end = gate.wait
+        top = tree.grow(tree.spec("a"), tree.spec("b", shutdown_s=2.0))
+        late = tree.ref("b")
+        tree.forget_diary()
+
+        end(tree, top)
+        tree.world.advance(1.5)
+        still_there = late.is_alive()
+        tree.world.advance(1.0)
+
+        assert still_there
+        assert reason_of(late) == Killed()
+        assert reason_of(top) == Shutdown()
+        assert tree.diary == ["end b", "end a"]
+        (report,) = tree.seen(ChildFailedToStop)
+        assert (report.child_id, report.reason) == ("b", Killed())
+
+    def test_of_five_seconds_is_what_a_worker_has_unless_its_spec_says_otherwise(
+        self, tree: Tree
+    ) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_end = gate.wait
+        top = tree.grow(tree.spec("a"))
+        late = tree.ref("a")
+
+        end(tree, top)
+        tree.world.advance(4.5)
+        still_there = late.is_alive()
+        tree.world.advance(1.0)
+
+        assert still_there
+        assert reason_of(late) == Killed()
+
+    def test_without_end_waits_as_long_as_it_takes(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_end = gate.wait
+        top = tree.grow(tree.spec("a", shutdown_s=math.inf))
+        slow = tree.ref("a")
+
+        end(tree, top)
+        tree.world.advance(8)
+        still_there = slow.is_alive()
+        gate.open()
+        tree.world.settle()
+
+        assert still_there
+        assert reason_of(slow) == Shutdown()
+        assert reason_of(top) == Shutdown()
+
+    def test_of_zero_is_allowed(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_end = gate.wait
+        top = tree.grow(tree.spec("a", shutdown_s=0.0))
+        late = tree.ref("a")
+
+        end(tree, top)
+        tree.world.advance(0.1)
+
+        assert reason_of(late) in {Killed(), Shutdown()}
+        assert reason_of(top) == Shutdown()
+
+    def test_of_an_inner_supervisor_has_no_end_unless_it_is_given_one(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("b").on_end = gate.wait
+        inner = tree.sub("inner", tree.spec("b", shutdown_s=8.0))
+        top = tree.grow(tree.spec("a"), inner)
+        tree.forget_diary()
+
+        end(tree, top)
+        tree.world.advance(7)
+        before = list(tree.diary)
+        gate.open()
+        tree.world.settle()
+
+        assert before == ["end b"]
+        assert tree.diary == ["end b", "end a"]
+
+
+class TestABrutalKill:
+    def test_runs_no_cleanup_and_is_nothing_to_report(self, tree: Tree) -> None:
+        top = tree.grow(tree.spec("a"), tree.spec("b", shutdown_s=BRUTAL_KILL))
+        brutal = tree.ref("b")
+        tree.forget_diary()
+
+        end(tree, top)
+
+        assert reason_of(brutal) == Killed()
+        assert tree.diary == ["end a"]
+        assert tree.seen(ChildFailedToStop) == []
+
+
+class TestACleanupThatRaises:
+    def test_is_reported_and_the_others_are_stopped_all_the_same(self, tree: Tree) -> None:
+        tree.behaviour("b").on_end = boom
+        top = tree.grow(*tree.specs("abc"))
+        tree.forget_diary()
+
+        end(tree, top)
+
+        assert tree.diary == ["end c", "end b", "end a"]
+        (report,) = tree.seen(ChildFailedToStop)
+        assert report.child_id == "b"
+        assert isinstance(report.reason, Crashed)
+        assert report.reason.error.endswith(Boom.__name__)
+
+    def test_does_not_fail_a_terminate_child(self, tree: Tree) -> None:
+        tree.behaviour("a").on_end = boom
+        top = tree.grow(*tree.specs("a"))
+
+        answer: object = top.ask(TerminateChild("a"))
+
+        assert answer is None
+        assert tree.running() == ""
+
+
+class TestAGroupRestart:
+    def test_kills_a_sibling_that_does_not_stop_in_its_time(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("b").on_end = gate.wait
+        tree.grow(
+            tree.spec("a"), tree.spec("b", shutdown_s=1.0), strategy=Strategy.ONE_FOR_ALL
+        )
+        late = tree.ref("b")
+        tree.forget_diary()
+
+        tree.ref("a").kill()
+        tree.world.settle()
+        tree.behaviour("b").on_end = None
+        tree.world.advance(1.5)
+
+        assert reason_of(late) == Killed()
+        assert tree.diary == ["end b", "start a", "start b"]
+        assert tree.running() == "ab"
+
+
+class TestAKilledSupervisor:
+    def test_takes_its_children_along(self, tree: Tree) -> None:
+        top = tree.grow(tree.spec("a"), tree.sub("inner", *tree.specs("bc")))
+        refs = [tree.ref("a"), tree.ref("inner"), tree.ref("inner/b"), tree.ref("inner/c")]
+
+        top.kill()
+        tree.world.settle()
+
+        assert [each.is_alive() for each in refs] == [False] * 4
+        assert tree.system.roots == {}
+
+    def test_lets_them_clean_up(self, tree: Tree) -> None:
+        top = tree.grow(*tree.specs("abc"))
+        tree.forget_diary()
+
+        top.kill()
+        tree.world.settle()
+
+        assert sorted(tree.diary) == ["end a", "end b", "end c"]
+
+    def test_is_replaced_by_one_whose_children_are_new(self, tree: Tree) -> None:
+        tree.grow(tree.sub("inner", *tree.specs("ab")))
+        old = [tree.ref("inner/a"), tree.ref("inner/b")]
+
+        tree.kill("inner")
+
+        assert not any(each.is_alive() for each in old)
+        assert tree.ref("inner/a").is_alive()
+
+    def test_in_the_middle_of_its_stop_leaves_nobody(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("b").on_end = gate.wait
+        top = tree.grow(*tree.specs("abc"))
+        refs = [tree.ref(each) for each in "abc"]
+        end(tree, top)
+
+        top.kill()
+        gate.open()
+        tree.world.settle()
+
+        assert not any(each.is_alive() for each in refs)
+
+
+class TestTheStopOfTheSystem:
+    def test_is_clean_when_everything_stopped_in_time(self, tree: Tree) -> None:
+        tree.grow(tree.spec("a"), tree.sub("inner", *tree.specs("bc")))
+
+        report = tree.stop()
+
+        assert report.is_clean
+        assert tree.diary[-3:] == ["end c", "end b", "end a"]
+
+    def test_stops_the_tree_that_was_started_last_first(self, tree: Tree) -> None:
+        tree.grow(*tree.specs("a"))
+        tree.grow(*tree.specs("b"))
+
+        tree.stop()
+
+        assert tree.diary[-2:] == ["end b", "end a"]
+
+
+@pytest.mark.parametrize("reason", [Normal(), Shutdown(), Shutdown(detail="x")], ids=str)
+class TestTheReasonOfAStop:
+    def test_is_the_supervisors_own(self, tree: Tree, reason: ExitReason) -> None:
+        top = tree.grow(*tree.specs("a"))
+
+        top.exit(reason)
+
+        assert reason_of(top) == reason
