@@ -1,0 +1,342 @@
+"""Is a message what its type says, and within its bounds? Asked before it is sent.
+
+msgspec checks what it decodes, not what is constructed, so a message that was
+made in process may hold anything.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from callboard.actors.errors import InvalidField, InvalidOrgId, InvalidUserId, MessageTooLarge
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.messages import (
+    AppendMessage,
+    CleanupInactive,
+    CountSessions,
+    CreateSession,
+    FindSession,
+    GetMessages,
+    GetSession,
+    GetSessionRef,
+    InjectCrash,
+    ListSessions,
+    PassivateSession,
+    RecordActivity,
+    ReviveSession,
+    SessionMessage,
+    Shutdown,
+    TerminateSession,
+    UpdateSession,
+)
+from callboard.actors.sessions.data import SessionPatch
+from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
+
+_CLASSES_MAX = 1_024
+"""How many message classes are remembered with what was found out about them."""
+
+_BYTES_PER_CHAR_MAX = 4
+
+Rule: TypeAlias = Callable[[str, Any, SessionLimits], None]
+
+
+def check(message: msgspec.Struct, limits: SessionLimits = DEFAULT_LIMITS) -> None:
+    """Refuse a message that is not what its type says, or is out of bounds.
+
+    Types of every field, those of a user's own messages included; bounds of
+    the fields that are ours. Any thread; no state but a memory of classes.
+
+    Args:
+        message: a message made in process.
+        limits: the bounds.
+
+    Raises:
+        InvalidUserId, InvalidOrgId, InvalidField: a field is wrong; it is named.
+        MessageTooLarge: a field has too many bytes.
+    """
+    message_type = type(message)
+    plain, rules = _plan(message_type)
+    for name, types in plain:
+        if type(getattr(message, name)) not in types:
+            _check_types(message)
+            break
+    for name, rule in rules:
+        value = getattr(message, name)
+        if value is not None:
+            rule(name, value, limits)
+
+
+def check_tenant(user_id: str | None, org_id: str | None) -> None:
+    """Refuse a creator without user or organisation, where both are required (`tenants=True`).
+
+    Raises:
+        InvalidUserId, InvalidOrgId: it is missing.
+    """
+    if user_id is None:
+        raise InvalidUserId("user_id", user_id, "Say whose session it is.")
+    if org_id is None:
+        raise InvalidOrgId("org_id", org_id, "Say of which organisation the user is.")
+
+
+# -- types -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=_CLASSES_MAX)
+def _plan(
+    message_type: type[msgspec.Struct],
+) -> tuple[tuple[tuple[str, frozenset[type]], ...], tuple[tuple[str, Rule], ...]]:
+    """Return what to look at: per field the exact types that need no closer look, and the rules."""
+    try:
+        hints = get_type_hints(message_type)
+    except NameError:
+        # It names types that only its own function knows; msgspec could not look them up either.
+        hints = {}
+    names = [name for name in message_type.__struct_fields__ if name in hints]
+    plain = tuple((name, _plain_types(hints[name])) for name in names)
+    rules = next((_RULES[base] for base in message_type.__mro__ if base in _RULES), ())
+    return plain, rules
+
+
+def _plain_types(hint: object) -> frozenset[type]:
+    """Return the exact types whose values satisfy a hint whatever they hold; maybe none.
+
+    A value of another type may be right all the same: then msgspec decides.
+    """
+    if get_origin(hint) in (Union, UnionType):
+        return frozenset(plain for each in get_args(hint) for plain in _plain_types(each))
+    if isinstance(hint, type) and (issubclass(hint, Enum) or hint in _PLAIN):
+        return frozenset({hint})
+    return frozenset({FrozenDict}) if hint == _JSON_OBJECT else frozenset()
+
+
+_JSON_OBJECT: object = Mapping[str, object]
+_PLAIN = (NoneType, bool, int, float, str, bytes)
+
+
+_WHERE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
+
+
+def _check_types(message: msgspec.Struct) -> None:
+    """Let msgspec compare every field with its type, and translate what it says."""
+    try:
+        made = msgspec.convert(_taken_apart(message), type(message), strict=True)
+    except msgspec.ValidationError as wrong:
+        where = _WHERE.search(str(wrong))
+        path = "" if where is None else where["path"]
+        said = str(wrong) if where is None else str(wrong)[: where.start()]
+        raise InvalidField(path or "message", _value_at(message, path), f"{said}.") from None
+    except TypeError:
+        # A type that msgspec cannot check at all: the user's own affair.
+        return
+    for name in message.__struct_fields__:
+        # To msgspec a mapping is as good as the struct it could be made into.
+        given: object = getattr(message, name)
+        wanted: object = getattr(made, name)
+        if isinstance(wanted, msgspec.Struct) and type(given) is not type(wanted):
+            raise InvalidField(name, given, f"Expected `{type(wanted).__name__}`.")
+
+
+def _taken_apart(value: object) -> object:
+    """Return a struct as the mapping it is decoded from: structs inside structs too.
+
+    msgspec takes an instance of the right class for right, whatever it holds.
+    """
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        tag = (
+            {} if config.tag is None or config.tag_field is None else {config.tag_field: config.tag}
+        )
+        parts = {
+            field.encode_name: _taken_apart(given)
+            for field in msgspec.structs.fields(value)
+            if (given := getattr(value, field.name)) is not msgspec.UNSET
+        }
+        return [*tag.values(), *parts.values()] if config.array_like else {**tag, **parts}
+    if type(value) is dict:
+        pairs = cast("dict[object, object]", value)
+        return {key: _taken_apart(each) for key, each in pairs.items()}
+    if type(value) in (tuple, list):
+        return [_taken_apart(each) for each in cast("tuple[object, ...]", value)]
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+def _value_at(message: msgspec.Struct, path: str) -> object:
+    """Return what a path such as `patch.metadata` leads to, as far as it leads through structs."""
+    value: object = message
+    for step in path.split(".") if path else ():
+        name = step.partition("[")[0]
+        if not isinstance(value, msgspec.Struct):
+            break
+        fields = msgspec.structs.fields(value)
+        value = next((getattr(value, e.name) for e in fields if e.encode_name == name), None)
+    return type(message).__name__ if value is message else value
+
+
+# -- bounds ----------------------------------------------------------------
+
+
+def _check_text(
+    name: str, value: str, chars_max: int, error: type[InvalidField] = InvalidField
+) -> None:
+    if not 1 <= len(value) <= chars_max:
+        raise error(name, value, f"Give 1 to {chars_max} characters.")
+    if not (value.isascii() or _is_utf8(value)) or "\0" in value:
+        raise error(name, value, "Give text that UTF-8 can carry, without NUL.")
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_size(name: str, value: str, bytes_max: int) -> None:
+    if value.isascii():
+        size_bytes = len(value)
+    else:
+        try:
+            size_bytes = len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidField(name, value, "Give text that UTF-8 can carry.") from None
+    if size_bytes > bytes_max:
+        raise MessageTooLarge(name, size_bytes, bytes_max=bytes_max)
+
+
+def _session_id(name: str, value: str, limits: SessionLimits) -> None:
+    _check_text(name, value, limits.session_id_chars_max)
+
+
+def _user_id(name: str, value: str, limits: SessionLimits) -> None:
+    _check_text(name, value, limits.user_id_chars_max, InvalidUserId)
+
+
+def _org_id(name: str, value: str, limits: SessionLimits) -> None:
+    _check_text(name, value, limits.user_id_chars_max, InvalidOrgId)
+
+
+def _name(name: str, value: str, limits: SessionLimits) -> None:
+    _check_text(name, value, limits.agent_role_chars_max)
+
+
+def _key(name: str, value: str, limits: SessionLimits) -> None:
+    _check_text(name, value, limits.key_chars_max)
+
+
+def _reason(name: str, value: str, limits: SessionLimits) -> None:
+    if value:
+        _check_text(name, value, limits.reason_chars_max)
+
+
+def _content(name: str, value: str, limits: SessionLimits) -> None:
+    _check_size(name, value, limits.content_bytes_max)
+
+
+def _structure(name: str, value: Mapping[str, object], limits: SessionLimits) -> None:
+    if value is not EMPTY:
+        freeze(name, value, limits)
+
+
+def _seconds(name: str, value: float, _: SessionLimits) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise InvalidField(name, value, "Give a finite number of seconds, not below 0.")
+
+
+def _number(name: str, value: int, _: SessionLimits) -> None:
+    if value < 0:
+        raise InvalidField(name, value, "Give a number from 0 on.")
+
+
+def _page_of_sessions(name: str, value: int, limits: SessionLimits) -> None:
+    _check_page(name, value, limits.page_sessions_max)
+
+
+def _page_of_messages(name: str, value: int, limits: SessionLimits) -> None:
+    _check_page(name, value, limits.page_messages_max)
+
+
+def _check_page(name: str, value: int, page_max: int) -> None:
+    if not 1 <= value <= page_max:
+        raise InvalidField(name, value, f"Give a number from 1 to {page_max}.")
+
+
+def _tail_of_messages(name: str, value: int, limits: SessionLimits) -> None:
+    if not 0 <= value <= limits.page_messages_max:
+        raise InvalidField(name, value, f"Give a number from 0 to {limits.page_messages_max}.")
+
+
+def check_patch(patch: SessionPatch, limits: SessionLimits = DEFAULT_LIMITS) -> None:
+    """Refuse a patch that is not what its type says, or is out of bounds.
+
+    Raises:
+        InvalidField, MessageTooLarge: a field is wrong; it is named.
+    """
+    _check_types(patch)
+    for name in ("metadata", "variables", "client_capabilities"):
+        value: Mapping[str, object] | msgspec.UnsetType | None = getattr(patch, name)
+        if value is not None and value is not msgspec.UNSET:
+            freeze(name, value, limits)
+    prompt = patch.system_prompt
+    if prompt is not None and prompt is not msgspec.UNSET:
+        _check_size("system_prompt", prompt, limits.system_prompt_bytes_max)
+
+
+def _patch(_: str, value: SessionPatch, limits: SessionLimits) -> None:
+    check_patch(value, limits)
+
+
+_TO_SESSION: tuple[tuple[str, Rule], ...] = (("session_id", _session_id),)
+_FILTER: tuple[tuple[str, Rule], ...] = (
+    ("user_id", _user_id),
+    ("org_id", _org_id),
+    ("agent_role", _name),
+    ("idle_longer_than_s", _seconds),
+)
+
+_RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
+    {
+        SessionMessage: _TO_SESSION,
+        GetSessionRef: _TO_SESSION,
+        PassivateSession: _TO_SESSION,
+        AppendMessage: (
+            *_TO_SESSION,
+            ("content", _content),
+            ("client_msg_id", _key),
+            ("metadata", _structure),
+        ),
+        UpdateSession: (*_TO_SESSION, ("patch", _patch), ("expected_version", _number)),
+        RecordActivity: (*_TO_SESSION, ("kind", _name)),
+        CreateSession: (
+            ("user_id", _user_id),
+            ("org_id", _org_id),
+            ("agent_role", _name),
+            ("kind", _name),
+            ("variables", _structure),
+            ("metadata", _structure),
+            ("client_capabilities", _structure),
+            ("session_id", _session_id),
+            ("idempotency_key", _key),
+        ),
+        TerminateSession: (*_TO_SESSION, ("reason", _reason), ("grace_s", _seconds)),
+        CleanupInactive: (("idle_longer_than_s", _seconds),),
+        ReviveSession: (*_TO_SESSION, ("patch", _patch)),
+        InjectCrash: (("session_id", _session_id), ("part", _reason)),
+        Shutdown: (("grace_s", _seconds),),
+        GetSession: (*_TO_SESSION, ("messages", _tail_of_messages)),
+        FindSession: (("session_id", _session_id), ("agent_role", _name), ("user_id", _user_id)),
+        GetMessages: (*_TO_SESSION, ("after_seq", _number), ("limit", _page_of_messages)),
+        ListSessions: (*_FILTER, ("after_id", _session_id), ("limit", _page_of_sessions)),
+        CountSessions: _FILTER,
+    }
+)

@@ -1,0 +1,313 @@
+"""What a caller of the sessions can handle: refusals of a session, and messages it never got."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import ClassVar
+
+from callboard.supervision.model.errors import DeliveryError, Refusal
+
+SHOWN_CHARS_MAX = 80
+"""How many characters of a wrong value an error's text shows."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = SHOWN_CHARS_MAX
+
+
+def shown(value: object) -> str:
+    """Return a value as text for people: escaped, and bounded whatever its size.
+
+    >>> len(shown("y" * 1_000_000))
+    80
+    """
+    return _short.repr(value)
+
+
+class SessionError(Refusal):
+    """Base of what the sessions refuse. The session and its actor live on."""
+
+    code: ClassVar[str] = "session_error"
+
+
+class SessionNotFound(SessionError):
+    """No session has this id, or none plays this role.
+
+    Args:
+        session_id: what was asked for.
+    """
+
+    code: ClassVar[str] = "session_not_found"
+    remedy: str = "List the sessions, or create one."
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"there is no session {shown(session_id)}")
+        self.session_id = session_id
+
+
+class DuplicateSession(SessionError):
+    """A session has this id already.
+
+    Args:
+        session_id: the id that is taken.
+    """
+
+    code: ClassVar[str] = "duplicate_session"
+    remedy: str = "Leave the id out to get a new one, or use the session that is there."
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"there is a session {shown(session_id)} already")
+        self.session_id = session_id
+
+
+class DuplicateRole(SessionError):
+    """Another session of this user plays this role, and roles are to be unique.
+
+    Args:
+        agent_role: the role.
+        session_id: who plays it.
+    """
+
+    code: ClassVar[str] = "duplicate_role"
+    remedy: str = "Terminate the session that plays the role, or choose another role."
+
+    def __init__(self, agent_role: str, *, session_id: str) -> None:
+        super().__init__(f"session {shown(session_id)} plays the role {shown(agent_role)} already")
+        self.agent_role = agent_role
+        self.session_id = session_id
+
+
+class MaxSessionsReached(SessionError):
+    """There is no place for one more session.
+
+    Args:
+        scope: whose limit it is: "manager", "user" or "org".
+        sessions_max: the limit.
+    """
+
+    code: ClassVar[str] = "max_sessions_reached"
+    remedy: str = "Terminate sessions that are no longer needed, or raise the limit."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, scope: str, sessions_max: int) -> None:
+        super().__init__(f"the {scope} has {sessions_max} sessions, as many as it may")
+        self.scope = scope
+        self.sessions_max = sessions_max
+
+
+class InvalidField(SessionError, ValueError):
+    """A field of a message has a wrong type, or lies outside its bounds.
+
+    Args:
+        field: its name, with the path into it (`metadata.tags[0]`).
+        value: what was given.
+        remedy: what would be right, as a sentence.
+    """
+
+    code: ClassVar[str] = "invalid_field"
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(f"{field}={shown(value)} is not valid. {remedy}")
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+
+class InvalidUserId(InvalidField):
+    """The user id is missing where it is required, empty, too long or not text."""
+
+    code: ClassVar[str] = "invalid_user_id"
+
+
+class InvalidOrgId(InvalidField):
+    """The organisation id is missing where it is required, empty, too long or not text."""
+
+    code: ClassVar[str] = "invalid_org_id"
+
+
+class MessageTooLarge(SessionError):
+    """A text or a structure is larger than it may be.
+
+    Args:
+        field: its name.
+        value: its size in bytes, as UTF-8 or as JSON.
+        bytes_max: the bound.
+    """
+
+    code: ClassVar[str] = "message_too_large"
+    remedy: str = "Send less at once, or raise the bound in SessionLimits."
+
+    def __init__(self, field: str, value: int, *, bytes_max: int) -> None:
+        super().__init__(f"{field} has {value} bytes; it may have {bytes_max}")
+        self.field = field
+        self.value = value
+        self.bytes_max = bytes_max
+
+
+class VersionConflict(SessionError):
+    """The session has changed since the caller looked.
+
+    Args:
+        session_id: which session.
+        expected_version: the version that the caller had seen.
+        version: the version it has.
+    """
+
+    code: ClassVar[str] = "version_conflict"
+    remedy: str = "Read the session again, and repeat the change upon what it is now."
+
+    def __init__(self, session_id: str, *, expected_version: int, version: int) -> None:
+        super().__init__(
+            f"session {shown(session_id)} is at version {version}, not {expected_version}"
+        )
+        self.session_id = session_id
+        self.expected_version = expected_version
+        self.version = version
+
+
+class IdempotencyConflict(SessionError):
+    """The key has been used before, with other content.
+
+    Args:
+        field: the field that holds the key.
+        value: the key.
+    """
+
+    code: ClassVar[str] = "idempotency_conflict"
+    remedy: str = "Use a new key for new content; repeat a key only with the very same content."
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(f"{field}={shown(value)} was used before, with other content")
+        self.field = field
+        self.value = value
+
+
+class SessionTerminating(SessionError):
+    """The session is being terminated: it takes nothing new.
+
+    Args:
+        session_id: which session.
+    """
+
+    code: ClassVar[str] = "session_terminating"
+    remedy: str = "Create a new session."
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"session {shown(session_id)} is being terminated")
+        self.session_id = session_id
+
+
+class TransitionError(SessionError):
+    """The state machine has no such step.
+
+    Args:
+        state: the state the session is in.
+        event: what was to happen.
+    """
+
+    code: ClassVar[str] = "invalid_transition"
+    remedy: str = "Look at the session's state; the table of steps is in the reference."
+
+    def __init__(self, state: str, event: str) -> None:
+        super().__init__(f"a session that is {state} has no step {event}")
+        self.state = state
+        self.event = event
+
+
+class UpdateFailed(SessionError):
+    """The function given to UpdateSession raised, or returned what it may not.
+
+    Args:
+        session_id: which session; it is unchanged.
+        error: name of the exception's class, or of the wrong type.
+        detail: the exception's text, shortened.
+    """
+
+    code: ClassVar[str] = "update_failed"
+    remedy: str = "Correct the function; it takes a Session and returns a SessionPatch."
+
+    def __init__(self, session_id: str, *, error: str, detail: str) -> None:
+        super().__init__(f"the update of session {shown(session_id)} failed: {error}: {detail}")
+        self.session_id = session_id
+        self.error = error
+        self.detail = detail
+
+
+class WorkspaceError(SessionError):
+    """The session's folder could not be made, or may not be used."""
+
+    code: ClassVar[str] = "workspace_error"
+    remedy: str = "Look at the owner, the mode and the free space of the workspace root."
+
+
+class SpawnError(SessionError):
+    """A step of the session's start failed; what was done has been undone."""
+
+    code: ClassVar[str] = "spawn_error"
+    remedy: str = "See the cause; the session's place has been given back."
+
+
+class PromptError(SessionError):
+    """The system prompt could not be composed or is not usable."""
+
+    code: ClassVar[str] = "prompt_error"
+    remedy: str = "Look at the composer and its variables."
+
+
+class AgentBusy(SessionError):
+    """The agent works on another prompt."""
+
+    code: ClassVar[str] = "agent_busy"
+    remedy: str = "Wait for the running prompt, or cancel it."
+    is_retryable: ClassVar[bool] = True
+
+
+class StoreError(SessionError):
+    """The store did not keep a change: it was undone, the session is at its last commit."""
+
+    code: ClassVar[str] = "store_error"
+    remedy: str = "Look at the disk and at the store's log; then try again."
+    is_retryable: ClassVar[bool] = True
+
+
+class StoreOutcomeUnknown(StoreError):
+    """The store was lost while it wrote: whether the change was kept is not known yet."""
+
+    code: ClassVar[str] = "store_outcome_unknown"
+    remedy: str = "Wait until the store answers again; then read the session."
+    is_outcome_known: ClassVar[bool] = False
+
+
+class SessionRestarting(DeliveryError):
+    """The session's next incarnation did not come in time; the message was not delivered."""
+
+    code: ClassVar[str] = "session_restarting"
+    remedy: str = "Try again in a moment."
+    is_retryable: ClassVar[bool] = True
+
+
+class SessionQuarantined(DeliveryError):
+    """The session crashed too often and is kept, but not run; the message was not delivered."""
+
+    code: ClassVar[str] = "session_quarantined"
+    remedy: str = "Look at its last error, then send ReviveSession or TerminateSession."
+
+
+class SessionCrashed(DeliveryError):
+    """The session's incarnation ended while it handled the message.
+
+    The message is never delivered again; an append with a `client_msg_id` may be
+    repeated without harm.
+    """
+
+    code: ClassVar[str] = "session_crashed"
+    remedy: str = "Read the session to see what was kept, then repeat what is missing."
+    is_retryable: ClassVar[bool] = True
+    is_outcome_known: ClassVar[bool] = False
+
+
+class ShuttingDown(DeliveryError):
+    """The sessions are being shut down: no new one is taken, no new work begins."""
+
+    code: ClassVar[str] = "shutting_down"
+    remedy: str = "Try again when the daemon has been started anew."
+    is_retryable: ClassVar[bool] = True

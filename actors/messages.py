@@ -1,0 +1,374 @@
+"""The messages that the sessions understand: frozen, typed by their reply.
+
+Two kinds. A `SessionMessage` goes to the session's own actor, by its address, and
+is handled in the session's order; a user's own messages are of this kind. All
+others are the manager's. `READS` need no actor at all: they are answered from
+the table, on the caller's thread.
+
+Nothing is checked when a message is made (msgspec checks what it decodes, not
+what is constructed); `checks.check` does it before a message is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
+from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.states import Presence, SessionState
+from callboard.supervision.model.requests import Request
+
+R_co = TypeVar("R_co", covariant=True)
+
+PAGE_SESSIONS = 100
+"""Sessions in one page unless the caller says otherwise."""
+
+PAGE_MESSAGES = 1_000
+"""Messages in one page unless the caller says otherwise."""
+
+TERMINATE_GRACE_S = 5.0
+"""Seconds that a session's cleanup may take before what is left is killed."""
+
+
+class SessionMessage(Request[R_co], Generic[R_co], frozen=True):
+    """A message to one session. Subclass it with the reply type and fields of your own.
+
+        class Question(SessionMessage[str], frozen=True, kw_only=True):
+            text: str
+
+        sessions.ask(Question(ada.id, text="hello"))       # a str
+
+    Args:
+        session_id: whom it is for; the first field, and positional, of every one.
+    """
+
+    session_id: str
+
+
+# -- replies ---------------------------------------------------------------
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a list of sessions, in the order of their ids.
+
+    Args:
+        ids: their ids.
+        sessions: the snapshots; empty when only ids were asked for.
+        next_after_id: give it as `after_id` to get the next page; None: this is the last.
+    """
+
+    ids: tuple[str, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    next_after_id: str | None = None
+
+
+class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a session's log.
+
+    Args:
+        messages: in order.
+        last_seq: number of the log's last message, whether it is in this page or not.
+    """
+
+    messages: tuple[Message, ...] = ()
+    last_seq: int = 0
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sessions are.
+
+    Args:
+        is_healthy: whether every part of the tree runs.
+        sessions: how many there are.
+        presences: how many of them are awake, asleep, restarting, quarantined.
+        oldest_idle_s: how long the session that has been idle longest has been so.
+        janitor_lag_s: how long the janitor's sweep is overdue.
+        failing: the parts of the tree that do not run, by their paths.
+    """
+
+    is_healthy: bool = True
+    sessions: int = 0
+    presences: Mapping[Presence, int] = msgspec.field(default_factory=dict[Presence, int])
+    oldest_idle_s: float = 0.0
+    janitor_lag_s: float = 0.0
+    failing: tuple[str, ...] = ()
+
+
+# -- to the session --------------------------------------------------------
+
+
+class AppendMessage(SessionMessage[int], frozen=True):
+    """Append a message to the log; the reply is its number.
+
+    Args:
+        session_id: which session.
+        role: who wrote it.
+        content: what it says.
+        client_msg_id: the sender's key: repeated with the same content it appends nothing
+            and gets the first reply again (the last 1,024 keys of a session are known).
+        metadata: what else is known of it.
+    """
+
+    role: Role
+    content: str
+    client_msg_id: str | None = None
+    metadata: Mapping[str, object] = EMPTY
+
+
+class UpdateSession(SessionMessage[Session], frozen=True, kw_only=True):
+    """Change a session in one step; the reply is the new snapshot. Give `patch` or `fn`.
+
+    Args:
+        session_id: which session.
+        patch: what to replace.
+        fn: a pure function that says what to replace, given what is; in process only.
+        expected_version: refuse with VersionConflict when it is at another version.
+    """
+
+    patch: SessionPatch | None = None
+    fn: Callable[[Session], SessionPatch] | None = None
+    expected_version: int | None = None
+
+
+class RecordActivity(SessionMessage[float], frozen=True):
+    """Give a sign of life; the reply is the new `last_active_at`.
+
+    Args:
+        session_id: which session.
+        kind: what was done.
+    """
+
+    kind: str = "heartbeat"
+
+
+# -- to the manager: create, end, steer ------------------------------------
+
+
+class CreateSession(Request[Session], frozen=True, kw_only=True):
+    """Create a session; the reply is its snapshot, ACTIVE.
+
+    Args:
+        user_id: whose it is.
+        org_id: the user's organisation.
+        agent_role: the part it plays.
+        kind: which of the system's behaviours runs it; None: the default one.
+        variables: what its prompt is composed with.
+        metadata: the creator's own notes.
+        client_capabilities: what its client can do.
+        session_id: an id of the creator's choice; None: a new UUIDv7.
+        activate: False leaves it CREATED, for later explicit steps.
+        idempotency_key: repeated with the same content it creates nothing and gets the
+            first reply again.
+    """
+
+    user_id: str | None = None
+    org_id: str | None = None
+    agent_role: str | None = None
+    kind: str | None = None
+    variables: Mapping[str, object] = EMPTY
+    metadata: Mapping[str, object] = EMPTY
+    client_capabilities: Mapping[str, object] | None = None
+    session_id: str | None = None
+    activate: bool = True
+    idempotency_key: str | None = None
+
+
+class TerminateSession(Request[Session], frozen=True):
+    """End a session and clean up after it; the reply is its last snapshot.
+
+    A second one while the first is at work gets the same reply.
+
+    Args:
+        session_id: which session.
+        reason: why, for people.
+        grace_s: how long the cleanup may take before what is left is killed.
+    """
+
+    session_id: str
+    reason: str = ""
+    grace_s: float = TERMINATE_GRACE_S
+
+
+class CleanupInactive(Request[tuple[str, ...]], frozen=True, kw_only=True):
+    """Terminate the sessions that have been idle for too long; the reply is their ids.
+
+    Args:
+        idle_longer_than_s: strictly longer than this; None: the system's own bound.
+        dry_run: only say which they would be.
+    """
+
+    idle_longer_than_s: float | None = None
+    dry_run: bool = False
+
+
+class PassivateSession(Request[Session], frozen=True):
+    """Put an idle session to sleep: its actor ends, its state stays.
+
+    The next message wakes it. A busy one stays awake; the reply's presence says which.
+
+    Args:
+        session_id: which session.
+    """
+
+    session_id: str
+
+
+class ReviveSession(Request[Session], frozen=True):
+    """Start a session that is quarantined or asleep; the reply is its snapshot, awake.
+
+    Args:
+        session_id: which session.
+        patch: what to replace before it starts, so that it does not crash again.
+    """
+
+    session_id: str
+    patch: SessionPatch | None = None
+
+
+class Fault(StrEnum):
+    """How an injected crash strikes."""
+
+    EXCEPTION = "exception"
+    """The actor's next handler raises."""
+    KILL = "kill"
+    """The actor is killed: dead at once, no cleanup."""
+    EXIT = "exit"
+    """The actor gets an exit signal with an abnormal reason."""
+
+
+class InjectCrash(Request[None], frozen=True):
+    """Make a part crash, to see that it heals. Only with fault injection switched on.
+
+    Args:
+        session_id: which session; None when `part` names another part of the tree.
+        part: path of a part of the tree (`front/manager`, `sessions/3`).
+        how: in which way.
+    """
+
+    session_id: str | None = None
+    part: str | None = None
+    how: Fault = Fault.EXCEPTION
+
+
+class Shutdown(Request[tuple[str, ...]], frozen=True):
+    """Take no new session and let the work in hand end; the reply is the ids still busy.
+
+    The host then calls `SessionSystem.stop`.
+
+    Args:
+        grace_s: how long to wait for what is being worked on.
+    """
+
+    grace_s: float = TERMINATE_GRACE_S
+
+
+# -- reads -----------------------------------------------------------------
+
+
+class GetSession(Request[Session], frozen=True):
+    """Read a session's snapshot. Reading is no activity.
+
+    Args:
+        session_id: which session.
+        messages: how many of its last messages to put into the snapshot.
+    """
+
+    session_id: str
+    messages: int = 0
+
+
+class FindSession(Request[Session | None], frozen=True):
+    """Read a session's snapshot, by id or by role; None when there is none.
+
+    Args:
+        session_id: which session; or
+        agent_role: the oldest that plays this role and is not being terminated,
+        user_id: of this user; None: of anybody.
+    """
+
+    session_id: str | None = None
+    agent_role: str | None = None
+    user_id: str | None = None
+
+
+class GetMessages(Request[MessagePage], frozen=True):
+    """Read a part of a session's log.
+
+    Args:
+        session_id: which session.
+        after_seq: what follows this number.
+        limit: how many at most.
+    """
+
+    session_id: str
+    after_seq: int = 0
+    limit: int = PAGE_MESSAGES
+
+
+class ListSessions(Request[SessionPage], frozen=True, kw_only=True):
+    """List sessions in the order of their ids, a page at a time. All that is given must hold.
+
+    Args:
+        user_id: whose.
+        org_id: of which organisation.
+        agent_role: playing which part.
+        state: in which state.
+        presence: in which presence.
+        idle_longer_than_s: not active for longer than this.
+        after_id: what follows this id (it need not exist any more).
+        limit: how many at most.
+        fields: "id" for ids only.
+    """
+
+    user_id: str | None = None
+    org_id: str | None = None
+    agent_role: str | None = None
+    state: SessionState | None = None
+    presence: Presence | None = None
+    idle_longer_than_s: float | None = None
+    after_id: str | None = None
+    limit: int = PAGE_SESSIONS
+    fields: Literal["all", "id"] = "all"
+
+
+class CountSessions(Request[int], frozen=True, kw_only=True):
+    """Count sessions. All that is given must hold; the fields are those of ListSessions.
+
+    Args:
+        user_id: whose.
+        org_id: of which organisation.
+        agent_role: playing which part.
+        state: in which state.
+        presence: in which presence.
+        idle_longer_than_s: not active for longer than this.
+    """
+
+    user_id: str | None = None
+    org_id: str | None = None
+    agent_role: str | None = None
+    state: SessionState | None = None
+    presence: Presence | None = None
+    idle_longer_than_s: float | None = None
+
+
+# The reply is an `Address`, which the runtime defines; whoever asks by the facade gets it typed.
+class GetSessionRef(Request[Any], frozen=True):
+    """Get the address of a session's actor: it stays the same over restarts.
+
+    Args:
+        session_id: which session.
+    """
+
+    session_id: str
+
+
+class Health(Request[HealthReport], frozen=True):
+    """Ask how the sessions are."""
+
+
+READS: Final = (GetSession, FindSession, GetMessages, ListSessions, CountSessions)
+"""Messages that `sessions.reads.answer` answers from the table alone."""

@@ -1,0 +1,304 @@
+"""One session at work: the user's behaviour, and one commit for every message that changed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from types import CoroutineType
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from callboard.actors.checks import check
+from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
+from callboard.actors.limits import SessionLimits
+from callboard.actors.messages import AppendMessage, RecordActivity, SessionMessage, UpdateSession
+from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
+from callboard.actors.sessions.draft import Draft, SessionEntry
+from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.internal import (
+    EndSession,
+    FailNow,
+    FallAsleep,
+    SessionAwake,
+    SessionStays,
+)
+from callboard.actors.sessions.states import SessionEvent, SessionState, takes_messages
+from callboard.actors.sessions.table import Row
+from callboard.actors.storage.journal import Outcome
+from callboard.supervision import (
+    FencedError,
+    Refusal,
+    Shutdown,
+    StopStart,
+    SupervisedActor,
+    handles,
+)
+
+D = TypeVar("D")
+
+
+class Services(Protocol):
+    """What every session of a system shares."""
+
+    limits: SessionLimits
+
+    def commit(self, entry: SessionEntry) -> Outcome:
+        """Keep a commit and publish it, or hand it to whoever does."""
+        ...
+
+    def announce(self, notice: object) -> None:
+        """Tell the manager; it may be dead just now."""
+        ...
+
+
+class SessionActor(SupervisedActor, Generic[D]):
+    """The behaviour of a session. Subclass it with messages and data of your own.
+
+        class Asked(msgspec.Struct, frozen=True):
+            questions: int = 0
+
+        class Guide(SessionActor[Asked]):
+            @handles(Question)
+            def on_question(self, message: Question) -> str:
+                self.append(Role.USER, message.text)
+                ...
+
+    One message, one commit: what a handler changed is kept and published
+    together when it returns, and none of it when it raises. A refusal leaves
+    the session as it was; any other exception ends this incarnation, and the
+    next one goes on from the last commit. Plain attributes are a cache that dies
+    with the incarnation; what must live on is in the log and in `data`.
+
+    Args:
+        row: the session's place in the table.
+        services: what the system lends.
+    """
+
+    hand_off: ClassVar[bool] = True
+    """A plain session's handlers are short. A subclass says so itself, or runs on the pool."""
+
+    initial_data: ClassVar[Callable[[], Any]] = lambda: None  # noqa: E731 -- a factory, like list
+    """Makes the `data` of a new session."""
+
+    _draft: Draft | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        cls.hand_off = bool(cls.__dict__.get("hand_off", False))
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, row: Row, services: Services) -> None:
+        super().__init__()
+        self._row = row
+        self._services = services
+
+    # -- what a behaviour may use ------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The snapshot with all changes so far, those of this handler included."""
+        return self._working().session
+
+    @property
+    def data(self) -> D:
+        """The behaviour's own part of the snapshot."""
+        data: Any = self._working().session.data
+        return data  # type: ignore[no-any-return]  # its type is the subclass's promise
+
+    def messages(self, *, last: int) -> tuple[Message, ...]:
+        """Return the last messages of the log, in order, those of this handler included."""
+        return self._working().log.last(last)
+
+    def append(
+        self,
+        role: Role,
+        content: str,
+        *,
+        client_msg_id: str | None = None,
+        metadata: Mapping[str, object] = EMPTY,
+    ) -> Message:
+        """Append a message to the log; kept when the handler returns.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            IdempotencyConflict: the key was used with other content.
+        """
+        clock = self.system.clock
+        return self._working().append(
+            role,
+            content,
+            wall_s=clock.wall_s(),
+            now_s=clock.now_s(),
+            client_msg_id=client_msg_id,
+            metadata=metadata,
+        )
+
+    def update(self, *, data: D | None = None, patch: SessionPatch | None = None) -> Session:
+        """Replace the behaviour's data, or what a patch names; kept when the handler returns.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            InvalidField: the data is no frozen struct.
+        """
+        draft, clock = self._working(), self.system.clock
+        wall_s, now_s = clock.wall_s(), clock.now_s()
+        if data is not None:
+            draft.set_data(data, wall_s=wall_s, now_s=now_s)
+        if patch is not None:
+            draft.update(patch, wall_s=wall_s, now_s=now_s)
+        return draft.session
+
+    def commit(self) -> None:
+        """Keep what this handler has changed so far, whatever becomes of the rest of it."""
+        draft = self._working()
+        if draft.has_changed:
+            self._keep(draft.hand_in())
+
+    # -- life --------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Go on from the last commit. A subclass that overrides this calls it first."""
+        cell = self.actor_ref
+        start = self._row.begin(cell.incarnation)
+        if start is None:
+            raise StopStart(Shutdown(detail="a later incarnation has begun"))
+        self._draft = draft = Draft(self._row, start, self._services.limits)
+        state = draft.session.state
+        wall_s = self.system.clock.wall_s()
+        if state is SessionState.CREATED:
+            draft.move(SessionEvent.SPAWN, wall_s=wall_s)
+            state = draft.session.state
+        if state is SessionState.SPAWNING:
+            draft.move(SessionEvent.ACTIVATE, wall_s=wall_s)
+            if draft.session.data is None:
+                made = type(self).initial_data()
+                if made is not None:
+                    draft.set_data(made, wall_s=wall_s, now_s=self.system.clock.now_s())
+        self.commit()
+        if state is SessionState.TERMINATING:
+            self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
+        self._services.announce(SessionAwake(self._row.id, cell))
+
+    def let_go(self, reason: Any) -> None:
+        super().let_go(reason)
+        if self._draft is not None:
+            self._draft.let_go()
+
+    # -- one message, one commit -------------------------------------------
+
+    def _handle_receive(self, message: Any) -> Any:
+        if isinstance(message, SessionMessage):
+            check(message, self._services.limits)
+            session = self._working().session
+            if message.session_id != session.id:
+                raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
+            if not takes_messages(session.state):
+                raise SessionTerminating(session.id)
+        try:
+            result = super()._handle_receive(message)
+        except Refusal:
+            self._working().discard()
+            raise
+        if type(result) is CoroutineType:
+            return self._awaited(result)
+        return self._kept(result)
+
+    async def _awaited(self, handler: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            result = await handler
+        except Refusal:
+            self._working().discard()
+            raise
+        return self._kept(result)
+
+    def _kept(self, result: Any) -> Any:
+        draft = self._working()
+        if draft.has_changed:
+            self._keep(draft.hand_in())
+        return result
+
+    def _keep(self, entry: SessionEntry) -> None:
+        if self._services.commit(entry) is Outcome.FENCED:
+            self.system.count("fenced_commits")
+            msg = f"a later incarnation of session {self._row.id} has begun"
+            raise FencedError(msg, address=self._row.id)
+
+    def _working(self) -> Draft:
+        draft = self._draft
+        assert draft is not None, "a subclass's on_start calls super().on_start() first"
+        return draft
+
+    # -- the messages of every session -------------------------------------
+
+    @handles(AppendMessage)
+    def on_append_message(self, message: AppendMessage) -> int:
+        """Append to the log; reply the message's number."""
+        appended = self.append(
+            message.role,
+            message.content,
+            client_msg_id=message.client_msg_id,
+            metadata=message.metadata,
+        )
+        return appended.seq
+
+    @handles(UpdateSession)
+    def on_update_session(self, message: UpdateSession) -> Session:
+        """Change the session in one step; reply the new snapshot."""
+        draft, clock = self._working(), self.system.clock
+        patch = message.patch
+        if message.fn is not None and message.patch is None:
+            try:
+                patch = message.fn(draft.session)
+            except Exception as error:  # noqa: BLE001 -- the caller's code: its failure is its answer
+                raise UpdateFailed(
+                    draft.session.id, error=type(error).__name__, detail=str(error)[:200]
+                ) from None
+        if patch is None:
+            raise InvalidField("patch", None, "Give a patch, or an fn that returns one.")
+        draft.update(
+            patch,
+            wall_s=clock.wall_s(),
+            now_s=clock.now_s(),
+            expected_version=message.expected_version,
+        )
+        return draft.session
+
+    @handles(RecordActivity)
+    def on_record_activity(self, message: RecordActivity) -> float:
+        """Note a sign of life; reply when."""
+        del message
+        clock = self.system.clock
+        session = self._working().touch(wall_s=clock.wall_s(), now_s=clock.now_s())
+        return session.last_active_at
+
+    @handles(EndSession)
+    def on_end_session(self, message: EndSession) -> None:
+        """Clean up and end; the manager then removes the row."""
+        draft, clock = self._working(), self.system.clock
+        idle_s = message.idle_longer_than_s
+        if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
+            self._services.announce(SessionStays(self._row.id))
+            return
+        draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
+        self.commit()
+        draft.move(
+            SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason
+        )
+        self.commit()
+        self.stop()
+
+    @handles(FallAsleep)
+    def on_fall_asleep(self, message: FallAsleep) -> None:
+        """End in order, unless there is something to do."""
+        del message
+        if self.actor_ref.mailbox_size:
+            self._services.announce(SessionStays(self._row.id))
+        else:
+            self.stop()
+
+    @handles(FailNow)
+    def on_fail_now(self, message: FailNow) -> None:
+        """Crash, because fault injection says so."""
+        del message
+        raise InjectedFault
+
+
+class InjectedFault(Exception):
+    """A crash on purpose."""

@@ -1,0 +1,78 @@
+"""Where a session is reached: it stays while incarnations come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from callboard.actors.errors import (
+    SessionCrashed,
+    SessionNotFound,
+    SessionQuarantined,
+    SessionRestarting,
+)
+from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.table import Row
+from callboard.supervision import ActorSystem, Address, Future
+
+NAME = "session/"
+"""What the names of sessions' addresses begin with."""
+
+
+class SessionAddress(Address[Any]):
+    """A session's name and mailbox, made with its row.
+
+    A message waits here while the session is asleep (it wakes it) or
+    restarting; a quarantined session's senders are refused at once.
+
+    Args:
+        system: whose names it joins.
+        row: the session's place in the table.
+        wake: called with the session's id when a message waits and nobody is there.
+    """
+
+    __slots__ = ("_row", "_wake")
+
+    def __init__(self, system: ActorSystem, row: Row, wake: Callable[[str], None]) -> None:
+        super().__init__(system, NAME + row.id, keeps_mailbox=True)
+        self._row = row
+        self._wake = wake
+
+    def poke(self) -> None:
+        """See that somebody takes what waits, or that it is refused."""
+        presence = self._row.presence
+        if presence is Presence.QUARANTINED:
+            self.refuse_waiting()
+        elif presence is Presence.ASLEEP and not self.is_alive():
+            self._wake(self._row.id)
+        else:
+            super().poke()
+
+    def refuse_waiting(self) -> None:
+        """Answer what waits: the session is quarantined."""
+        if self.items is not None:
+            self._drain(self.items)
+
+    def dead_error(self) -> Exception:
+        """Return what a sender gets whose message nobody will take."""
+        if not self.system.is_open:
+            return super().dead_error()
+        if self._row.presence is Presence.QUARANTINED:
+            error = self._row.session().last_error
+            return SessionQuarantined(f"{self.name} is quarantined: {error}", address=self.name)
+        return SessionNotFound(self._row.id)
+
+    def killed_error(self) -> Exception:
+        """Return what an asker gets whose message was in hand when the incarnation ended."""
+        return SessionCrashed(
+            f"{self.name} ended while it handled the message", address=self.name
+        )
+
+    def timeout_error(self, future: Future[Any]) -> Exception:
+        """Return what an asker gets whose time ran out: the reason, if it is known."""
+        presence = self._row.presence
+        if presence is Presence.RESTARTING:
+            return SessionRestarting(f"{self.name} is restarting", address=self.name)
+        if presence is Presence.QUARANTINED:
+            return self.dead_error()
+        return super().timeout_error(future)

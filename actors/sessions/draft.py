@@ -1,0 +1,265 @@
+"""What has an incarnation changed that is not committed yet? Pure: the actor carries it out.
+
+One message, one commit: a handler's changes are made here, upon what was handed
+in before; `hand_in` makes one entry of them, `discard` none. Handlers go on upon
+what is handed in but not committed; when the store fails it, `rebase` returns to
+the last commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from callboard.actors.errors import (
+    IdempotencyConflict,
+    SessionTerminating,
+    VersionConflict,
+)
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.sessions.data import Message, Role, Session, SessionPatch, checked_data
+from callboard.actors.sessions.frozen import EMPTY, freeze
+from callboard.actors.sessions.log import EMPTY_LOG, Log
+from callboard.actors.sessions.states import SessionEvent, SessionState, next_state, takes_messages
+from callboard.actors.storage.journal import Entry
+from callboard.actors.storage.kept import CLOSED, Kept, Ledger
+
+SessionKept: TypeAlias = Kept[Session, Log]
+SessionLedger: TypeAlias = Ledger[Session, Log]
+SessionEntry: TypeAlias = Entry[Session, Log]
+
+_ACTIVE = SessionState.ACTIVE
+_TAKEN: SessionKept = Kept(CLOSED, Session(id=""), EMPTY_LOG, 0.0, {})
+"""What follows a version that nothing may follow."""
+
+
+class Draft:
+    """The working state of one incarnation. One thread at a time, that of the actor.
+
+    Args:
+        ledger: the session's row.
+        start: what the incarnation starts from, as `Ledger.begin` or the journal said.
+        limits: how large what is given may be.
+    """
+
+    __slots__ = ("_base", "active_s", "incarnation", "ledger", "limits", "log", "session")
+
+    def __init__(
+        self, ledger: SessionLedger, start: SessionKept, limits: SessionLimits = DEFAULT_LIMITS
+    ) -> None:
+        self.ledger = ledger
+        self.limits = limits
+        self.incarnation = start.incarnation
+        self._base = start
+        self.session = start.session
+        """The snapshot with all changes so far; its version is the one they will get."""
+        self.log = start.log
+        """The log with all changes so far."""
+        self.active_s = start.active_s
+        """When the session was last active, on the monotonic clock."""
+        ledger.hold(self)
+
+    # -- changes -----------------------------------------------------------
+
+    def append(
+        self,
+        role: Role | str,
+        content: str,
+        *,
+        wall_s: float,
+        now_s: float,
+        client_msg_id: str | None = None,
+        metadata: Mapping[str, object] = EMPTY,
+    ) -> Message:
+        """Append a message to the log and return it.
+
+        A repeated `client_msg_id` with the same content returns the message
+        that is there, and changes nothing.
+
+        Args:
+            role: who wrote it.
+            content: what it says.
+            wall_s: UTC now, seconds since the epoch.
+            now_s: monotonic now.
+            client_msg_id: the sender's key.
+            metadata: what else is known of it.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            IdempotencyConflict: the key was used with other content.
+        """
+        session, log = self.session, self.log
+        if type(role) is not Role:
+            role = Role(role)
+        if metadata is not EMPTY:
+            metadata = freeze("metadata", metadata, self.limits)
+        if client_msg_id is not None:
+            known = log.find(client_msg_id)
+            if known is not None:
+                if (known.role, known.content, known.metadata) != (role, content, metadata):
+                    raise IdempotencyConflict("client_msg_id", client_msg_id)
+                return known
+        if session.state is not _ACTIVE and not takes_messages(session.state):
+            raise SessionTerminating(session.id)
+        seq = log.last_seq + 1
+        message = Message(seq, role, content, wall_s, metadata, client_msg_id)
+        self.log = log.append(message)
+        self.active_s = now_s
+        self.session = msgspec.structs.replace(
+            session,
+            last_seq=seq,
+            message_count=seq,
+            last_active_at=wall_s,
+            version=self._base.session.version + 1,
+        )
+        return message
+
+    def update(
+        self,
+        patch: SessionPatch,
+        *,
+        wall_s: float,
+        now_s: float,
+        expected_version: int | None = None,
+    ) -> Session:
+        """Replace what the patch names, and return the snapshot.
+
+        Args:
+            patch: what to replace.
+            wall_s: UTC now, seconds since the epoch.
+            now_s: monotonic now.
+            expected_version: refuse when the session is at another version.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            VersionConflict: it has changed since the caller looked.
+            InvalidField, MessageTooLarge: see `freeze`.
+        """
+        version = self._base.session.version
+        if not takes_messages(self.session.state):
+            raise SessionTerminating(self.session.id)
+        if expected_version is not None and expected_version != version:
+            raise VersionConflict(
+                self.session.id, expected_version=expected_version, version=version
+            )
+        changes: dict[str, object] = {}
+        for field in ("metadata", "variables", "client_capabilities"):
+            value: Mapping[str, object] | msgspec.UnsetType | None = getattr(patch, field)
+            if value is not msgspec.UNSET:
+                changes[field] = None if value is None else freeze(field, value, self.limits)
+        if patch.system_prompt is not msgspec.UNSET:
+            changes["system_prompt"] = patch.system_prompt
+        return self._change(wall_s=wall_s, now_s=now_s, **changes)
+
+    def set_data(self, data: object, *, wall_s: float, now_s: float) -> Session:
+        """Replace the behaviour's own data, and return the snapshot.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            InvalidField: it is neither None nor a frozen msgspec struct.
+        """
+        if not takes_messages(self.session.state):
+            raise SessionTerminating(self.session.id)
+        return self._change(wall_s=wall_s, now_s=now_s, data=checked_data(data))
+
+    def touch(self, *, wall_s: float, now_s: float) -> Session:
+        """Note a sign of life, and return the snapshot.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+        """
+        if not takes_messages(self.session.state):
+            raise SessionTerminating(self.session.id)
+        return self._change(wall_s=wall_s, now_s=now_s)
+
+    def move(self, event: SessionEvent, *, wall_s: float, reason: str | None = None) -> Session:
+        """Go to the next state, and return the snapshot. No activity, as far as idling goes.
+
+        Terminating twice keeps the first reason and time.
+
+        Raises:
+            TransitionError: there is no such step.
+        """
+        session = self.session
+        state = next_state(session.state, event)
+        if state is session.state:
+            return session
+        self.session = msgspec.structs.replace(
+            session,
+            state=state,
+            state_reason=reason,
+            state_since=wall_s,
+            version=self._base.session.version + 1,
+        )
+        return self.session
+
+    def _change(self, *, wall_s: float, now_s: float, **changes: object) -> Session:
+        self.active_s = now_s
+        self.session = msgspec.structs.replace(
+            self.session,
+            last_active_at=wall_s,
+            version=self._base.session.version + 1,
+            **changes,
+        )
+        return self.session
+
+    # -- commits -----------------------------------------------------------
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is something to hand in."""
+        return self.session is not self._base.session
+
+    @property
+    def uncommitted(self) -> int:
+        """How many commits are handed in and not published yet."""
+        return self._base.session.version - self.ledger.latest().session.version
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next handler must wait until the store has caught up."""
+        return self.uncommitted >= self.limits.uncommitted_max
+
+    def hand_in(
+        self, *, reply: object = None, value: object = None, events: tuple[object, ...] = ()
+    ) -> SessionEntry:
+        """Make one entry of all changes so far, and go on upon it.
+
+        Args:
+            reply: whom the journal is to answer; None: nobody waits for it.
+            value: what to answer.
+            events: what to announce once it is committed.
+        """
+        base = self._base
+        version = Kept(self.incarnation, self.session, self.log, self.active_s, {})
+        self._base = version
+        return Entry(self.session.id, self.ledger, base, version, reply, value, events)
+
+    def discard(self) -> None:
+        """Undo what the handler has changed: it raised."""
+        self._return_to(self._base)
+
+    def rebase(self) -> None:
+        """Return to the last commit: the store did not keep what was handed in."""
+        latest = self.ledger.latest()
+        # A later incarnation's commit is not ours to go on from; let the fence refuse us.
+        if latest.incarnation == self.incarnation:
+            self._return_to(latest)
+
+    def let_go(self) -> None:
+        """Hold the chain no longer: a newer incarnation has it, or this one has ended.
+
+        Whatever is still handed in afterwards is refused.
+        """
+        base = self._base
+        self._base = Kept(self.incarnation, base.session, base.log, base.active_s, {0: _TAKEN})
+        if self.ledger.holder is self:
+            self.ledger.holder = None
+
+    def _return_to(self, kept: SessionKept) -> None:
+        self._base = kept
+        self.session = kept.session
+        self.log = kept.log
+        self.active_s = kept.active_s

@@ -1,0 +1,77 @@
+"""What the parts of the session tree tell each other; not for clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class EndSession(msgspec.Struct, frozen=True):
+    """To a session: clean up and end, unless it has not been idle for so long."""
+
+    session_id: str
+    reason: str
+    idle_longer_than_s: float | None = None
+
+
+class FallAsleep(msgspec.Struct, frozen=True):
+    """To a session: end in order if nothing waits; the next message wakes it."""
+
+
+class FailNow(msgspec.Struct, frozen=True):
+    """To a session or another part: crash, because fault injection says so."""
+
+
+class SessionAwake(msgspec.Struct, frozen=True):
+    """To the manager: this incarnation of a session has started."""
+
+    session_id: str
+    cell: Any
+
+
+class SessionStays(msgspec.Struct, frozen=True):
+    """To the manager: a session that was to end or to sleep has had something to do since."""
+
+    session_id: str
+
+
+class SessionWaits(msgspec.Struct, frozen=True):
+    """To the manager: a message waits for a session that has no incarnation."""
+
+    session_id: str
+
+
+class StartAnswered(msgspec.Struct, frozen=True):
+    """To the manager: the partition has answered a request to start a session."""
+
+    session_id: str
+    error: Any
+
+
+class SessionGivenUp(msgspec.Struct, frozen=True):
+    """To the manager: the partition has forgotten a session whose budget is spent."""
+
+    session_id: str
+    reason: Any
+    failed_on: str | None
+
+
+class PartitionReady(msgspec.Struct, frozen=True):
+    """To the manager: a partition has started, empty."""
+
+    number: int
+
+
+class GraceOver(msgspec.Struct, frozen=True):
+    """To the manager: a session that was to end has had its time."""
+
+    session_id: str
+    number: int
+
+
+class DrainCheck(msgspec.Struct, frozen=True):
+    """To the manager: look whether the work in hand is done."""
+
+    until_s: float
+    reply: Any

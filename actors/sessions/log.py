@@ -1,0 +1,133 @@
+"""What was said in a session, in which order? A persistent log: every version stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, TypeAlias
+
+import msgspec
+
+from callboard.actors.sessions.data import Message
+
+CHUNK_BITS = 5
+CHUNK_MESSAGES = 1 << CHUNK_BITS
+"""Messages in one chunk, and branches in one node above the chunks."""
+
+KEYS_MAX = 1_024
+"""How many `client_msg_id`s a session remembers, the last ones used."""
+
+KEYS_PER_GENERATION = 128
+"""Keys are forgotten this many at a time: up to so many more may be remembered."""
+
+_MASK = CHUNK_MESSAGES - 1
+_GENERATIONS_MAX = KEYS_MAX // KEYS_PER_GENERATION + 1
+
+# A node holds nodes, down to the chunks of messages: typing cannot say how deep.
+_Node: TypeAlias = tuple[Any, ...]
+
+
+class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """An immutable log. `append` returns a new one that shares all but the last chunk.
+
+    Append, snapshot and lookup of a key cost the same at any length (a tree of
+    32 branches: four levels at a million messages). Nothing is ever changed in
+    place, so any thread may read any version, and an incarnation that has been
+    left behind can extend only what it holds itself.
+
+    Args:
+        last_seq: number of the last message; they count from 1 without holes.
+    """
+
+    last_seq: int = 0
+    _shift: int = 0
+    _root: _Node = ()
+    _tail: tuple[Message, ...] = ()
+    _keys: tuple[dict[str, Message], ...] = ()
+
+    def __len__(self) -> int:
+        return self.last_seq
+
+    def __iter__(self) -> Iterator[Message]:
+        for chunk in range((self.last_seq + _MASK) >> CHUNK_BITS):
+            yield from self._chunk(chunk)
+
+    def append(self, message: Message) -> Log:
+        """Return this log with one more message, whose `seq` must be the next one."""
+        last_seq, tail = self.last_seq, self._tail
+        assert message.seq == last_seq + 1, "a log has no holes"
+        key = message.client_msg_id
+        keys = self._keys if key is None else _remembered(self._keys, key, message)
+        if len(tail) < CHUNK_MESSAGES:
+            return Log(last_seq + 1, self._shift, self._root, (*tail, message), keys)
+        shift, root = _pushed(self._root, self._shift, (last_seq - 1) >> CHUNK_BITS, tail)
+        return Log(last_seq + 1, shift, root, (message,), keys)
+
+    def slice(self, *, after_seq: int = 0, limit: int) -> tuple[Message, ...]:
+        """Return up to `limit` messages that follow number `after_seq`, in order."""
+        start = max(after_seq, 0)
+        stop = min(self.last_seq, start + max(limit, 0))
+        parts: list[tuple[Message, ...]] = []
+        while start < stop:
+            offset = start & _MASK
+            part = self._chunk(start >> CHUNK_BITS)[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        if len(parts) == 1:
+            return parts[0]
+        return tuple(chain.from_iterable(parts))
+
+    def last(self, count: int) -> tuple[Message, ...]:
+        """Return the last `count` messages, in order."""
+        count = min(count, self.last_seq)
+        return self.slice(after_seq=self.last_seq - count, limit=count)
+
+    def find(self, client_msg_id: str) -> Message | None:
+        """Return the message that was appended under this key, if it is among the last keys.
+
+        At least the last `KEYS_MAX` keys are remembered, at most
+        `KEYS_PER_GENERATION` more.
+        """
+        for generation in reversed(self._keys):
+            message = generation.get(client_msg_id)
+            if message is not None:
+                return message
+        return None
+
+    def _chunk(self, index: int) -> tuple[Message, ...]:
+        if index == (self.last_seq - 1) >> CHUNK_BITS:
+            return self._tail
+        node = self._root
+        for level in range(self._shift, -1, -CHUNK_BITS):
+            node = node[(index >> level) & _MASK]
+        return node
+
+
+EMPTY_LOG = Log()
+"""The one empty log that all new sessions share."""
+
+
+def _remembered(
+    keys: tuple[dict[str, Message], ...], key: str, message: Message
+) -> tuple[dict[str, Message], ...]:
+    # A generation is never changed once it is in a log: readers hold it without a lock.
+    if keys and len(keys[-1]) < KEYS_PER_GENERATION:
+        newest = keys[-1].copy()
+        newest[key] = message
+        return (*keys[:-1], newest)
+    return (*keys[-(_GENERATIONS_MAX - 1) :], {key: message})
+
+
+def _pushed(root: _Node, shift: int, index: int, chunk: _Node) -> tuple[int, _Node]:
+    if index == CHUNK_MESSAGES << shift:
+        shift += CHUNK_BITS
+        root = (root,)
+    return shift, _placed(root, shift, index, chunk)
+
+
+def _placed(node: _Node, level: int, index: int, chunk: _Node) -> _Node:
+    if level == 0:
+        return (*node, chunk)
+    slot = (index >> level) & _MASK
+    below = node[slot] if slot < len(node) else ()
+    return (*node[:slot], _placed(below, level - CHUNK_BITS, index, chunk))

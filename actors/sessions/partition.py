@@ -1,0 +1,73 @@
+"""The supervisor of a part of the sessions: each with a budget of its own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from callboard.actors.sessions.internal import PartitionReady, SessionGivenUp
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.table import Row
+from callboard.supervision.model.backoff import Backoff
+from callboard.supervision.model.events import ChildGivenUp, TreeEvent
+from callboard.supervision.model.intensity import RestartWindow
+from callboard.supervision.model.reasons import ExitReason
+from callboard.supervision.model.specs import ChildSpec, RestartType
+from callboard.supervision.tree.supervisor import DynamicSupervisor
+
+PARTITIONS: Final = "sessions"
+"""The line's id in the tree, and what its partitions' names begin with."""
+
+RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
+"""More restarts of one session in this time, and it is quarantined."""
+
+DELAYS: Final = Backoff(delays_s=(0.0, 0.1, 1.0))
+"""How long to wait before each of them."""
+
+SHUTDOWN_S: Final = 5.0
+"""How long a session may take to stop."""
+
+
+def partition_name(number: int) -> str:
+    """Return the name under which a partition is reached."""
+    return f"{PARTITIONS}/{number}"
+
+
+def spec_of(row: Row, services: Services) -> ChildSpec:
+    """Return how a session is started and restarted: from its row's last commit."""
+    return ChildSpec(
+        id=row.id,
+        start=services.kinds[row.latest().session.kind],
+        args=(row, services),
+        restart=RestartType.TRANSIENT,
+        shutdown_s=SHUTDOWN_S,
+        name=row.address.name,  # type: ignore[attr-defined]  # the manager has given it
+        backoff=DELAYS,
+        budget=RESTARTS,
+    )
+
+
+class SessionPartition(DynamicSupervisor):
+    """Runs sessions. It starts empty, as in OTP: their rows come back by the manager.
+
+    Args:
+        services: what the system lends.
+        number: which partition this is.
+    """
+
+    def __init__(self, services: Services, number: int) -> None:
+        super().__init__(intensity=None)
+        self._services = services
+        self._number = number
+
+    def on_start(self) -> Any:
+        """Start, and say so to the manager."""
+        yield from super().on_start()
+        self._services.announce(PartitionReady(self._number))
+
+    def on_report(self, event: TreeEvent) -> None:
+        """Tell the manager of a session that was given up."""
+        super().on_report(event)
+        if isinstance(event, ChildGivenUp):
+            reason: ExitReason = event.reason
+            failed_on: str | None = getattr(event.ref, "failed_on", None)
+            self._services.announce(SessionGivenUp(str(event.child_id), reason, failed_on))

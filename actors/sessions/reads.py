@@ -1,0 +1,86 @@
+"""What does the table answer to a read? No message, no lock: on the caller's thread."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, TypeVar, assert_never, overload
+
+import msgspec
+
+from callboard.actors.messages import (
+    CountSessions,
+    FindSession,
+    GetMessages,
+    GetSession,
+    ListSessions,
+    MessagePage,
+    SessionPage,
+)
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.filters import count, page
+from callboard.actors.sessions.table import Table
+
+R = TypeVar("R")
+
+Read: TypeAlias = GetSession | FindSession | GetMessages | ListSessions | CountSessions
+"""The messages that need no actor (`messages.READS`)."""
+
+
+@overload
+def answer(table: Table, read: GetSession, *, now_s: float) -> Session: ...
+@overload
+def answer(table: Table, read: FindSession, *, now_s: float) -> Session | None: ...
+@overload
+def answer(table: Table, read: GetMessages, *, now_s: float) -> MessagePage: ...
+@overload
+def answer(table: Table, read: ListSessions, *, now_s: float) -> SessionPage: ...
+@overload
+def answer(table: Table, read: CountSessions, *, now_s: float) -> int: ...
+@overload
+def answer(table: Table, read: Read, *, now_s: float) -> object: ...
+def answer(table: Table, read: Read, *, now_s: float) -> object:
+    """Answer a read: whoever got a reply reads at least what that confirmed.
+
+    Args:
+        table: the sessions.
+        read: what is asked.
+        now_s: monotonic now.
+
+    Raises:
+        SessionNotFound: there is no such session, and the message needs one.
+    """
+    match read:
+        case GetSession():
+            return _session(table, read)
+        case FindSession():
+            return _found(table, read)
+        case GetMessages():
+            log = table.row(read.session_id).latest().log
+            messages = log.slice(after_seq=read.after_seq, limit=read.limit)
+            return MessagePage(messages=messages, last_seq=log.last_seq)
+        case ListSessions():
+            return page(table, read, now_s=now_s)
+        case CountSessions():
+            return count(table, read, now_s=now_s)
+        case _ as never:
+            assert_never(never)
+
+
+def _session(table: Table, read: GetSession) -> Session:
+    row = table.row(read.session_id)
+    session = row.session()
+    if not read.messages:
+        return session
+    # The log may be newer than the snapshot by now, but it only grows: cut it where that ends.
+    after_seq = max(0, session.last_seq - read.messages)
+    messages = row.latest().log.slice(after_seq=after_seq, limit=session.last_seq - after_seq)
+    return msgspec.structs.replace(session, messages=messages)
+
+
+def _found(table: Table, read: FindSession) -> Session | None:
+    if read.session_id is not None:
+        row = table.get(read.session_id)
+    elif read.agent_role is not None:
+        row = table.with_role(read.agent_role, user_id=read.user_id)
+    else:
+        row = None
+    return None if row is None else row.session()

@@ -1,0 +1,85 @@
+"""What every session of a system shares, and the manager with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from callboard.actors.limits import SessionLimits
+from callboard.actors.sessions.book import Book
+from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.sessions.internal import SessionWaits
+from callboard.actors.sessions.table import Table
+from callboard.actors.storage.journal import Outcome
+from callboard.actors.storage.memory import MemoryStore
+from callboard.supervision import ActorSystem
+
+if TYPE_CHECKING:
+    from callboard.supervision import Address
+
+
+class Services:
+    """Plain objects that no actor's death empties, and the settings.
+
+    Args:
+        system: the actor system.
+        kinds: name -> behaviour class.
+        limits: the bounds of messages and places.
+        partitions: over how many supervisors the sessions are spread.
+        tenants: whether every session needs a user and an organisation.
+        unique_role: whether a user's living sessions play different roles.
+        faults: whether crashes may be injected.
+        max_idle_s: after which a session is ended by the janitor.
+        grace_s: how long an ending may take.
+        manager: the manager's address.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        *,
+        kinds: Mapping[str, type[Any]],
+        limits: SessionLimits,
+        partitions: int,
+        tenants: bool,
+        unique_role: bool,
+        faults: bool,
+        max_idle_s: float,
+        grace_s: float,
+        manager: Address[Any],
+    ) -> None:
+        self.system = system
+        self.kinds = kinds
+        self.limits = limits
+        self.partitions = partitions
+        self.tenants = tenants
+        self.unique_role = unique_role
+        self.faults = faults
+        self.max_idle_s = max_idle_s
+        self.grace_s = grace_s
+        self.manager = manager
+        self.table = Table()
+        self.book = Book()
+        self.commit = MemoryStore().commit
+        """Keep a commit and publish it. Any thread."""
+        self.root: Any = None
+        self.sweep_due_s: float | None = None
+
+    def announce(self, notice: object) -> None:
+        """Tell the manager; while it restarts the notice waits in its mailbox."""
+        self.manager.notify(notice)
+
+    def wake(self, session_id: str) -> None:
+        """Tell the manager that a message waits for a session without an incarnation."""
+        self.announce(SessionWaits(session_id))
+
+    def find_part(self, path: str) -> Any:
+        """Return the living part of the tree at this path below the root, or None."""
+        part = self.root
+        for step in path.split("/"):
+            below = [] if part is None or part.actor is None else part.actor.linked_children()
+            part = next((each for each in below if str(each.tag) == step), None)
+        return part
+
+
+__all__ = ["Outcome", "Services", "SessionEntry"]

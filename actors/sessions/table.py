@@ -1,0 +1,301 @@
+"""Which sessions are there? The table of rows: a plain object, like an ETS table with an heir.
+
+It belongs to the system, so no actor's death empties it. Who may do what:
+
+- any thread reads: one `dict.get`, or one C call that takes all rows; no lock, no message;
+- the manager alone adds rows, removes them and writes their standing;
+- a row's content changes only by a commit of the row's own incarnation (`storage/kept.py`).
+
+The rows are the truth. Role index and counts are derived, kept by the manager, and
+made anew by `recount` when a manager that may have died half-way is restarted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from callboard.actors.errors import (
+    DuplicateRole,
+    DuplicateSession,
+    MaxSessionsReached,
+    SessionNotFound,
+)
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.log import EMPTY_LOG, Log
+from callboard.actors.sessions.states import Presence, takes_messages
+from callboard.actors.storage.kept import NO_INCARNATION, Ledger
+
+_Owner: TypeAlias = "str | tuple[str | None, str]"
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What the manager has learned of a session's incarnations. The manager alone writes it.
+
+    The presence is void as soon as a later incarnation has begun; the history stays.
+
+    Args:
+        incarnation: the last one it is about.
+        presence: what the row is since that one ended.
+        since: since when: UTC, seconds since the epoch.
+        restarts: how many incarnations ended by a failure.
+        last_error: what ended the last of these.
+        failed_on: name of the type of the message it was handling.
+    """
+
+    incarnation: int
+    presence: Presence
+    since: float = 0.0
+    restarts: int = 0
+    last_error: str | None = None
+    failed_on: str | None = None
+
+
+class Row(Ledger[Session, Log]):
+    """One session's place in the table.
+
+    Args:
+        session: the first snapshot.
+        active_s: monotonic time of its last activity.
+        log: what has been said, when the session comes from a store.
+        incarnation: the last incarnation, when the session comes from a store.
+    """
+
+    __slots__ = ("address", "id", "standing")
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        active_s: float,
+        log: Log = EMPTY_LOG,
+        incarnation: int = NO_INCARNATION,
+    ) -> None:
+        super().__init__(session, log, active_s=active_s, incarnation=incarnation)
+        self.id = session.id
+        self.standing: Standing | None = None
+        self.address: object = None
+        """Where its actor is reached: made with the row, by the manager."""
+
+    @property
+    def incarnation(self) -> int:
+        """The current incarnation: the last one that has begun. 0 before the first."""
+        return self.latest().incarnation
+
+    @property
+    def presence(self) -> Presence:
+        """Whether its actor runs, as far as is known."""
+        standing = self.standing
+        if standing is None or standing.incarnation < self.latest().incarnation:
+            return Presence.AWAKE
+        return standing.presence
+
+    def opening(self, session: Session) -> Session:
+        """Return the snapshot with the history of its incarnations, as its commits carry it on."""
+        standing = self.standing
+        if standing is None:
+            return session
+        return seen(session, standing, standing.incarnation + 1)
+
+    def session(self) -> Session:
+        """Return the snapshot that everybody may see."""
+        kept = self.latest()
+        standing = self.standing
+        if standing is None:
+            return kept.session
+        return seen(kept.session, standing, kept.incarnation)
+
+
+def seen(session: Session, standing: Standing, incarnation: int) -> Session:
+    """Return a snapshot with what the manager knows of its incarnations."""
+    is_void = standing.incarnation < incarnation
+    return msgspec.structs.replace(
+        session,
+        presence=Presence.AWAKE if is_void else standing.presence,
+        restarts=standing.restarts,
+        last_error=standing.last_error,
+        failed_on=standing.failed_on,
+    )
+
+
+class _Index:
+    """What can be derived from the rows, kept for speed."""
+
+    __slots__ = ("orgs", "playing", "users")
+
+    def __init__(self) -> None:
+        self.users: dict[str, int] = {}
+        self.orgs: dict[str, int] = {}
+        # By role, and by (user, role): ids as keys, in the order of creation.
+        self.playing: dict[_Owner, dict[str, None]] = {}
+
+    def add(self, session: Session) -> None:
+        if session.user_id is not None:
+            self.users[session.user_id] = self.users.get(session.user_id, 0) + 1
+        if session.org_id is not None:
+            self.orgs[session.org_id] = self.orgs.get(session.org_id, 0) + 1
+        for owner in _owners(session):
+            self.playing.setdefault(owner, {})[session.id] = None
+
+    def discard(self, session: Session) -> None:
+        _one_less(self.users, session.user_id)
+        _one_less(self.orgs, session.org_id)
+        for owner in _owners(session):
+            ids = self.playing.get(owner, {})
+            ids.pop(session.id, None)
+            if not ids:
+                self.playing.pop(owner, None)
+
+
+class Table:
+    """All sessions of one system, by id, in the order of their creation."""
+
+    __slots__ = ("_index", "_rows", "get")
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+        self.get = self._rows.get
+        """The row of an id, or None. Any thread; the dict's own method, for speed."""
+        self._index = _Index()
+
+    # -- reads: any thread -------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._rows
+
+    def rows(self) -> list[Row]:
+        """Return all rows as they are now, in the order of their creation."""
+        return list(self._rows.values())
+
+    def row(self, session_id: str) -> Row:
+        """Return the row of an id.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        row = self._rows.get(session_id)
+        if row is None:
+            raise SessionNotFound(session_id)
+        return row
+
+    def with_role(self, agent_role: str, *, user_id: str | None = None) -> Row | None:
+        """Return the oldest session that plays a role and is not being terminated, or None.
+
+        Args:
+            agent_role: the role.
+            user_id: whose; None: anybody's.
+        """
+        owner: _Owner = agent_role if user_id is None else (user_id, agent_role)
+        return self._playing(owner)
+
+    @property
+    def per_user(self) -> Mapping[str, int]:
+        """How many sessions each user has."""
+        return self._index.users
+
+    @property
+    def per_org(self) -> Mapping[str, int]:
+        """How many sessions each organisation has."""
+        return self._index.orgs
+
+    def count_role(self, agent_role: str) -> int:
+        """Return how many sessions play a role, those being terminated included."""
+        return len(self._index.playing.get(agent_role, ()))
+
+    # -- the manager alone -------------------------------------------------
+
+    def reserve(
+        self,
+        session: Session,
+        *,
+        active_s: float,
+        limits: SessionLimits = DEFAULT_LIMITS,
+        unique_role: bool = False,
+    ) -> Row:
+        """Take a place, the id and the role for a session that is to be started.
+
+        Args:
+            session: its first snapshot, CREATED.
+            active_s: monotonic now.
+            limits: how many sessions there may be.
+            unique_role: refuse a role that the user's living sessions play already.
+
+        Raises:
+            DuplicateSession, DuplicateRole, MaxSessionsReached: nothing is taken.
+        """
+        if session.id in self._rows:
+            raise DuplicateSession(session.id)
+        if unique_role and session.agent_role is not None:
+            other = self._playing((session.user_id, session.agent_role))
+            if other is not None:
+                raise DuplicateRole(session.agent_role, session_id=other.id)
+        self._check_places(session, limits)
+        return self.restore(Row(session, active_s=active_s))
+
+    def restore(self, row: Row) -> Row:
+        """Add a row that exists already, whatever the limits say: it comes from a store.
+
+        Raises:
+            DuplicateSession: the id is in the table.
+        """
+        if self._rows.setdefault(row.id, row) is not row:
+            raise DuplicateSession(row.id)
+        self._index.add(row.latest().session)
+        return row
+
+    def remove(self, session_id: str) -> Session | None:
+        """Give the place back; return the last snapshot, or None when there was no such row.
+
+        Whatever an incarnation of it still hands in is refused.
+        """
+        row = self._rows.pop(session_id, None)
+        if row is None:
+            return None
+        row.close()
+        session = row.session()
+        self._index.discard(session)
+        return session
+
+    def recount(self) -> None:
+        """Make index and counts anew from the rows: a manager may have died between two steps."""
+        index = _Index()
+        for row in self.rows():
+            index.add(row.latest().session)
+        self._index = index
+
+    def _check_places(self, session: Session, limits: SessionLimits) -> None:
+        if len(self._rows) >= limits.sessions_max:
+            raise MaxSessionsReached("manager", limits.sessions_max)
+        user_max, org_max = limits.sessions_per_user_max, limits.sessions_per_org_max
+        if user_max is not None and self._index.users.get(session.user_id or "", 0) >= user_max:
+            raise MaxSessionsReached("user", user_max)
+        if org_max is not None and self._index.orgs.get(session.org_id or "", 0) >= org_max:
+            raise MaxSessionsReached("org", org_max)
+
+    def _playing(self, owner: _Owner) -> Row | None:
+        for session_id in tuple(self._index.playing.get(owner, ())):
+            row = self._rows.get(session_id)
+            if row is not None and takes_messages(row.latest().session.state):
+                return row
+        return None
+
+
+def _owners(session: Session) -> tuple[_Owner, ...]:
+    role = session.agent_role
+    return () if role is None else (role, (session.user_id, role))
+
+
+def _one_less(counts: dict[str, int], key: str | None) -> None:
+    if key is None:
+        return
+    left = counts.get(key, 1) - 1
+    if left > 0:
+        counts[key] = left
+    else:
+        counts.pop(key, None)

@@ -1,0 +1,212 @@
+"""What becomes of a session now that its incarnation has ended? Decided here, done elsewhere.
+
+The manager learns of an ending (`Ended`, from a `Down`), that the partition gave
+a session up (`GivenUp`), that a partition came back empty (`PartitionLost`), or
+that the first start failed (`NotStarted`). `decide` says what the row becomes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias, assert_never
+
+import msgspec
+
+from callboard.actors.sessions.states import Presence, SessionState
+from callboard.actors.sessions.table import Standing
+from callboard.supervision.model.reasons import ExitReason, NoActor, is_abnormal
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """An incarnation has ended: a `Down` came.
+
+    Args:
+        incarnation: which.
+        reason: why.
+        failed_on: name of the type of the message it was handling, if known.
+        has_supervisor: whether the partition that ran it is there to restart it.
+    """
+
+    incarnation: int
+    reason: ExitReason
+    failed_on: str | None = None
+    has_supervisor: bool = True
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The partition has spent the session's budget of restarts and forgotten it.
+
+    Args:
+        incarnation: the last one.
+        reason: why that one ended.
+        failed_on: name of the type of the message it was handling, if known.
+    """
+
+    incarnation: int
+    reason: ExitReason
+    failed_on: str | None = None
+
+
+class PartitionLost(msgspec.Struct, frozen=True):
+    """The partition that ran the session has ended; its successor starts empty."""
+
+
+class NotStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The session's very first start failed: its creator gets the cause.
+
+    Args:
+        reason: why.
+    """
+
+    reason: ExitReason
+
+
+News: TypeAlias = Ended | GivenUp | PartitionLost | NotStarted
+"""What the manager can learn of a session's incarnation."""
+
+
+class Verdict(StrEnum):
+    """What the manager does with the row."""
+
+    VOID = "void"
+    """Nothing: a later incarnation has begun. Only the history is noted."""
+    RESTARTING = "restarting"
+    """Nothing but note it: the supervisor starts the next incarnation."""
+    ASLEEP = "asleep"
+    """Note it: whatever wants the session next starts it."""
+    QUARANTINED = "quarantined"
+    """Keep place and role, answer what waits, start nothing until it is revived."""
+    REMOVED = "removed"
+    """Take the row out and give the place back."""
+
+
+class RowView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decision needs to know of a row.
+
+    Args:
+        state: of the last commit.
+        incarnation: the last one that has begun; 0 before the first.
+        standing: what the manager knew before.
+    """
+
+    state: SessionState
+    incarnation: int
+    standing: Standing | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do, and what to note.
+
+    Args:
+        verdict: what to do.
+        standing: what to write into the row; None when it goes, or nothing is new.
+    """
+
+    verdict: Verdict
+    standing: Standing | None = None
+
+
+_PRESENCE = {
+    Verdict.RESTARTING: Presence.RESTARTING,
+    Verdict.ASLEEP: Presence.ASLEEP,
+    Verdict.QUARANTINED: Presence.QUARANTINED,
+}
+
+
+def decide(news: News, row: RowView, *, wall_s: float = 0.0) -> Decision:
+    """Say what becomes of a session.
+
+    Sessions are transient: a failure is restarted by the supervisor, an orderly
+    end is not. A session whose cleanup is committed goes, however its actor ended.
+
+    Args:
+        news: what has been learned.
+        row: the row as it is.
+        wall_s: UTC now, seconds since the epoch.
+    """
+    verdict = _verdict(news, row)
+    if verdict is Verdict.REMOVED:
+        return Decision(verdict=verdict)
+    return Decision(verdict=verdict, standing=_noted(news, verdict, row, wall_s))
+
+
+def _verdict(news: News, row: RowView) -> Verdict:
+    match news:
+        case NotStarted():
+            return Verdict.REMOVED
+        case PartitionLost():
+            return _of_lost(row)
+        case Ended() | GivenUp():
+            return _of_end(news, row)
+        case _ as never:
+            assert_never(never)
+
+
+def _of_lost(row: RowView) -> Verdict:
+    if row.state is SessionState.CLEANED:
+        return Verdict.REMOVED
+    if _rests_in(row, Presence.QUARANTINED):
+        return Verdict.VOID
+    return Verdict.ASLEEP
+
+
+def _of_end(news: Ended | GivenUp, row: RowView) -> Verdict:
+    if news.incarnation < row.incarnation:
+        return Verdict.VOID
+    if row.state is SessionState.CLEANED:
+        return Verdict.REMOVED
+    if isinstance(news, GivenUp):
+        return Verdict.QUARANTINED
+    # The partition's word and the Down of the same incarnation may come in either order.
+    if _is_noted(news, row):
+        return Verdict.VOID
+    # Dead before it could be monitored: nobody knows how it ended, nor whether it is restarted.
+    is_restarted = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
+    return Verdict.RESTARTING if is_restarted and news.has_supervisor else Verdict.ASLEEP
+
+
+def _rests_in(row: RowView, presence: Presence) -> bool:
+    standing = row.standing
+    return (
+        standing is not None
+        and standing.incarnation >= row.incarnation
+        and standing.presence is presence
+    )
+
+
+def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
+    return row.standing is not None and row.standing.incarnation >= news.incarnation
+
+
+def _noted(news: News, verdict: Verdict, row: RowView, wall_s: float) -> Standing | None:
+    """Return what the manager now knows; a failure counts once, even when the verdict is void."""
+    before = row.standing or Standing(0, Presence.AWAKE)
+    presence = _PRESENCE.get(verdict, before.presence)
+    if isinstance(news, (PartitionLost, NotStarted)):
+        if verdict is Verdict.VOID:
+            return None
+        about = max(before.incarnation, row.incarnation)
+        return msgspec.structs.replace(before, incarnation=about, presence=presence, since=wall_s)
+    about = max(before.incarnation, news.incarnation)
+    since = before.since if verdict is Verdict.VOID else wall_s
+    noted = msgspec.structs.replace(before, incarnation=about, presence=presence, since=since)
+    is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
+    if not is_failure or _is_noted(news, row):
+        return noted
+    return msgspec.structs.replace(
+        noted,
+        restarts=before.restarts + 1,
+        last_error=str(news.reason),
+        failed_on=news.failed_on,
+    )
+
+
+def revived(row: RowView, *, wall_s: float = 0.0) -> Standing:
+    """Return the standing of a session that is being started again: on its way, history kept."""
+    before = row.standing or Standing(0, Presence.AWAKE)
+    return msgspec.structs.replace(
+        before,
+        incarnation=max(before.incarnation, row.incarnation),
+        presence=Presence.RESTARTING,
+        since=wall_s,
+    )

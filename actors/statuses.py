@@ -1,0 +1,109 @@
+"""What does each error mean to a client: one table from code to HTTP status and exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from callboard.supervision.model.errors import CallboardError
+
+
+class Status(msgspec.Struct, frozen=True, gc=False):
+    """How an error leaves the process.
+
+    Args:
+        http: HTTP status code (RFC 9110, RFC 6585).
+        exit_code: exit code of a command (BSD sysexits.h).
+    """
+
+    http: int
+    exit_code: int
+
+
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_NOINPUT = 66
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CANTCREAT = 73
+EX_IOERR = 74
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+
+STATUSES: Mapping[str, Status] = MappingProxyType(
+    {
+        # The roots, for what has no line of its own: a user's own Refusal, for one.
+        "callboard_error": Status(500, EX_SOFTWARE),
+        "refused": Status(422, EX_DATAERR),
+        "not_delivered": Status(503, EX_UNAVAILABLE),
+        # A programmer's slip, seen at start.
+        "invalid_spec": Status(500, EX_CONFIG),
+        "no_system": Status(500, EX_SOFTWARE),
+        "free_threading": Status(500, EX_CONFIG),
+        "blocking_on_loop": Status(500, EX_SOFTWARE),
+        "name_taken": Status(409, EX_CANTCREAT),
+        "start_refused": Status(503, EX_UNAVAILABLE),
+        "start_ignored": Status(503, EX_UNAVAILABLE),
+        "start_stopped": Status(503, EX_UNAVAILABLE),
+        # Refusals of any actor, of supervisors, then of the sessions.
+        "unhandled_message": Status(422, EX_DATAERR),
+        "spec_refused": Status(422, EX_DATAERR),
+        "child_refused": Status(409, EX_DATAERR),
+        "child_not_found": Status(404, EX_NOINPUT),
+        "child_is_running": Status(409, EX_TEMPFAIL),
+        "child_is_restarting": Status(409, EX_TEMPFAIL),
+        "child_already_present": Status(409, EX_CANTCREAT),
+        "child_already_started": Status(409, EX_CANTCREAT),
+        "child_start_failed": Status(503, EX_UNAVAILABLE),
+        "max_children_reached": Status(429, EX_TEMPFAIL),
+        "session_error": Status(422, EX_DATAERR),
+        "session_not_found": Status(404, EX_NOINPUT),
+        "duplicate_session": Status(409, EX_CANTCREAT),
+        "duplicate_role": Status(409, EX_CANTCREAT),
+        "max_sessions_reached": Status(429, EX_TEMPFAIL),
+        "invalid_field": Status(422, EX_DATAERR),
+        "invalid_user_id": Status(422, EX_DATAERR),
+        "invalid_org_id": Status(422, EX_DATAERR),
+        "message_too_large": Status(413, EX_DATAERR),
+        "version_conflict": Status(409, EX_TEMPFAIL),
+        "idempotency_conflict": Status(409, EX_DATAERR),
+        "session_terminating": Status(409, EX_UNAVAILABLE),
+        "invalid_transition": Status(409, EX_DATAERR),
+        "update_failed": Status(422, EX_DATAERR),
+        "workspace_error": Status(500, EX_CANTCREAT),
+        "spawn_error": Status(502, EX_UNAVAILABLE),
+        "prompt_error": Status(422, EX_DATAERR),
+        "agent_busy": Status(409, EX_TEMPFAIL),
+        "store_error": Status(503, EX_IOERR),
+        "store_outcome_unknown": Status(503, EX_IOERR),
+        # Messages that got no answer.
+        "session_restarting": Status(503, EX_TEMPFAIL),
+        "session_quarantined": Status(503, EX_UNAVAILABLE),
+        "session_crashed": Status(500, EX_SOFTWARE),
+        "shutting_down": Status(503, EX_TEMPFAIL),
+        "not_started": Status(503, EX_UNAVAILABLE),
+        "actor_dead": Status(503, EX_TEMPFAIL),
+        "timeout": Status(504, EX_TEMPFAIL),
+        "mailbox_full": Status(503, EX_TEMPFAIL),
+        "ask_cycle": Status(500, EX_SOFTWARE),
+        "too_many_waiting": Status(503, EX_TEMPFAIL),
+        "system_stopped": Status(503, EX_UNAVAILABLE),
+        "fenced": Status(503, EX_TEMPFAIL),
+        "start_failed": Status(503, EX_UNAVAILABLE),
+    }
+)
+"""Every code that callboard raises (the test kit apart). A test holds it complete."""
+
+
+def status_of(error: BaseException) -> Status:
+    """Return how an error leaves the process: by its own code, else by its nearest base's.
+
+    What is no `CallboardError` at all is a defect: 500, and `EX_SOFTWARE`.
+    HTTP answers a handler's own exception and `SessionCrashed` alike.
+    """
+    for base in type(error).__mro__:
+        if issubclass(base, CallboardError) and base.code in STATUSES:
+            return STATUSES[base.code]
+    return STATUSES["callboard_error"]

@@ -1,0 +1,407 @@
+"""The whole tree of sessions, to embed in a daemon: put together, started, stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, overload
+
+from callboard.actors.checks import check
+from callboard.actors.errors import SessionNotFound
+from callboard.actors.janitor import Janitor
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.manager import NAME_OF_MANAGER, SessionManager
+from callboard.actors.messages import (
+    READS,
+    GetSessionRef,
+    Health,
+    HealthReport,
+    SessionMessage,
+)
+from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
+from callboard.actors.sessions.partition import PARTITIONS, SessionPartition, partition_name
+from callboard.actors.sessions.reads import answer
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.states import Presence
+from callboard.supervision import (
+    ActorSystem,
+    Address,
+    CallboardError,
+    ExitReason,
+    Future,
+    InvalidSpec,
+    Request,
+    Settings,
+    StopReport,
+    SystemStopped,
+)
+from callboard.supervision.model.specs import ChildSpec, Strategy
+from callboard.supervision.runtime.ports import Runtime
+from callboard.supervision.tree.supervisor import PartitionSupervisor, Supervisor
+
+R = TypeVar("R")
+
+INTENSITY = 10
+"""Restarts that every supervisor but a partition may count within `PERIOD_S`."""
+
+PERIOD_S = 60.0
+"""The window, in seconds."""
+
+
+class NotStarted(CallboardError, RuntimeError):
+    """The session system has not been started, or has been started before."""
+
+    code = "not_started"
+    remedy = "Use it as a context manager, or call start() once."
+
+
+class SessionSystem:
+    """Supervised sessions, embedded in a host.
+
+        with SessionSystem(session=Guide) as sessions:
+            ada = sessions.ask(CreateSession(user_id="ada"))
+            sessions.ask(Question(ada.id, text="hello"))
+
+    Making one only stores the arguments; `with`, `async with` or `start` start
+    it. It takes no signal handler, root logger or event loop of the host.
+
+    Args:
+        session: the behaviour of sessions whose creator names no kind.
+        kinds: further behaviours, by name.
+        name: begins the names of its threads.
+        limits: the bounds of messages and places.
+        settings: the bounds of the runtime.
+        partitions: over how many supervisors the sessions are spread; None: 2 per processor.
+        tenants: whether every session needs a user and an organisation.
+        unique_role: whether a user's living sessions must play different roles.
+        faults: whether crashes may be injected (`InjectCrash`).
+        max_idle_s: sessions that have been idle for longer are ended.
+        cleanup_interval_s: how often the janitor looks for them; 0 never.
+        grace_s: how long the janitor gives a session to end.
+        on_event: gets every event; see `ActorSystem`.
+        runtime: real threads unless a simulation is given.
+
+    Raises:
+        InvalidSpec: an argument that cannot be.
+    """
+
+    def __init__(
+        self,
+        session: type[SessionActor[Any]] = SessionActor,
+        *,
+        kinds: Mapping[str, type[SessionActor[Any]]] | None = None,
+        name: str = "callboard",
+        limits: SessionLimits = DEFAULT_LIMITS,
+        settings: Settings | None = None,
+        partitions: int | None = None,
+        tenants: bool = False,
+        unique_role: bool = False,
+        faults: bool = False,
+        max_idle_s: float = 3600.0,
+        cleanup_interval_s: float = 300.0,
+        grace_s: float = 5.0,
+        on_event: Callable[[object], None] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._kinds = {DEFAULT_KIND: session, **(kinds or {})}
+        for kind, behaviour in self._kinds.items():
+            if not (isinstance(behaviour, type) and issubclass(behaviour, SessionActor)):
+                raise InvalidSpec(f"kinds[{kind!r}]", behaviour, "Give a subclass of SessionActor.")
+        self._partitions = 2 * (os.cpu_count() or 1) if partitions is None else partitions
+        if type(self._partitions) is not int or self._partitions < 1:
+            raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
+        for field, value in (("max_idle_s", max_idle_s), ("grace_s", grace_s)):
+            if not value > 0:
+                raise InvalidSpec(field, value, "Give seconds above zero.")
+        if not cleanup_interval_s >= 0:
+            raise InvalidSpec("cleanup_interval_s", cleanup_interval_s, "Give seconds, or 0.")
+        self._name = name
+        self._limits = limits
+        self._settings = settings
+        self._options: dict[str, Any] = {
+            "tenants": tenants,
+            "unique_role": unique_role,
+            "faults": faults,
+            "max_idle_s": max_idle_s,
+            "grace_s": grace_s,
+        }
+        self._cleanup_interval_s = cleanup_interval_s
+        self._on_event = on_event
+        self._runtime = runtime
+        self._system: ActorSystem | None = None
+        self._services: Services | None = None
+        self._end: Future[ExitReason] | None = None
+        self._is_over = False
+
+    # -- life --------------------------------------------------------------
+
+    def start(self) -> SessionSystem:
+        """Start the tree; return when all of it runs.
+
+        Raises:
+            NotStarted: it was started before.
+            StartFailed: a part of the tree did not start.
+        """
+        if self._system is not None:
+            msg = f"{self._name} was started before"
+            raise NotStarted(msg)
+        system = self._system = ActorSystem(
+            self._name, settings=self._settings, on_event=self._on_event, runtime=self._runtime
+        )
+        manager: Address[Any] = system.reserve(NAME_OF_MANAGER, keeps_mailbox=True)
+        services = self._services = Services(
+            system,
+            kinds=self._kinds,
+            limits=self._limits,
+            partitions=self._partitions,
+            manager=manager,
+            **self._options,
+        )
+        root = system.spawn_named("root", Supervisor, *self._tree(services), **_BUDGET_OF_ROOT)
+        services.root = root
+        self._end = Future(blocker=system.dispatcher)
+        end = self._end
+        if not root.when_dead(end, self._root_ended):
+            self._root_ended(root.reason)
+        try:
+            root.wait_started(timeout=system.settings.stop_timeout_s)
+        except CallboardError:
+            self.stop()
+            raise
+        return self
+
+    def _tree(self, services: Services) -> tuple[list[ChildSpec]]:
+        budget = {"intensity": INTENSITY, "period_s": PERIOD_S}
+        partition = ChildSpec(
+            id="partition", start=SessionPartition, args=(services,), name=PARTITIONS
+        )
+        sessions = ChildSpec(
+            id=PARTITIONS,
+            start=PartitionSupervisor,
+            args=(partition,),
+            kwargs={
+                "partitions": services.partitions,
+                "with_arguments": lambda args, number: (*args, number),
+                **budget,
+            },
+        )
+        janitor = ChildSpec(
+            id="janitor", start=Janitor, args=(services, self._cleanup_interval_s)
+        )
+        manager = ChildSpec(
+            id=NAME_OF_MANAGER, start=SessionManager, args=(services,), name=NAME_OF_MANAGER
+        )
+        front = ChildSpec(
+            id="front", start=Supervisor, args=((janitor, manager),), kwargs=dict(budget)
+        )
+        return ([sessions, front],)
+
+    def _root_ended(self, reason: ExitReason | None) -> None:
+        self._is_over = True
+        if self._end is not None:
+            self._end.offer(reason)
+
+    def stop(self, timeout_s: float | None = None) -> StopReport:
+        """End everything in order; say what did not end. Idempotent, from any thread.
+
+        Args:
+            timeout_s: seconds for all of it; None is the system's `stop_timeout_s` (30 s).
+        """
+        if self._system is None:
+            return StopReport()
+        self._is_over = True
+        return self._system.stop(timeout_s)
+
+    def __enter__(self) -> SessionSystem:
+        return self.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> SessionSystem:
+        return await _elsewhere(self.start)
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await _elsewhere(self.stop)
+
+    def wait(self, timeout_s: float | None = None) -> ExitReason | None:
+        """Block until the tree has ended, by `stop` or by itself; return the root's reason.
+
+        Returns:
+            None when `timeout_s` seconds passed before.
+        """
+        end = self._started_end()
+        return end.get(timeout=timeout_s) if timeout_s is None else _within(end, timeout_s)
+
+    async def ended(self) -> ExitReason:
+        """Wait until the tree has ended, by `stop` or by itself; return the root's reason."""
+        return await self._started_end()
+
+    # -- asking ------------------------------------------------------------
+
+    @property
+    def system(self) -> ActorSystem:
+        """The actor system below.
+
+        Raises:
+            NotStarted: it has not been started.
+        """
+        return self._running().system
+
+    @property
+    def manager(self) -> Address[SessionManager]:
+        """The manager's address."""
+        return self._running().manager
+
+    def ask(self, message: Request[R], *, timeout: float | None = None) -> R:
+        """Send a message to whom it is for, and wait for the answer.
+
+        Reads are answered on this thread, from the table; a message to a session
+        goes to its actor; all others to the manager.
+
+        Args:
+            message: one of ours, or a `SessionMessage` of your own.
+            timeout: seconds; None is the system's `ask_timeout_s` (5 s).
+
+        Raises:
+            SessionError: a declared answer: not found, not valid, not now.
+            DeliveryError: no answer came.
+            Exception: what the handler raised; the session has crashed and comes back.
+        """
+        done, result = self._read(message)
+        if done:
+            return cast("R", result)
+        return self._recipient(message).ask(message, timeout=timeout)
+
+    async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
+        """Send and await the answer, like `ask`. Cancelling abandons the reply, not the effect."""
+        done, result = self._read(message)
+        if done:
+            return cast("R", result)
+        return await self._recipient(message).ask_async(message, timeout=timeout)
+
+    def tell(self, message: Request[Any]) -> None:
+        """Send without waiting for an answer.
+
+        Raises:
+            SessionNotFound, InvalidField: as in `ask`.
+            DeliveryError: it could not be delivered.
+        """
+        self._recipient(message).tell(message)
+
+    def get(self, session_id: str) -> Session:
+        """Return a session's snapshot: no message, no lock.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        return self._running().table.row(session_id).session()
+
+    def messages(
+        self, session_id: str, *, after_seq: int = 0, limit: int = 1_000
+    ) -> tuple[Message, ...]:
+        """Return a part of a session's log: no message, no lock.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        log = self._running().table.row(session_id).latest().log
+        return log.slice(after_seq=after_seq, limit=limit)
+
+    def address(self, session_id: str) -> Address[Any]:
+        """Return the address of a session's actor: it stays the same over restarts.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        address = self._running().table.row(session_id).address
+        if not isinstance(address, Address):
+            raise SessionNotFound(session_id)
+        return cast("Address[Any]", address)
+
+    def health(self) -> HealthReport:
+        """Say how the sessions are, without a message."""
+        services = self._running()
+        now_s = services.system.clock.now_s()
+        presences = dict.fromkeys(Presence, 0)
+        oldest_idle_s = 0.0
+        rows = services.table.rows()
+        for row in rows:
+            presences[row.presence] += 1
+            oldest_idle_s = max(oldest_idle_s, now_s - row.latest().active_s)
+        parts = [NAME_OF_MANAGER, *map(partition_name, range(services.partitions))]
+        lookup = services.system.lookup
+        failing = [
+            each for each in parts if (found := lookup(each)) is None or not found.is_alive()
+        ]
+        due_s = services.sweep_due_s
+        return HealthReport(
+            is_healthy=not failing and not self._is_over,
+            sessions=len(rows),
+            presences=presences,
+            oldest_idle_s=oldest_idle_s,
+            janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
+            failing=("root",) if self._is_over else tuple(failing),
+        )
+
+    # -- inside ------------------------------------------------------------
+
+    def _running(self) -> Services:
+        if self._services is None:
+            msg = f"{self._name} has not been started"
+            raise NotStarted(msg)
+        if self._is_over:
+            msg = f"{self._name} has ended"
+            raise SystemStopped(msg, address=self._name)
+        return self._services
+
+    def _started_end(self) -> Future[ExitReason]:
+        if self._end is None:
+            msg = f"{self._name} has not been started"
+            raise NotStarted(msg)
+        return self._end
+
+    def _read(self, message: Request[Any]) -> tuple[bool, object]:
+        services = self._running()
+        if isinstance(message, READS):
+            check(message, services.limits)
+            return True, answer(services.table, message, now_s=services.system.clock.now_s())
+        if isinstance(message, GetSessionRef):
+            check(message, services.limits)
+            return True, self.address(message.session_id)
+        if isinstance(message, Health):
+            return True, self.health()
+        return False, None
+
+    def _recipient(self, message: Request[Any]) -> Address[Any]:
+        if isinstance(message, SessionMessage):
+            return self.address(cast("SessionMessage[Any]", message).session_id)
+        return self._running().manager
+
+
+_BUDGET_OF_ROOT: dict[str, Any] = {
+    "strategy": Strategy.REST_FOR_ONE,
+    "intensity": INTENSITY,
+    "period_s": PERIOD_S,
+}
+
+
+@overload
+async def _elsewhere(act: Callable[[], SessionSystem]) -> SessionSystem: ...
+@overload
+async def _elsewhere(act: Callable[[], StopReport]) -> StopReport: ...
+async def _elsewhere(act: Callable[[], Any]) -> Any:
+    """Do something that blocks without blocking the host's loop."""
+    import asyncio  # noqa: PLC0415 -- only hosts with a loop come here
+
+    return await asyncio.get_running_loop().run_in_executor(None, act)
+
+
+def _within(end: Future[ExitReason], timeout_s: float) -> ExitReason | None:
+    from callboard.supervision import Timeout  # noqa: PLC0415
+
+    try:
+        return end.get(timeout=timeout_s)
+    except Timeout:
+        return None

@@ -1,0 +1,201 @@
+"""What becomes of a session whose incarnation has ended: every case."""
+
+from __future__ import annotations
+
+import pytest
+
+from callboard.actors.sessions.states import Presence, SessionState
+from callboard.actors.sessions.table import Standing
+from callboard.actors.sessions.verdict import (
+    Decision,
+    Ended,
+    GivenUp,
+    News,
+    NotStarted,
+    PartitionLost,
+    RowView,
+    Verdict,
+    decide,
+    revived,
+)
+from callboard.supervision.model.reasons import (
+    Crashed,
+    ExitReason,
+    Killed,
+    NoActor,
+    Normal,
+    Shutdown,
+)
+
+CRASHED = Crashed("KeyError", "x")
+LIVING = [state for state in SessionState if state is not SessionState.CLEANED]
+
+
+def row(
+    state: SessionState = SessionState.ACTIVE,
+    *,
+    incarnation: int = 3,
+    standing: Standing | None = None,
+) -> RowView:
+    return RowView(state=state, incarnation=incarnation, standing=standing)
+
+
+def ended(reason: ExitReason, incarnation: int = 3, *, has_supervisor: bool = True) -> Ended:
+    return Ended(
+        incarnation=incarnation,
+        reason=reason,
+        failed_on="Question",
+        has_supervisor=has_supervisor,
+    )
+
+
+def noted(decision: Decision) -> Standing:
+    assert decision.standing is not None
+    return decision.standing
+
+
+GIVEN_UP = GivenUp(incarnation=3, reason=CRASHED, failed_on="Question")
+QUARANTINED = Standing(3, Presence.QUARANTINED, restarts=4)
+
+BY_REASON = [
+    (Normal(), Verdict.ASLEEP),
+    (Shutdown(), Verdict.ASLEEP),
+    (Shutdown(detail="idle"), Verdict.ASLEEP),
+    (CRASHED, Verdict.RESTARTING),
+    (Killed(), Verdict.RESTARTING),
+    (NoActor(), Verdict.ASLEEP),
+]
+
+
+@pytest.mark.parametrize("state", LIVING)
+@pytest.mark.parametrize(("reason", "verdict"), BY_REASON, ids=[str(r) for r, _ in BY_REASON])
+def test_a_failure_is_restarted_and_an_orderly_end_is_sleep(
+    state: SessionState, reason: ExitReason, verdict: Verdict
+) -> None:
+    assert decide(ended(reason), row(state)).verdict is verdict
+
+
+@pytest.mark.parametrize("reason", [reason for reason, _ in BY_REASON], ids=str)
+def test_a_session_that_is_cleaned_up_goes_however_its_actor_ended(reason: ExitReason) -> None:
+    assert decide(ended(reason), row(SessionState.CLEANED)) == Decision(verdict=Verdict.REMOVED)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [GIVEN_UP, PartitionLost(), NotStarted(reason=CRASHED)],
+    ids=["given up", "lost", "start"],
+)
+def test_a_session_that_is_cleaned_up_goes_whatever_is_learned(news: News) -> None:
+    assert decide(news, row(SessionState.CLEANED)).verdict is Verdict.REMOVED
+
+
+@pytest.mark.parametrize("state", list(SessionState))
+@pytest.mark.parametrize("reason", [reason for reason, _ in BY_REASON], ids=str)
+def test_a_verdict_about_an_older_incarnation_is_void(
+    state: SessionState, reason: ExitReason
+) -> None:
+    assert decide(ended(reason, 2), row(state)).verdict is Verdict.VOID
+
+
+def test_a_void_verdict_changes_no_presence_but_the_failure_counts() -> None:
+    standing = noted(decide(ended(CRASHED, 2), row()))
+
+    assert standing.incarnation < 3
+    assert (standing.restarts, standing.last_error) == (1, "crashed: KeyError: x")
+
+
+def test_a_restart_that_failed_before_it_began_is_about_a_newer_incarnation() -> None:
+    decision = decide(ended(CRASHED, 4), row(standing=Standing(3, Presence.RESTARTING, restarts=1)))
+
+    assert decision.verdict is Verdict.RESTARTING
+    assert (noted(decision).incarnation, noted(decision).restarts) == (4, 2)
+
+
+@pytest.mark.parametrize("state", LIVING)
+def test_what_its_partition_gives_up_is_quarantined_with_its_last_error(
+    state: SessionState,
+) -> None:
+    decision = decide(GIVEN_UP, row(state), wall_s=9.0)
+
+    assert decision.verdict is Verdict.QUARANTINED
+    assert noted(decision) == Standing(
+        3, Presence.QUARANTINED, 9.0, 1, "crashed: KeyError: x", "Question"
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["down first", "given up first"])
+def test_down_and_giving_up_mean_quarantine_in_either_order_and_count_once(
+    order: tuple[int, int],
+) -> None:
+    both: tuple[News, News] = (ended(CRASHED), GIVEN_UP)
+    standing: Standing | None = Standing(2, Presence.RESTARTING, restarts=2)
+
+    for each in order:
+        standing = decide(both[each], row(standing=standing)).standing
+
+    assert standing is not None
+    assert (standing.presence, standing.restarts) == (Presence.QUARANTINED, 3)
+
+
+def test_the_same_down_twice_counts_once() -> None:
+    first = decide(ended(CRASHED), row())
+    second = decide(ended(CRASHED), row(standing=first.standing))
+
+    assert second.verdict is Verdict.VOID
+    assert second.standing == first.standing
+
+
+class TestALostPartition:
+    @pytest.mark.parametrize("state", LIVING)
+    @pytest.mark.parametrize(
+        "standing",
+        [None, Standing(3, Presence.RESTARTING, restarts=2)],
+        ids=["awake", "restarting"],
+    )
+    def test_puts_its_sessions_to_sleep(
+        self, state: SessionState, standing: Standing | None
+    ) -> None:
+        decision = decide(PartitionLost(), row(state, standing=standing))
+
+        assert decision.verdict is Verdict.ASLEEP
+        assert noted(decision).presence is Presence.ASLEEP
+        assert noted(decision).restarts == (2 if standing else 0)
+
+    def test_leaves_the_quarantined_alone(self) -> None:
+        decision = decide(PartitionLost(), row(standing=QUARANTINED))
+
+        assert decision == Decision(verdict=Verdict.VOID)
+
+    def test_and_the_down_of_its_session_mean_sleep_in_either_order(self) -> None:
+        lost_first = decide(PartitionLost(), row()).standing
+        down_first = decide(ended(Killed()), row()).standing
+
+        after_down = decide(ended(Killed()), row(standing=lost_first))
+        after_loss = decide(PartitionLost(), row(standing=down_first))
+
+        assert noted(after_down).presence is Presence.ASLEEP
+        assert noted(after_loss).presence is Presence.ASLEEP
+
+    def test_restarts_nobody_even_an_incarnation_that_had_not_begun(self) -> None:
+        decision = decide(ended(Killed(), 4, has_supervisor=False), row())
+
+        assert decision.verdict is Verdict.ASLEEP
+
+
+def test_a_first_start_that_fails_gives_the_place_back() -> None:
+    created = row(SessionState.CREATED, incarnation=0)
+
+    assert decide(NotStarted(reason=CRASHED), created).verdict is Verdict.REMOVED
+
+
+def test_no_actor_is_no_failure_to_count() -> None:
+    assert noted(decide(ended(NoActor()), row())).restarts == 0
+
+
+def test_a_revived_session_is_on_its_way_and_keeps_its_history() -> None:
+    standing = revived(row(standing=QUARANTINED), wall_s=7.0)
+
+    assert standing == Standing(3, Presence.RESTARTING, 7.0, 4)
+    crashed_again = decide(ended(CRASHED, 4), row(standing=standing))
+    assert crashed_again.verdict is Verdict.RESTARTING
+    assert noted(crashed_again).restarts == 5
