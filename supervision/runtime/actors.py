@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from callboard.supervision.model.notices import Down
 from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
 from callboard.supervision.model.requests import handlers_of
-from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.cell import Cell, copy_context
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorDeadError, NoSystem, UnhandledMessage
 from callboard.supervision.runtime.idle import IdleWatch
 from callboard.supervision.runtime.interrupts import passes
 from callboard.supervision.runtime.names import Address
+from callboard.supervision.runtime.notices import ForOneLife
 from callboard.supervision.runtime.pooled import PooledActor
 from callboard.supervision.runtime.seam import PROXY_MESSAGES
+from callboard.supervision.runtime.timers import TimersOfOne
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.timers import Timer
 
 A = TypeVar("A", bound="SupervisedActor")
+
+_TYPES_KEPT_MAX = 1_000
+"""Message types per class whose handler is remembered; there are programs that make types."""
 
 
 class SupervisedActor(PooledActor):
@@ -58,15 +63,27 @@ class SupervisedActor(PooledActor):
     mailbox_max: ClassVar[int | None] = None
     """How many messages may wait; None is the system's `mailbox_max`."""
 
-    _handlers: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
+    # Not `_handlers`: a user's actor may well have an attribute of that name.
+    _callboard_handlers: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
+    """Message type -> method, as marked."""
+
+    _callboard_routes: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
+    """The handlers, and what was found for types that have none of their own."""
+
+    callboard_direct: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
+    """The routes that the cell may take by itself: none where `_handle_receive` is overridden."""
 
     _monitored: dict[int, Cell[Any]] | None = None
+    _timers: TimersOfOne | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._handlers = {
+        cls._callboard_handlers = {
             message_type: getattr(cls, name) for message_type, name in handlers_of(cls).items()
         }
+        cls._callboard_routes = dict(cls._callboard_handlers)
+        is_plain = cls._handle_receive is SupervisedActor._handle_receive
+        cls.callboard_direct = cls._callboard_routes if is_plain else {}
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Store the arguments; begin work in `on_start`."""
@@ -119,20 +136,23 @@ class SupervisedActor(PooledActor):
 
     @passes
     def _handle_receive(self, message: Any) -> Any:
-        handler = self._handlers.get(type(message))
-        if handler is not None:
-            return handler(self, message)
-        return self._receive_other(message)
+        kind = type(message)
+        handler = self._callboard_routes.get(kind)
+        if handler is None:
+            handler = self._route_for(kind)
+            if len(self._callboard_routes) < _TYPES_KEPT_MAX:
+                self._callboard_routes[kind] = handler
+        return handler(self, message)
 
-    @passes
-    def _receive_other(self, message: Any) -> Any:
-        for base in type(message).__mro__[1:]:
-            handler = self._handlers.get(base)
-            if handler is not None:
-                return handler(self, message)
-        if type(message) in PROXY_MESSAGES:
-            return super()._handle_receive(message)
-        return self.on_receive(message)
+    @classmethod
+    def _route_for(cls, kind: type[Any]) -> Callable[[Any, Any], Any]:
+        """Find who handles messages of a type that is new to this class."""
+        for base in kind.__mro__:
+            if base in cls._callboard_handlers:
+                return cls._callboard_handlers[base]
+        if kind in PROXY_MESSAGES:
+            return PooledActor._handle_receive
+        return _for_one_life if kind is ForOneLife else _to_on_receive
 
     def on_receive(self, message: Any) -> Any:
         """Handle a message that no method is marked for; the default refuses it.
@@ -182,8 +202,13 @@ class SupervisedActor(PooledActor):
 
         Source: Erlang, erlang:send_after/3.
         """
-        cell = self.actor_ref
-        return self.system.timers.call_at(self.system.clock.now_s() + delay_s, cell.notify, message)
+        due_s = self.system.clock.now_s() + delay_s
+        notify = self.actor_ref.notify
+        timer = self.system.timers.call_at(due_s, copy_context().run, notify, message)
+        if self._timers is None:
+            self._timers = TimersOfOne()
+        self._timers.add(timer)
+        return timer
 
     def set_idle_timeout(self, after_s: float | None) -> None:
         """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never."""
@@ -195,8 +220,10 @@ class SupervisedActor(PooledActor):
     def let_go(self, reason: ExitReason) -> None:
         """Undo what ties others to this actor, now that it has ended. Called once, by its cell."""
         del reason
-        for number, cell in (self._monitored or {}).items():
+        for number, cell in list((self._monitored or {}).items()):  # a killed handler may go on
             cell.forget_bond((self.actor_ref, number))
+        if self._timers is not None:
+            self._timers.cancel()
 
     # -- monitors and links ------------------------------------------------
 
@@ -216,14 +243,18 @@ class SupervisedActor(PooledActor):
         cell = self._find(target)
         who = target if isinstance(target, (Cell, str)) else target.name
         notify = self.actor_ref.notify
-        if cell is None or not cell.when_dead(
-            (self.actor_ref, number), lambda reason: notify(Down(number, who, reason))
-        ):
-            notify(Down(number, who, NoActor()))
-            return number
         if self._monitored is None:
             self._monitored = {}
-        self._monitored[number] = cell
+        monitored = self._monitored
+
+        def pay(reason: ExitReason) -> None:
+            monitored.pop(number, None)
+            notify(Down(number, who, reason))
+
+        if cell is not None:
+            monitored[number] = cell
+        if cell is None or not cell.when_dead((self.actor_ref, number), pay):
+            pay(NoActor())
         return number
 
     def demonitor(self, monitor: int) -> bool:
@@ -271,6 +302,20 @@ class SupervisedActor(PooledActor):
         return None if found is None else found.ref
 
 
+@passes
+def _for_one_life(actor: PooledActor, message: ForOneLife) -> Any:
+    """Deliver what was for this life only; in a mailbox that outlived it, it is for nobody."""
+    if message.cell is actor._actor_ref:
+        return actor._handle_receive(message.message)
+    return None
+
+
+@passes
+def _to_on_receive(actor: PooledActor, message: Any) -> Any:
+    """Stand among the handlers for `on_receive`, which may be patched at any time."""
+    return actor.on_receive(message)
+
+
 class PinnedActor(SupervisedActor):
     """A supervised actor on a thread of its own, for code that insists on one."""
 
@@ -298,5 +343,9 @@ class CrashedError(Exception):
     """
 
     def __init__(self, reason: ExitReason) -> None:
-        super().__init__(str(reason))
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        # Not in __init__: the text costs a microsecond of every crash, and few look at it.
+        return str(self.reason)

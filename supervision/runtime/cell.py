@@ -25,7 +25,9 @@ from _thread import allocate_lock
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+import msgspec
 
 from callboard.supervision.model.errors import DeliveryError, InvalidSpec, Refusal
 from callboard.supervision.model.notices import Down, Exit
@@ -34,7 +36,6 @@ from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import (
     ActorDeadError,
-    FencedError,
     MailboxFull,
     StartFailed,
     StartRefused,
@@ -42,8 +43,8 @@ from callboard.supervision.runtime.errors import (
     Timeout,
 )
 from callboard.supervision.runtime.futures import Future
-from callboard.supervision.runtime.interrupts import KillSignal, arms
-from callboard.supervision.runtime.notices import ChildExited, ChildStarted, Notice
+from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
+from callboard.supervision.runtime.notices import ChildExited, ChildStarted, ForOneLife, Notice
 from callboard.supervision.runtime.operations import LATER, Later, Operation, Steps, Task
 from callboard.supervision.runtime.proxy import Proxy
 from callboard.supervision.runtime.seam import Actor, ActorRef
@@ -69,7 +70,7 @@ _SUSPENDING = frozenset({CoroutineType, GeneratorType, Later})
 """Results of a handler that say: the answer is not there yet."""
 
 
-class Birth(NamedTuple):
+class Birth(msgspec.Struct, frozen=True):
     """What a cell needs to make its actor."""
 
     factory: Callable[..., Any]
@@ -78,7 +79,7 @@ class Birth(NamedTuple):
     context: contextvars.Context
 
 
-class Bond(NamedTuple):
+class Bond(msgspec.Struct, frozen=True):
     """What is owed to somebody when this cell has died, or as soon as it has started."""
 
     pay: Callable[[ExitReason | None], object]
@@ -101,6 +102,9 @@ class Cell(ActorRef[A], Generic[A]):
         "busy",
         "deferred_exit",
         "enqueue",
+        "failed_on",
+        "handlers",
+        "handling",
         "hands_off",
         "idle",
         "in_hand",
@@ -157,6 +161,8 @@ class Cell(ActorRef[A], Generic[A]):
         self.bonds: dict[object, Bond] | None = None
         self.operation: Operation | None = None
         self.deferred_exit: ExitReason | None = None
+        self.failed_on: str | None = None
+        self.handling: Any = None
         self.idle: IdleWatch | None = None
         self.in_hand: Future[Any] | None = None
         self.next_message: Any = None
@@ -164,6 +170,9 @@ class Cell(ActorRef[A], Generic[A]):
         self.waiting: Future[Any] | Cell[Any] | None = None
         self.urn: str | None = None
         self.is_system = getattr(actor_class, "is_system", False)
+        self.handlers: dict[type[Any], Callable[[Any, Any], Any]] = getattr(
+            actor_class, "callboard_direct", _NO_HANDLERS
+        )
         self.hands_off = getattr(actor_class, "hand_off", False)
         self.mailbox_max = getattr(actor_class, "mailbox_max", None) or system.settings.mailbox_max
         self.enqueue = system.dispatcher.enqueue_for(self)
@@ -198,7 +207,16 @@ class Cell(ActorRef[A], Generic[A]):
         if self.address is not None:
             return self.address.name
         tag = "" if self.tag is None else f" {self.tag}"
-        return f"{self.actor_class.__name__}{tag}"
+        # A factory need not be a class or a function: a `partial` has no name.
+        made_by = getattr(self.actor_class, "__name__", type(self.actor_class).__name__)
+        return f"{made_by}{tag}"
+
+    @property
+    def path(self) -> str:
+        """Where it stands in the tree: `root/sessions/3`."""
+        if self.parent is None or self.tag is None:
+            return self.name
+        return f"{self.parent.path}/{self.tag}"
 
     def __repr__(self) -> str:
         return f"<ActorRef for {self}>"
@@ -234,14 +252,24 @@ class Cell(ActorRef[A], Generic[A]):
             FencedError: the sender has been killed.
         """
         runner = local.runner
-        if runner is not None and runner.cell is not None and runner.cell.is_dead:
-            self._refuse_fenced(runner.cell)
+        if runner is not None:
+            sender = runner.cell
+            if sender is not None and sender.is_dead:
+                self.system.refuse_fenced(sender, self.name)
         q = self.items
         if q is None:
             q = self._open_mailbox()
         if q.qsize() >= self.mailbox_max:
             raise MailboxFull(self.mailbox_max, unsent=message, address=self.name)
-        self._put(q, (message, None, copy_context()))
+        # `_put` and `schedule`, written out: half of what a send costs are frames.
+        point = self.system.point
+        if point is not None:
+            point("put")
+        q.put((message, None, copy_context()))
+        if self.items is not q:
+            self._take_back(q)
+        elif not self.is_scheduled:
+            self.schedule()
 
     def notify(self, message: Any) -> bool:
         """Put a notice in order with the messages; never refused for lack of room.
@@ -255,8 +283,15 @@ class Cell(ActorRef[A], Generic[A]):
                 q = self._open_mailbox()
             except DeliveryError:
                 return False
+        if self.address is not None and self.address.items is q:
+            message = ForOneLife(self, message)
         self._put(q, (message, None, copy_context()))
         return True
+
+    def learn(self, notice: ChildStarted | ChildExited) -> None:
+        """Take news of a child; a parent that is ending waits for it with its mailbox closed."""
+        if not self.notify(notice) and not self.is_dead:
+            self.poke()
 
     @overload
     def ask(
@@ -292,13 +327,13 @@ class Cell(ActorRef[A], Generic[A]):
         """
         runner = local.runner
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
-            self._refuse_fenced(runner.cell)
+            self.system.refuse_fenced(runner.cell, self.name)
         if block and self.hands_off and not self.is_scheduled:
-            done, result = self.hand_off(message, runner, timeout)
-            if done:
+            result = self.hand_off(message, runner, timeout)
+            if result is not NOT_DONE:
                 return result
         future = self._ask_later(message, runner, timeout)
-        return future.get() if block else future
+        return future.answer() if block else future
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer; the running loop is not blocked. Otherwise like `ask`.
@@ -375,11 +410,6 @@ class Cell(ActorRef[A], Generic[A]):
         if not self.system.is_open:
             return SystemStopped(f"{self.system} has been stopped", address=self.name)
         return ActorDeadError(f"{self} not found", address=self.name)
-
-    def _refuse_fenced(self, sender: Cell[Any]) -> None:
-        self.system.count("fenced_sends")
-        msg = f"{sender} has been killed and may not send to {self.name}"
-        raise FencedError(msg, address=self.name)
 
     def _take_back(self, q: SimpleQueue[Any]) -> None:
         """Answer what went into a mailbox that had just been closed."""
@@ -571,7 +601,7 @@ class Cell(ActorRef[A], Generic[A]):
 
     def activate(self, runner: Runner) -> None:
         """Run what waits, as far as one turn goes; do nothing where another one does."""
-        if not self.busy.acquire(blocking=False):
+        if not self.busy.acquire(False):
             return
         outer = runner.cell
         outer_deadline_s = runner.deadline_s
@@ -579,11 +609,15 @@ class Cell(ActorRef[A], Generic[A]):
         self.runner = runner
         try:
             self._turn(runner)
+        except Unwound:
+            pass  # its world has ended: there is nobody left to tell
         except KillSignal:
             # The kill answered the asker and told the watchers: there is nothing left to do.
             assert self.is_dead
         finally:
-            runner.disarm()
+            runner.target = None
+            if runner.is_struck:
+                runner.disarm()
             runner.cell = outer
             runner.deadline_s = outer_deadline_s
             self._release()
@@ -591,6 +625,8 @@ class Cell(ActorRef[A], Generic[A]):
     def _release(self) -> None:
         self.runner = None
         self.in_hand = None
+        if self.operation is None:
+            self.handling = None
         if self.is_dead:
             self.actor = None
         if self.idle is not None:
@@ -604,33 +640,67 @@ class Cell(ActorRef[A], Generic[A]):
         q = self.items
         if q is not None and q.qsize() and self.operation is None and not self.is_suspended:
             self.schedule()
+        elif self.next_message is not None and self.operation is None and self.reason is None:
+            self.schedule()
 
+    @arms
     def _turn(self, runner: Runner) -> None:
-        lane = self.signals
-        if lane is not None and lane.qsize():
-            self._obey(lane)
-        if self.birth is not None and self.reason is None:
-            self._be_born(runner)
-        for _ in range(self.system.settings.batch_max):
-            if self.operation is not None and not self.operation.is_over():
-                return
-            if self.reason is not None:
-                return
-            if self.next_message is not None:
-                message, self.next_message = self.next_message, None
-                self._handle(runner, message, None, copy_context())
-                continue
-            q = self.items
-            if q is None or not q.qsize() or self.is_suspended:
-                return
-            try:
-                message, future, context = q.get_nowait()
-            except Empty:
-                return
-            self._handle(runner, message, future, context)
+        for _ in range(self.system.dispatcher.batch_max):
             lane = self.signals
             if lane is not None and lane.qsize():
                 self._obey(lane)
+            if self.birth is not None and self.reason is None:
+                self._be_born(runner)
+            operation = self.operation
+            if operation is not None and not operation.is_over():
+                return
+            if self.reason is not None:
+                return
+            future: Future[Any] | None
+            if self.next_message is None:
+                q = self.items
+                if q is None or not q.qsize() or self.is_suspended:
+                    return
+                try:
+                    message, future, context = q.get_nowait()
+                except Empty:
+                    return
+            else:
+                message, self.next_message = self.next_message, None
+                future, context = None, copy_context()
+            if future is None:
+                runner.deadline_s = None
+            elif not self._take_in_hand(runner, message, future):
+                continue
+            actor = self.actor
+            if actor is None:  # killed since
+                self.undeliverable(message, future)
+                return
+            # Written out here, not called: at this place a frame is a tenth of a tell.
+            try:
+                handler = self.handlers.get(type(message))
+                self.handling = message
+                runner.target = self
+                if handler is None:
+                    result = context.run(actor._handle_receive, message)
+                else:
+                    result = context.run(handler, actor, message)
+                runner.target = None
+                if runner.is_struck:
+                    runner.disarm()
+            except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
+                runner.disarm()
+                self._failed(error, message, future)
+            else:
+                if result is not None and type(result) in _SUSPENDING:
+                    self._suspended(result, future, context)
+                elif future is not None:
+                    point = self.system.point
+                    if point is not None:
+                        point("reply")
+                    if not future.offer(result) and self.is_dead:
+                        self.system.count("fenced_replies")
+                self.in_hand = None
 
     def _obey(self, lane: SimpleQueue[Any]) -> None:
         while lane.qsize():
@@ -640,51 +710,21 @@ class Cell(ActorRef[A], Generic[A]):
                 return
             act(self, *args)
 
-    @arms
-    def _handle(
-        self,
-        runner: Runner,
-        message: Any,
-        future: Future[Any] | None,
-        context: contextvars.Context,
-    ) -> None:
-        if future is None:
-            runner.deadline_s = None
-        else:
-            self.in_hand = future
-            if self.reason is not None:
-                self.undeliverable(message, future)
-                return
-            deadline_s = future.deadline_s
-            if future.is_done or (
-                deadline_s is not None and self.system.clock.now_s() >= deadline_s
-            ):
-                future.give_up()
-                self.system.count("expired_messages")
-                return
-            runner.deadline_s = deadline_s
-        actor = self.actor
-        if actor is None:
-            return
-        try:
-            runner.target = self
-            result = context.run(actor._handle_receive, message)  # noqa: SLF001 -- pykka's dispatch
-            runner.target = None
-            if runner.is_struck:
-                runner.disarm()
-        except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
-            runner.disarm()
-            self._failed(error, message, future)
-            return
-        if type(result) in _SUSPENDING:
-            self._suspended(result, future, context)
-        elif future is not None:
-            point = self.system.point
-            if point is not None:
-                point("reply")
-            if not future.offer(result) and self.is_dead:
-                self.system.count("fenced_replies")
-        self.in_hand = None
+    def _take_in_hand(self, runner: Runner, message: Any, future: Future[Any]) -> bool:
+        """Say whether an ask is to be answered still: nobody gave up, nothing ended."""
+        self.in_hand = future
+        if self.reason is not None:
+            self.undeliverable(message, future)
+            return False
+        deadline_s = future.deadline_s
+        if future.is_done or (
+            deadline_s is not None and self.system.dispatcher.now_s() >= deadline_s
+        ):
+            future.give_up()
+            self.system.count("expired_messages")
+            return False
+        runner.deadline_s = deadline_s
+        return True
 
     def _failed(self, error: BaseException, message: Any, future: Future[Any] | None) -> None:
         """Let it crash: a refusal is an answer, everything else the end of this actor."""
@@ -697,6 +737,7 @@ class Cell(ActorRef[A], Generic[A]):
             else:
                 future.offer_exception(error)
             return
+        self.failed_on = type(self.handling).__name__
         if future is not None and not self.when_dead(
             future, lambda _reason: future.offer_exception(error)
         ):
@@ -749,7 +790,10 @@ class Cell(ActorRef[A], Generic[A]):
             return
         try:
             runner.target = self
-            actor = birth.context.run(birth.factory, *birth.args, **birth.kwargs)
+            if birth.args or birth.kwargs:
+                actor = birth.context.run(birth.factory, *birth.args, **birth.kwargs)
+            else:
+                actor = birth.context.run(birth.factory)
             runner.target = None
             runner.disarm()
             actor = self._adopt(actor)
@@ -759,8 +803,8 @@ class Cell(ActorRef[A], Generic[A]):
             runner.target = None
         except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
             runner.disarm()
-            self.birth = None
-            self._not_born(error)
+            is_made, self.birth = self.birth is None, None
+            self._not_born(error, cleans_up=is_made)
             return
         runner.disarm()
         if type(result) in _SUSPENDING:
@@ -774,6 +818,8 @@ class Cell(ActorRef[A], Generic[A]):
             raise InvalidSpec(
                 "start", made, "It must make and return one new actor of a callboard class."
             )
+        if type(made) is not self.actor_class:
+            self.handlers = getattr(type(made), "callboard_direct", _NO_HANDLERS)
         self.actor = made  # type: ignore[assignment]  # the factory's class is known to it alone
         return made  # type: ignore[return-value]  # the same
 
@@ -781,24 +827,29 @@ class Cell(ActorRef[A], Generic[A]):
         if error is not None:
             self._not_born(error)
             return
+        paid: list[Bond] = []
         with self.system.rare:
+            if self.is_dead:  # killed while it started: whoever started it must not take it for up
+                return
             self.is_started = True
-            bonds = self.bonds or {}
-            due = [key for key, bond in bonds.items() if bond.is_due_at_start]
-            paid = [bonds.pop(key) for key in due]
+            bonds = self.bonds
+            if bonds:
+                due = [key for key, bond in bonds.items() if bond.is_due_at_start]
+                paid = [bonds.pop(key) for key in due]
         if self.parent is not None:
-            self.parent.notify(ChildStarted(self))
+            self.parent.learn(ChildStarted(self))
         for bond in paid:
             bond.pay(None)
 
-    def _not_born(self, error: BaseException) -> None:
+    def _not_born(self, error: BaseException, *, cleans_up: bool = True) -> None:
         if isinstance(error, KillSignal):
             raise error
         if isinstance(error, StartRefused):
             self.is_ignored = error.is_ignored
             self._end(error.reason, cleans_up=False)
         else:
-            self._end(crashed(error))
+            # What `__init__` left half made has nothing that `terminate` could rely on.
+            self._end(crashed(error), cleans_up=cleans_up)
 
     # -- ending ------------------------------------------------------------
 
@@ -861,14 +912,25 @@ class Cell(ActorRef[A], Generic[A]):
             system.point("dead")
         if self.address is not None:
             self.address.leave(self)
+        if self.idle is not None:
+            self.idle.cancel()
         if actor is not None:
             actor.let_go(reason)  # type: ignore[attr-defined]  # every actor of ours has it
-        system.has_ended(self, reason)
-        if bonds is not None:
-            for bond in bonds.values():
-                bond.pay(reason)
-        if self.parent is not None:
-            self.parent.notify(ChildExited(self, reason))
+        # What follows is said in nobody's name: the dead may not send, those they leave may.
+        runner = local.runner
+        outer = None if runner is None else runner.cell
+        if runner is not None:
+            runner.cell = None
+        try:
+            system.has_ended(self, reason)
+            if bonds is not None:
+                for bond in bonds.values():
+                    bond.pay(reason)
+            if self.parent is not None:
+                self.parent.learn(ChildExited(self, reason))
+        finally:
+            if runner is not None:
+                runner.cell = outer
 
     def kill(self) -> None:
         """End this incarnation now: dead for everyone at once, running Python code interrupted.
@@ -888,10 +950,13 @@ class Cell(ActorRef[A], Generic[A]):
             bonds, self.bonds = self.bonds, None
         self.birth = None
         runner = self.runner
+        handling = self.handling
+        if handling is not None:
+            self.failed_on = type(handling).__name__
         in_hand = self.in_hand
         if in_hand is not None:
             in_hand.offer_exception(self._killed_error())
-        operation = self.operation
+        operation, self.operation = self.operation, None
         if operation is not None:
             operation.cancel()
         if q is not None and not self._outlives(q):
@@ -900,21 +965,30 @@ class Cell(ActorRef[A], Generic[A]):
         if runner is not None:
             self.system.dispatcher.interrupt(self, runner)
 
-    def _killed_error(self) -> ActorDeadError:
+    def _killed_error(self) -> Exception:
+        special = None if self.address is None else self.address.killed_error()
+        if special is not None:
+            return special
         return ActorDeadError(f"{self} was killed while handling the message", address=self.name)
 
     # -- direct hand-off ---------------------------------------------------
 
-    def hand_off(
-        self, message: Any, runner: Runner | None, timeout: float | None
-    ) -> tuple[bool, Any]:
-        """Answer on the asker's own thread if the actor is idle; say whether that was done."""
-        runner = self.system.dispatcher.runner_for_hand_off(self, runner)
-        if runner is None or get_running_loop() is not None:
-            return _NOT_DONE
-        if not self.busy.acquire(blocking=False):
-            return _NOT_DONE
+    def hand_off(self, message: Any, runner: Runner | None, timeout: float | None) -> Any:
+        """Answer on the asker's own thread if the actor is idle; else return `NOT_DONE`."""
+        system = self.system
+        dispatcher = system.dispatcher
+        if (
+            runner is None
+            or runner.depth >= dispatcher.hand_off_depth
+            or not runner.may_run_user_code
+        ):
+            runner = dispatcher.runner_for_hand_off(self, runner)
+            if runner is None:
+                return NOT_DONE
+        if get_running_loop() is not None or not self.busy.acquire(False):
+            return NOT_DONE
         q = self.items
+        lane = self.signals
         if (
             not self.is_started
             or self.reason is not None
@@ -922,32 +996,37 @@ class Cell(ActorRef[A], Generic[A]):
             or self.is_suspended
             or self.next_message is not None
             or (q is not None and q.qsize())
-            or (self.signals is not None and self.signals.qsize())
+            or (lane is not None and lane.qsize())
         ):
             self._release()
-            return _NOT_DONE
-        return self._run_handed(message, runner, timeout)
-
-    def _run_handed(self, message: Any, runner: Runner, timeout: float | None) -> tuple[bool, Any]:
+            return NOT_DONE
         outer = runner.cell
         outer_deadline_s = runner.deadline_s
-        clock = self.system.clock
         if timeout is not None:
-            runner.deadline_s = self.system.deadline_after(timeout, runner)
-        began_s = clock.now_s()
+            runner.deadline_s = system.deadline_after(timeout, runner)
         if outer is not None:
             outer.waiting = self
         runner.cell = self
         runner.depth += 1
+        context = copy_context()  # what the handler sets stays with the handler
+        now_s = dispatcher.now_s
+        began_s = now_s()
         actor = self.actor
+        awaited: Future[Any] | None = None
         try:
             if actor is None:
                 raise KillSignal
-            result = actor._handle_receive(message)
+            handler = self.handlers.get(type(message))
+            if handler is None:
+                result = context.run(actor._handle_receive, message)
+            else:
+                result = context.run(handler, actor, message)
+            if result is not None and type(result) in _SUSPENDING:
+                awaited = self._hand_on(result, runner, timeout, context)
         except Refusal:
             raise
         except BaseException as error:
-            if self.is_dead:
+            if self.is_dead and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 # Killed while it ran here: its asker is told, and is not killed with it.
                 raise self._killed_error() from None
             # Its end runs on a worker: never on the stack of whoever asked.
@@ -957,49 +1036,45 @@ class Cell(ActorRef[A], Generic[A]):
             runner.depth -= 1
             runner.cell = outer
             runner.deadline_s = outer_deadline_s
-            future = self.in_hand
             if outer is not None:
                 outer.waiting = None
-            if clock.now_s() - began_s > self.system.settings.handoff_max_s:
-                self.system.count("slow_hand_offs")
+            if now_s() - began_s > system.settings.handoff_max_s:
+                system.count("slow_hand_offs")
             self._release()
         if outer is not None and outer.is_dead:
             raise KillSignal  # the safe point of an asker that lives in hand-offs
+        if awaited is not None:
+            return awaited.answer()
         if self.is_dead:
             raise self._killed_error()
-        if type(result) not in _SUSPENDING:
-            return True, result
-        return True, self._handed_over(result, future, runner, timeout)
+        return result
 
-    def _handed_over(
-        self, result: Any, future: Future[Any] | None, runner: Runner, timeout: float | None
-    ) -> Any:
-        if future is None:
-            future = Future(
-                None, self.system.deadline_after(timeout, runner), self.system.dispatcher
-            )
+    def _hand_on(
+        self, result: Any, runner: Runner, timeout: float | None, context: contextvars.Context
+    ) -> Future[Any]:
+        """Begin what the handler left unfinished; return the future of its answer."""
+        future = self.reply_later(timeout)
         if result is not LATER:
-            self.signal(Cell._obey_suspended, result, future, copy_context())
-        return future.get()
-
-    def _obey_suspended(
-        self, result: Any, future: Future[Any], context: contextvars.Context
-    ) -> None:
-        self._suspended(result, future, context)
+            if self.is_dead:
+                raise KillSignal
+            self.runner = runner
+            self._suspended(result, future, context)
+        return future
 
     # -- answering later ---------------------------------------------------
 
-    def reply_later(self) -> Future[Any]:
+    def reply_later(self, timeout: float | None = None) -> Future[Any]:
         """Return the future of the message in hand, for somebody to answer another time."""
         if self.in_hand is None:
-            runner = local.runner
-            self.in_hand = Future(
-                None, self.system.deadline_after(None, runner), self.system.dispatcher
-            )
+            deadline_s = self.system.deadline_after(timeout, local.runner)
+            self.in_hand = Future(None, deadline_s, self.system.dispatcher)
         return self.in_hand
 
 
-_NOT_DONE = (False, None)
+NOT_DONE: Any = object()
+"""What a hand-off returns that could not be made: ask through the mailbox."""
+
+_NO_HANDLERS: dict[type[Any], Callable[[Any, Any], Any]] = {}
 
 
 def _do_nothing(_cell: Cell[Any]) -> None:

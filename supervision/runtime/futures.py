@@ -30,6 +30,12 @@ class Owner(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """Who waits."""
+
+    is_dead: bool
+
+
 class Blocker(Protocol):
     """How to wait where no actor runs: on the thread, or by driving a simulation."""
 
@@ -107,17 +113,24 @@ class Future(PykkaFuture[T]):
         """Whether there is a result, given up included."""
         return self._done
 
+    @property
+    def error(self) -> BaseException | None:
+        """The exception it ended with, if it did."""
+        return None if self._exc_info is None else self._exc_info[1]
+
     def offer(self, value: Any) -> bool:
         """Set the value unless somebody was first; say whether it was taken."""
-        if not self._claim.acquire(blocking=False):
+        if not self._claim.acquire(False):
             return False
         self._value = value
-        self._finish()
+        self._done = True
+        if self._waiters:
+            self.rouse()
         return True
 
     def offer_exception(self, error: BaseException) -> bool:
         """Set the exception unless somebody was first; say whether it was taken."""
-        if not self._claim.acquire(blocking=False):
+        if not self._claim.acquire(False):
             return False
         self._exc_info = (type(error), error, error.__traceback__)
         self._finish()
@@ -154,7 +167,7 @@ class Future(PykkaFuture[T]):
             queue.Full: the future has a result or a get hook already, as in pykka.
         """
         kind, error, trace = exc_info or sys.exc_info()
-        if self._get_hook is not None or kind is None or not self._claim.acquire(blocking=False):
+        if self._get_hook is not None or kind is None or not self._claim.acquire(False):
             raise queue.Full
         self._exc_info = (kind, error, trace)
         self._finish()
@@ -203,6 +216,21 @@ class Future(PykkaFuture[T]):
                 self._wait(timeout)
         return self._result()
 
+    def answer(self, *, timeout: float | None = None) -> T:
+        """Get the result as the only one who waits for it: who gives up, gives up for all.
+
+        An ask that was refused (a cycle, no worker left), interrupted or timed
+        out is settled so, and its message is dropped if its turn has not come.
+
+        Args:
+            timeout: as for `get`.
+        """
+        try:
+            return self.get(timeout=timeout)
+        except BaseException as error:
+            self.offer_exception(error)
+            raise
+
     def _result(self) -> T:
         if self._exc_info is None:
             return cast("T", self._value)
@@ -212,13 +240,15 @@ class Future(PykkaFuture[T]):
         raise (kind() if error is None else error).with_traceback(trace)
 
     def _wait(self, timeout: float | None) -> None:
-        blocker = self.blocker
+        runner = local.runner
+        cell = None if runner is None else runner.cell
+        # An actor waits in its own system's time, whoever made the future.
+        blocker = self.blocker if cell is None else cell.system.dispatcher
         until_s = self.deadline_s
         if timeout is not None and timeout != float("inf"):
             mine_s = blocker.now_s() + timeout
             until_s = mine_s if until_s is None else min(mine_s, until_s)
-        runner = local.runner
-        if runner is None or runner.cell is None:
+        if runner is None or cell is None:
             blocker.block(self, until_s)
         else:
             runner.block(self, until_s)
@@ -269,7 +299,8 @@ class Future(PykkaFuture[T]):
                 return self.get()
             if self._get_hook is not None:
                 return (yield from loop.run_in_executor(None, self.get).__await__())
-            yield from self._wait_in(loop)
+            while not self._done:  # a kill of one who waits rouses all who wait
+                yield from self._wait_in(loop)
         return self._result()
 
     __iter__ = __await__
@@ -329,24 +360,28 @@ def get_all(futures: Iterable[PykkaFuture[T]], *, timeout: float | None = None) 
 
 
 def wait_on_thread(
-    future: Future[Any], until_s: float | None, *, may_be_roused: bool = False
+    future: Future[Any], until_s: float | None, *, asker: Asker | None = None
 ) -> None:
     """Block this thread until the future is done or `time.monotonic()` passes `until_s`.
 
     Args:
         future: what to wait for.
         until_s: when to give up, or None.
-        may_be_roused: return early when `rouse` is called.
+        asker: the actor that waits; when it is killed `rouse` ends its wait early.
     """
     waiter = allocate_lock()
     waiter.acquire()
     while future.add_waiter(waiter.release):
+        # After the waker was added: a killer makes the asker dead first, then rouses.
+        if asker is not None and asker.is_dead:
+            future.remove_waiter(waiter.release)
+            return
         left_s = _LONGEST_WAIT_S if until_s is None else until_s - time.monotonic()
         if left_s <= 0 or not waiter.acquire(timeout=min(left_s, _LONGEST_WAIT_S)):
             future.remove_waiter(waiter.release)
             if until_s is not None and until_s <= time.monotonic():
                 return
-        elif may_be_roused or future.is_done:
+        elif asker is not None or future.is_done:
             return
 
 

@@ -19,13 +19,14 @@ class IdleWatch:
     Source: Erlang, the timeout that a `gen_server` callback returns.
     """
 
-    __slots__ = ("_after_s", "_busy_s", "_cell", "_timer")
+    __slots__ = ("_after_s", "_busy_s", "_cell", "_is_cancelled", "_timer")
 
     def __init__(self, cell: Cell[Any], after_s: float) -> None:
         self._cell = cell
         self._after_s = after_s
         self._busy_s = cell.system.clock.now_s()
         self._timer: Timer | None = None
+        self._is_cancelled = False
         self._arm()
 
     def touch(self) -> None:
@@ -34,6 +35,7 @@ class IdleWatch:
 
     def cancel(self) -> None:
         """Tell nobody."""
+        self._is_cancelled = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -43,13 +45,14 @@ class IdleWatch:
 
     def _look(self) -> None:
         cell = self._cell
-        if cell.is_dead:
+        if cell.is_dead or self._is_cancelled:
             return
-        system = cell.system
-        if cell.runner is None and system.clock.now_s() >= self._busy_s + self._after_s:
+        now_s = cell.system.clock.now_s()
+        is_busy = cell.runner is not None or cell.operation is not None
+        if not is_busy and now_s >= self._busy_s + self._after_s:
             cell.idle = None
             cell.notify(IdleTimeout())
             return
-        if cell.runner is not None:
-            self._busy_s = system.clock.now_s()
+        if is_busy:
+            self._busy_s = now_s
         self._arm()

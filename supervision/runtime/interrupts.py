@@ -23,6 +23,10 @@ class KillSignal(BaseException):
     """Raised inside the handler of a killed actor. Let it pass: nothing you do counts any more."""
 
 
+class Unwound(KillSignal):
+    """Raised where an activation is suspended when its whole world ends: a simulation is closed."""
+
+
 _armed: set[CodeType] = set()
 _passed: set[CodeType] = set()
 

@@ -100,12 +100,18 @@ class ThreadLoop:
                 self._loop = loop
             return self._loop
 
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         local.runner = LoopRunner()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                except (KeyboardInterrupt, SystemExit):
+                    # asyncio lets these two through; they are the end of one handler, not of all.
+                    if not self._is_stopped:
+                        continue
+                break
             _cancel_all(loop)
         finally:
             loop.close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from callboard.supervision.model.errors import CallboardError
-from callboard.supervision.runtime.cell import Cell, copy_context
+from callboard.supervision.runtime.cell import NOT_DONE, Cell, copy_context
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorDeadError, MailboxFull, Timeout
 from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.notices import Notice
 from callboard.supervision.runtime.seam import Actor
 
 if TYPE_CHECKING:
@@ -99,11 +100,14 @@ class Address(Generic[A]):
 
     def _drain(self, q: SimpleQueue[Any]) -> None:
         while q.qsize():
-            message, future, _ = q.get_nowait()
-            if future is None:
-                self.system.dead_letters.record(message, address=self.name)
-            else:
+            try:
+                message, future, _ = q.get_nowait()
+            except Empty:
+                return
+            if future is not None:
                 future.offer_exception(self.dead_error())
+            elif not isinstance(message, Notice):
+                self.system.dead_letters.record(message, address=self.name)
 
     def dead_error(self) -> ActorDeadError:
         """Return what a sender gets when nobody lives here."""
@@ -159,20 +163,23 @@ class Address(Generic[A]):
         if cell is not None and block and cell.hands_off:
             runner = local.runner
             if not cell.is_scheduled:
-                done, result = cell.hand_off(message, runner, timeout)
-                if done:
+                result = cell.hand_off(message, runner, timeout)
+                if result is not NOT_DONE:
                     return result
         future: Future[Any] = Future(
             self, self.system.deadline_after(timeout, local.runner), self.system.dispatcher
         )
         self._wait_in_line(message, future)
-        return future.get() if block else future
+        return future.answer() if block else future
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer; the running loop is not blocked."""
         return await self.ask(message, block=False, timeout=timeout)
 
     def _wait_in_line(self, message: Any, future: Future[Any] | None) -> None:
+        runner = local.runner
+        if runner is not None and runner.cell is not None and runner.cell.is_dead:
+            self.system.refuse_fenced(runner.cell, self.name)
         q = self.items
         if q is None:
             raise self.dead_error()
@@ -187,6 +194,23 @@ class Address(Generic[A]):
             self._drain(q)
         else:
             self.poke()
+
+    def notify(self, message: Any) -> bool:
+        """Put a notice in order with the messages; never refused for lack of room.
+
+        Returns:
+            False when nobody will get it.
+        """
+        q = self.items
+        if q is None:
+            return self.cell is not None and self.cell.notify(message)
+        q.put((message, None, copy_context()))
+        self.poke()
+        return True
+
+    def killed_error(self) -> Exception | None:
+        """Return what an asker gets whose message was in hand when it was killed; None: as usual."""
+        return None
 
     def poke(self) -> None:
         """See that somebody takes what waits."""

@@ -11,6 +11,13 @@ class Notice(msgspec.Struct, frozen=True, gc=False):
     """Base of the runtime's own messages: never refused, never a dead letter."""
 
 
+class ForOneLife(Notice, frozen=True, gc=False):
+    """Something for one incarnation alone, in a mailbox that outlives it."""
+
+    cell: Any
+    message: Any
+
+
 class ChildStarted(Notice, frozen=True, gc=False):
     """To the parent: the start of this child is complete."""
 

@@ -109,7 +109,12 @@ class Steps(Operation):
     def is_over(self) -> bool:
         until = self._until
         assert until is not None
-        if until.condition():
+        try:
+            holds = until.condition()
+        except BaseException as error:  # noqa: BLE001 -- part of the cell, which alone catches all
+            self._finish(None, error)
+            return True
+        if holds:
             self._go(answer=True)
         elif self._due_s is not None and self.cell.system.clock.now_s() >= self._due_s:
             self._go(answer=False)
@@ -129,15 +134,16 @@ class Steps(Operation):
         while True:
             try:
                 until = self._generator.send(answer)  # type: ignore[arg-type]  # None begins it
+                holds = self.cell.is_dead or until.condition()
             except StopIteration as stop:
                 self._finish(stop.value, None)
                 return
-            except Exception as error:  # noqa: BLE001 -- part of the cell: a handler that raised
+            except BaseException as error:  # noqa: BLE001 -- part of the cell, which alone catches all
                 self._finish(None, error)
                 return
             if self.cell.is_dead:
                 return
-            if not until.condition():
+            if not holds:
                 self._wait_for(until)
                 return
             answer = True

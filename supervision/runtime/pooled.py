@@ -6,8 +6,9 @@ import math
 import sys
 import weakref
 from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from callboard.supervision.model.errors import DeliveryError
 from callboard.supervision.model.reasons import ExitReason, Normal
 from callboard.supervision.runtime.cell import Birth, Cell, MailboxView, StopFlag, copy_context
 from callboard.supervision.runtime.crashes import crashed
@@ -73,7 +74,16 @@ class PooledCell(Cell[A]):
         """Send and wait for the answer; without a timeout for ever, as in pykka."""
         future = self._ask_later(message, local.runner, math.inf)
         future.deadline_s = None
-        return future.get(timeout=timeout) if block else future
+        return future.answer(timeout=timeout) if block else future
+
+    def notify(self, message: Any) -> bool:
+        """Put a notice in order with the messages, as it is: pykka's code knows no wrapping."""
+        try:
+            q = self._open_mailbox()
+        except DeliveryError:
+            return False
+        self._put(q, (message, None, copy_context()))
+        return True
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Stop after the messages that wait already, as in pykka."""
@@ -181,12 +191,12 @@ class PooledActor(Actor):
     """
 
     cell_class: type[Cell[Any]] = PooledCell
-    is_system = False
-    is_pinned = False
-    hand_off = False
-    trap_exit = False
-    interruptible = True
-    mailbox_max: int | None = sys.maxsize
+    is_system: ClassVar[bool] = False
+    is_pinned: ClassVar[bool] = False
+    hand_off: ClassVar[bool] = False
+    trap_exit: ClassVar[bool] = False
+    interruptible: ClassVar[bool] = True
+    mailbox_max: ClassVar[int | None] = sys.maxsize
 
     @staticmethod
     def _create_actor_inbox() -> Any:
@@ -200,7 +210,8 @@ class PooledActor(Actor):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
         """Take over the cell that is being born on this thread, if there is one."""
         self = super().__new__(cls)
-        cell = None if local.runner is None else local.runner.cell
+        runner = local.runner
+        cell = None if runner is None else runner.cell
         if cell is not None and cell.birth is not None and cell.actor is None:
             self._actor_ref = cell
             cell.actor = self
@@ -240,6 +251,10 @@ class PooledActor(Actor):
     def actor_stopped(self) -> StopFlag:  # type: ignore[override]  # not an Event, but like one
         """Whether it has ended."""
         return self._actor_ref.actor_stopped  # type: ignore[return-value]
+
+    def linked_children(self) -> list[Cell[Any]]:
+        """Return the refs of those below this actor; supervisors have some."""
+        return []
 
     def let_go(self, reason: ExitReason) -> None:
         """Undo what ties others to this actor, now that it has ended. Called once, by its cell."""

@@ -22,6 +22,12 @@ class Dispatcher(Protocol):
     is_asleep: bool
     """Whether `wake` must be called after something was enqueued."""
 
+    batch_max: int
+    """Messages an actor may handle before it lets others have their turn."""
+
+    hand_off_depth: int
+    """Below this depth a hand-off is made without asking `runner_for_hand_off`; 0: always ask."""
+
     def wake(self) -> None:
         """See that what was enqueued is looked at."""
         ...

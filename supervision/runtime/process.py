@@ -40,6 +40,8 @@ class _Forked:
     """The dispatcher of a system in a forked child: it has no threads, so everything says so."""
 
     is_asleep = True
+    batch_max = 1
+    hand_off_depth = 0
 
     def __init__(self, name: str) -> None:
         self._name = name

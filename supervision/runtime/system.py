@@ -6,7 +6,7 @@ import math
 import threading
 import uuid
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -14,8 +14,9 @@ from callboard.supervision.model.reasons import ExitReason, Shutdown, is_abnorma
 from callboard.supervision.model.reports import StopReport
 from callboard.supervision.runtime import process
 from callboard.supervision.runtime.cell import Birth, Cell, copy_context
+from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
-from callboard.supervision.runtime.errors import SystemStopped
+from callboard.supervision.runtime.errors import FencedError, SystemStopped
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.settings import Settings
@@ -76,6 +77,7 @@ class ActorSystem:
         self.roots: dict[Cell[Any], None] = {}
         self.is_open = True
         self._report: StopReport | None = None
+        self._unstopped: list[str] = []
         self._monitors = count(1)
         process.enter(self)
 
@@ -104,7 +106,7 @@ class ActorSystem:
         Raises:
             SystemStopped: the system has been stopped.
         """
-        return self._spawn(None, actor, args, kwargs)
+        return self.start_child(None, actor, args, kwargs)
 
     def spawn_named(
         self, name: str, actor: Callable[..., A], /, *args: Any, **kwargs: Any
@@ -159,7 +161,10 @@ class ActorSystem:
         if not self.is_open:
             msg = f"{self} has been stopped"
             raise SystemStopped(msg, address=self.name)
-        birth = Birth(factory, args, kwargs or {}, copy_context())
+        runner = local.runner
+        if runner is not None and runner.cell is not None and runner.cell.is_dead:
+            self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))
+        birth = Birth(factory, args, {} if kwargs is None else kwargs, copy_context())
         cell_class: type[Cell[A]] = getattr(factory, "cell_class", Cell)
         cell = cell_class(
             self,
@@ -175,11 +180,27 @@ class ActorSystem:
         if address is not None:
             address.enter(cell)
         try:
-            cell.start()
+            if not (cell.hands_off and self._lend(cell)):
+                cell.schedule()
         except RuntimeError:  # no thread can be made: leave no ghost behind
             cell.kill()
             raise
         return cell
+
+    def _lend(self, cell: Cell[Any]) -> bool:
+        """Start an actor whose code is declared short right here, if this thread may run it."""
+        runner = local.runner
+        if runner is None or runner.cell is None:
+            return False
+        runner = self.dispatcher.runner_for_hand_off(cell, runner)
+        if runner is None:
+            return False
+        runner.depth += 1
+        try:
+            cell.activate(runner)
+        finally:
+            runner.depth -= 1
+        return True
 
     def has_ended(self, cell: Cell[Any], reason: ExitReason) -> None:
         """Forget an actor. Called by its cell, once."""
@@ -216,17 +237,26 @@ class ActorSystem:
         outer_s = None if runner is None else runner.deadline_s
         if timeout == math.inf:
             return outer_s
-        mine_s = self.clock.now_s() + timeout
+        mine_s = self.dispatcher.now_s() + timeout
         return mine_s if outer_s is None else min(mine_s, outer_s)
+
+    def refuse_fenced(self, sender: Cell[Any], whom: str) -> NoReturn:
+        """Refuse what an incarnation that has been killed still does.
+
+        Raises:
+            FencedError: always.
+        """
+        self.count("fenced_sends")
+        msg = f"{sender} has been killed and may not reach {whom}"
+        raise FencedError(msg, address=whom)
 
     def new_monitor(self) -> int:
         """Return a number that no monitor of this system had before."""
         return next(self._monitors)
 
-    @staticmethod
-    def new_urn() -> str:
+    def new_urn(self) -> str:
         """Return a version-4 URN, which pykka's users rely on."""
-        return uuid.uuid4().urn
+        return uuid.UUID(int=self.random("urn").getrandbits(128), version=4).urn
 
     def count(self, what: str) -> None:
         """Count something rare, to be read in `counts`."""
@@ -265,21 +295,27 @@ class ActorSystem:
             was_open, self.is_open = self.is_open, False
         if not was_open:
             return self._report or StopReport(unstopped=("still stopping",))
-        until_s = self.clock.now_s() + (
-            self.settings.stop_timeout_s if timeout_s is None else timeout_s
-        )
+        # In the dispatcher's time, as all waits are: a clock moved by hand does not end them.
+        now_s = self.dispatcher.now_s
+        until_s = now_s() + (self.settings.stop_timeout_s if timeout_s is None else timeout_s)
         unstopped = self._stop_roots(until_s)
         self.timers.stop()
-        left_s = max(_LEAST_S, until_s - self.clock.now_s())
+        left_s = max(_LEAST_S, until_s - now_s())
         if not self.loop.stop(left_s):
             unstopped.append("the event loop")
-        left_s = max(_LEAST_S, until_s - self.clock.now_s())
+        left_s = max(_LEAST_S, until_s - now_s())
         abandoned = self.dispatcher.stop(left_s)
         for address in list(self.names.values()):
             self.release(address)
         process.leave(self)
+        unstopped = [*self._unstopped, *unstopped]
         self._report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
         return self._report
+
+    def did_not_stop(self, path: str) -> None:
+        """Note for the stop report who had to be killed while the system stops."""
+        if not self.is_open:
+            self._unstopped.append(path)
 
     def _stop_roots(self, until_s: float) -> list[str]:
         unstopped: list[str] = []
@@ -299,8 +335,7 @@ class ActorSystem:
         unstopped: list[str] = []
         for cell in group:
             if not self._await_end(cell, until_s):
-                unstopped.append(cell.name)
-                cell.kill()
+                unstopped += _kill_all(cell)
         return unstopped
 
     def _await_end(self, cell: Cell[Any], until_s: float) -> bool:
@@ -310,6 +345,18 @@ class ActorSystem:
         if cell.when_dead(future, lambda _reason: future.offer(None)):
             self.dispatcher.block(future, until_s)
         return cell.is_dead
+
+
+def _kill_all(cell: Cell[Any]) -> list[str]:
+    """Kill an actor and all below it that still live; return the paths of those at the ends."""
+    actor: Any = cell.actor
+    below: list[Cell[Any]] = [] if actor is None else list(actor.linked_children())
+    cell.kill()
+    unstopped: list[str] = []
+    for child in below:
+        if not child.is_dead:
+            unstopped += _kill_all(child)
+    return unstopped or [cell.path]
 
 
 class ActorCrashed(msgspec.Struct, frozen=True):

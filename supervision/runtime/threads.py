@@ -27,7 +27,7 @@ class Threads:
         return Ports(
             clock=clock,
             dispatcher=Pool(name, settings, emit),
-            timers=ThreadTimers(clock, f"{name}-timers"),
+            timers=ThreadTimers(clock, f"{name}-timers", emit),
             loop=ThreadLoop(f"{name}-loop"),
             ids=Ids(clock, system_bits),
             stream=system_stream,

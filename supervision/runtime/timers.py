@@ -8,6 +8,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
+from callboard.supervision.model.reasons import Crashed
+from callboard.supervision.runtime.crashes import crashed
+
 if TYPE_CHECKING:
     from callboard.supervision.runtime.clock import Clock
 
@@ -15,10 +20,12 @@ if TYPE_CHECKING:
 class Timer:
     """One thing to do at one time. Cancel it from any thread."""
 
-    __slots__ = ("_act", "_args", "due_s")
+    __slots__ = ("_act", "_args", "due_s", "is_recurring")
 
     def __init__(self, due_s: float, act: Callable[..., object], args: tuple[Any, ...]) -> None:
         self.due_s = due_s
+        self.is_recurring = False
+        """Set by who arms it again and again; a simulation is quiet with only such ones left."""
         self._act: Callable[..., object] | None = act
         self._args = args
 
@@ -41,6 +48,32 @@ class Timer:
             act(*self._args)
 
 
+class TimersOfOne:
+    """The timers that one actor has set, to be cancelled together."""
+
+    __slots__ = ("_swept_at", "_timers")
+
+    def __init__(self) -> None:
+        self._timers: list[Timer] = []
+        self._swept_at = _KEPT_FROM
+
+    def add(self, timer: Timer) -> None:
+        """Keep a timer; those that have gone off are forgotten from time to time."""
+        if len(self._timers) >= self._swept_at:
+            self._timers = [each for each in self._timers if each.is_pending]
+            self._swept_at = max(_KEPT_FROM, 2 * len(self._timers))
+        self._timers.append(timer)
+
+    def cancel(self) -> None:
+        """Cancel all of them."""
+        for timer in self._timers:
+            timer.cancel()
+
+
+_KEPT_FROM = 16
+"""Timers of one actor from which on those that are over are forgotten, at each doubling."""
+
+
 class Timers(Protocol):
     """The timer port. What is called must be short and must not block."""
 
@@ -53,17 +86,30 @@ class Timers(Protocol):
         ...
 
 
+class TimerFailed(msgspec.Struct, frozen=True):
+    """What a timer called raised an exception."""
+
+    reason: Crashed
+
+
+_SWEPT_FROM = 256
+"""Timers in the heap from which on cancelled ones are swept out, at each doubling."""
+
+
 class ThreadTimers:
     """Timers on one thread, which starts with the first of them.
 
     Args:
         clock: whose monotonic seconds the due times are in.
         name: the thread's name.
+        emit: gets `TimerFailed`.
     """
 
-    def __init__(self, clock: Clock, name: str) -> None:
+    def __init__(self, clock: Clock, name: str, emit: Callable[[object], None]) -> None:
         self._clock = clock
         self._name = name
+        self._emit = emit
+        self._swept_at = _SWEPT_FROM
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._changed = threading.Condition(threading.Lock())
@@ -76,6 +122,8 @@ class ThreadTimers:
             if self._is_stopped:
                 timer.cancel()
                 return timer
+            if len(self._heap) >= self._swept_at:
+                self._sweep()
             heapq.heappush(self._heap, (due_s, next(self._order), timer))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -94,7 +142,16 @@ class ThreadTimers:
 
     def _run(self) -> None:
         while (timer := self._next()) is not None:
-            timer.fire()
+            try:
+                timer.fire()
+            except Exception as error:  # noqa: BLE001 -- named edge: the others must go off too
+                self._emit(TimerFailed(crashed(error)))
+
+    def _sweep(self) -> None:
+        """Drop what was cancelled, so that it does not stay until its time comes."""
+        self._heap = [each for each in self._heap if each[2].is_pending]
+        heapq.heapify(self._heap)
+        self._swept_at = max(_SWEPT_FROM, 2 * len(self._heap))
 
     def _next(self) -> Timer | None:
         with self._changed:

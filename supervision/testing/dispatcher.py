@@ -1,0 +1,140 @@
+"""The dispatcher and the timers of a system whose threads a simulation stands in for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from callboard.supervision.runtime.futures import Future
+from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.settings import Settings
+    from callboard.supervision.runtime.timers import Timer
+    from callboard.supervision.testing.fibres import Fibre
+    from callboard.supervision.testing.hub import Hub
+
+
+class SimulatedClock:
+    """Simulated time; it moves only when nothing else can happen, or by chance.
+
+    Args:
+        hub: keeps it.
+        began_s: wall time when the simulated time is 0, in seconds since 1970.
+    """
+
+    def __init__(self, hub: Hub, began_s: float) -> None:
+        self.now_s = hub.now_s
+        self._began_s = began_s
+
+    def wall_s(self) -> float:
+        """Return seconds since 1970 UTC, in the simulation."""
+        return self._began_s + self.now_s()
+
+
+class SimulatedDispatcher:
+    """Runs the cells of one system on the fibres of a hub, one message a turn.
+
+    Args:
+        hub: says what runs next.
+        settings: the system's bounds.
+    """
+
+    is_asleep = False
+    batch_max = 1
+    hand_off_depth = 0  # always ask `runner_for_hand_off`: the seed decides
+
+    def __init__(self, hub: Hub, settings: Settings) -> None:
+        self._hub = hub
+        self._settings = settings
+        self.now_s = hub.now_s
+
+    def wake(self) -> None:
+        """Do nothing: whoever waits drives."""
+
+    def enqueue_for(self, cell: Cell[Any]) -> Callable[[Any], object]:
+        """Return what puts this cell in line, under a name that is the same in every run."""
+        return partial(self._hub.enqueue, self._hub.name_for(cell.name))
+
+    def block(self, future: Future[Any], until_s: float | None) -> None:
+        """Wait where no actor runs."""
+        self._hub.block(future, until_s)
+
+    def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None) -> Runner | None:
+        """Return on what to run an idle cell right here, if the seed says so."""
+        hub = self._hub
+        if hub.is_closed or hub.is_broken:
+            return None
+        if not isinstance(runner, (FibreRunner, OutsideRunner)):
+            if hub.current is not None or (runner is not None and runner.cell is not None):
+                return None  # an event loop, or a hand-off of another system
+            runner = hub.outside()
+        if runner.depth >= self._settings.handoff_depth_max or not hub.order.hands_off(cell.name):
+            return None
+        hub.trace.note(("hand-off", cell.name))
+        return runner
+
+    def interrupt(self, cell: Cell[Any], runner: Runner) -> None:
+        """Wake what a killed cell waits for; a running handler goes on to its next safe point."""
+        del runner
+        if isinstance(cell.waiting, Future):
+            cell.waiting.rouse()
+
+    def has_ended(self, cell: Cell[Any]) -> None:
+        """Do nothing: nothing is kept for one cell alone."""
+
+    def stop(self, timeout_s: float) -> tuple[str, ...]:
+        """Let what was killed come to its end; unwind what does not and return its names."""
+        hub = self._hub
+        if not (hub.is_broken or hub.is_closed):
+            hub.drive(lambda: not self._under_way(), hub.time_s + timeout_s)
+        left = self._under_way()
+        hub.unwind(left)
+        return tuple(each.name for each in left)
+
+    def _under_way(self) -> list[Fibre]:
+        return [
+            fibre
+            for fibre in self._hub.under_way
+            if (cell := fibre.own_runner.cell) is not None and cell.system.dispatcher is self
+        ]
+
+
+class SimulatedTimers:
+    """The timers of one system, in simulated time.
+
+    Args:
+        hub: where they wait.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._pending: list[Timer] = []
+        self._prune_at = _PRUNE_AT
+        self._is_stopped = False
+
+    def call_at(self, due_s: float, act: Callable[..., object], *args: object) -> Timer:
+        """Call `act(*args)` when time has come to `due_s`."""
+        timer = self._hub.call_at(due_s, act, *args)
+        if self._is_stopped:
+            timer.cancel()
+            return timer
+        if len(self._pending) >= self._prune_at:
+            self._pending = [each for each in self._pending if each.is_pending]
+            self._prune_at = max(_PRUNE_AT, 2 * len(self._pending))
+        self._pending.append(timer)
+        return timer
+
+    def stop(self) -> None:
+        """Drop what is pending."""
+        self._is_stopped = True
+        for timer in self._pending:
+            timer.cancel()
+        self._pending.clear()
+
+
+_PRUNE_AT = 64
+"""Timers that are remembered before those that went off are forgotten."""

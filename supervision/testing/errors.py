@@ -1,0 +1,92 @@
+"""What a simulation says when something is wrong that no actor would notice."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from callboard.supervision.model.errors import CallboardError
+
+
+class SimulationError(CallboardError):
+    """The root of what a simulation finds by itself."""
+
+    code: ClassVar[str] = "simulation"
+
+
+class MissingExtra(SimulationError, ImportError):
+    """A package that only tests need is not installed."""
+
+    code: ClassVar[str] = "missing_extra"
+    remedy: str = "pip install callboard[testing]"
+
+
+class Deadlock(SimulationError):
+    """Nothing is ready, no timer is pending, and somebody waits.
+
+    Args:
+        message: who waits for whom.
+        waiting: the names of those who wait.
+    """
+
+    code: ClassVar[str] = "deadlock"
+    remedy: str = "Let one of them answer later, tell instead of asking, or give the ask a timeout."
+
+    def __init__(self, message: str, *, waiting: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.waiting = waiting
+
+
+class Livelock(SimulationError):
+    """It goes on and on: the bound of steps was met.
+
+    Args:
+        message: who ran in the last steps.
+        steps_max: the bound, in steps since the test's own code ran last.
+    """
+
+    code: ClassVar[str] = "livelock"
+    remedy: str = "Look at who ran last; if so many steps are right, raise steps_max."
+
+    def __init__(self, message: str, *, steps_max: int) -> None:
+        super().__init__(message)
+        self.steps_max = steps_max
+
+
+class BlockedInHandOff(SimulationError):
+    """A class that declares its handlers short (`hand_off`) waited in one.
+
+    Args:
+        message: what happened, in words.
+        actor: the name of the actor whose handler it is.
+    """
+
+    code: ClassVar[str] = "blocked_in_hand_off"
+    remedy: str = "Take hand_off away from the class, or answer later instead of waiting."
+
+    def __init__(self, message: str, *, actor: str) -> None:
+        super().__init__(message)
+        self.actor = actor
+
+
+class OutsideOfSimulation(SimulationError):
+    """Something reached for a thread, which no seed governs."""
+
+    code: ClassVar[str] = "outside_of_simulation"
+    remedy: str = "Use an actor, a PinnedActor or a port of the system instead."
+
+
+class SimulationClosed(SimulationError):
+    """The simulation was closed, or failed: nothing runs in it any more."""
+
+    code: ClassVar[str] = "simulation_closed"
+    remedy: str = "Make a new Simulation."
+
+
+class NotReplayable(SimulationError):
+    """The same seed gave two different runs."""
+
+    code: ClassVar[str] = "not_replayable"
+    remedy: str = (
+        "Something in the test does not come from the system's ports: the time, chance, a thread,"
+        " or the order of a set."
+    )

@@ -1,0 +1,255 @@
+"""A whole world on one thread, decided by a seed: the same seed, the same run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from callboard.supervision.runtime.chance import Ids, Stream
+from callboard.supervision.runtime.errors import Timeout
+from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.ports import Ports, Runtime
+from callboard.supervision.testing.dispatcher import (
+    SimulatedClock,
+    SimulatedDispatcher,
+    SimulatedTimers,
+)
+from callboard.supervision.testing.explore import Exploration, Walk
+from callboard.supervision.testing.hub import Hub
+from callboard.supervision.testing.loop import SimulatedLoopPort
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from callboard.supervision.runtime.settings import Settings
+    from callboard.supervision.testing.trace import Trace
+
+T = TypeVar("T")
+
+BEGAN_S = 1_700_000_000.0
+"""Wall time at the simulated time 0, in seconds since 1970."""
+
+
+class Simulation:
+    """Runs actor systems on one thread, in simulated time, in an order that a seed decides.
+
+        sim = Simulation(seed=7)
+        with sim, ActorSystem(runtime=sim.runtime) as system:
+            counter = system.spawn(Counter)
+            sim.spawn("ada", lambda: counter.ask(Add(1)))
+            sim.run(until=sim.quiescent)
+
+    A call that waits, such as `ref.ask` in the test's own code, runs the others
+    until it has its answer or the simulated time is up: a test looks as it does
+    on threads. What the seed decides: who runs next, whether an idle actor
+    answers on its asker's stack, whether others come in where two threads could
+    meet, and whether a timer goes off a little early.
+
+    It belongs to one thread. Several systems may share it. Close it after them
+    (`with sim, ActorSystem(...)` does): whatever is still suspended is ended
+    then, its `finally` blocks included.
+
+    Args:
+        seed: decides everything.
+        explore: how the order is chosen.
+        horizon_s: a timer due within this time may go off before ready work.
+        steps_max: steps in one call that are called a livelock.
+
+    Raises:
+        MissingExtra: greenlet is not installed.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        explore: Exploration | None = None,
+        horizon_s: float = 0.05,
+        steps_max: int = 100_000,
+    ) -> None:
+        self.seed = seed
+        self._hub = Hub(
+            seed, Walk() if explore is None else explore, horizon_s=horizon_s, steps_max=steps_max
+        )
+        self.runtime: Runtime = _SimulatedRuntime(self._hub)
+        """For `ActorSystem(runtime=...)`."""
+        self.trace: Trace = self._hub.trace
+        """What happened so far; `trace.digest` tells two runs apart."""
+        self._clients: SimulatedLoopPort | None = None
+
+    def __repr__(self) -> str:
+        return f"<Simulation seed={self.seed} t={self.now_s:.6g} s, {len(self.trace)} entries>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- the world ---------------------------------------------------------
+
+    @property
+    def now_s(self) -> float:
+        """The simulated time, in seconds since the simulation began."""
+        return self._hub.time_s
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return self._hub.steps
+
+    @overload
+    def spawn(self, name: str, function: Callable[[], Coroutine[Any, Any, T]]) -> Client[T]: ...
+    @overload
+    def spawn(self, name: str, function: Callable[[], T]) -> Client[T]: ...
+    def spawn(self, name: str, function: Callable[[], Any]) -> Client[Any]:
+        """Run `function` beside the actors, as a client with a thread of its own would.
+
+        A coroutine function runs on a simulated event loop that all such clients share.
+
+        Args:
+            name: who it is in the trace.
+            function: called without arguments. It may wait. What it raises fails
+                the simulation: whoever drives it gets the exception.
+
+        Returns:
+            The client: `result()` is what the function returned.
+        """
+        self._hub.check_open()
+        if not inspect.iscoroutinefunction(function):
+            return Client(name, self._hub.spawn(name, function))
+        if self._clients is None:
+            self._clients = SimulatedLoopPort(self._hub, "clients")
+        future: Future[Any] = Future(blocker=self._hub)
+        self._clients.create_task(self._hub.as_client(function, future))
+        return Client(name, future)
+
+    def sleep(self, seconds: float) -> None:
+        """Let simulated time pass, for whoever calls it: a client, an actor, or the test."""
+        try:
+            Future[None](blocker=self._hub).get(timeout=seconds)
+        except Timeout:
+            return
+
+    def note(self, *words: str | float) -> None:
+        """Add to the trace what must be the same in every run of this seed."""
+        self.trace.note(("note", *words))
+
+    # -- driving -----------------------------------------------------------
+
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        """Run until something holds; time passes as far as that takes.
+
+        Args:
+            until: looked at before every step; `quiescent` unless given.
+
+        Raises:
+            Deadlock: nothing is left that could make it hold.
+            Livelock: too many steps.
+            Exception: whatever a client raised.
+        """
+        self._hub.check_open()
+        if not self._hub.drive(self.quiescent if until is None else until):
+            self._hub.say_deadlock("what the test runs for does not hold")
+
+    def settle(self) -> None:
+        """Run what is ready, until all wait for a later time or for each other.
+
+        Time does not pass.
+        """
+        self._hub.check_open()
+        self._hub.drive(_never, self.now_s)
+
+    def advance(self, seconds: float) -> None:
+        """Run what is ready and let time pass, `seconds` in all; timers go off when due."""
+        self._hub.check_open()
+        until_s = self.now_s + seconds
+        self._hub.drive(_never, until_s)
+        self._hub.move_time_to(until_s)
+
+    def quiescent(self) -> bool:
+        """Whether nobody runs or waits, and no timer is left but recurring ones.
+
+        A recurring timer is one whose owner says so: `timer.is_recurring = True`.
+        """
+        return self._hub.is_quiet()
+
+    # -- ending ------------------------------------------------------------
+
+    def close(self) -> None:
+        """End whatever is suspended. Nothing runs here any more; idempotent."""
+        self._hub.close()
+
+
+class Client(Generic[T]):
+    """A function that runs beside the actors of a simulation.
+
+    Args:
+        name: who it is in the trace.
+        future: gets what it returns.
+    """
+
+    def __init__(self, name: str, future: Future[T]) -> None:
+        self.name = name
+        self._future = future
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}{' that is done' if self.is_done else ''}>"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has returned or raised."""
+        return self._future.is_done
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return what the function returned; wait for it, which drives the simulation.
+
+        Args:
+            timeout: simulated seconds to wait at most; None: as long as it takes.
+
+        Raises:
+            Timeout: it has not returned in time.
+            Exception: what the function raised.
+        """
+        return self._future.get(timeout=timeout)
+
+
+class _SimulatedRuntime:
+    """Makes the ports of systems that run in one simulation.
+
+    Args:
+        hub: what they share.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
+        """Return the ports for a system of this name."""
+        del emit
+        hub = self._hub
+        hub.check_open()
+        clock = SimulatedClock(hub, BEGAN_S)
+
+        def stream(purpose: str) -> Stream:
+            return hub.chance.stream(f"{name}/{purpose}")
+
+        return Ports(
+            clock=clock,
+            dispatcher=SimulatedDispatcher(hub, settings),
+            timers=SimulatedTimers(hub),
+            loop=SimulatedLoopPort(hub, f"{name}-loop"),
+            ids=Ids(clock, stream("ids").getrandbits),
+            stream=stream,
+            point=hub.point,
+        )
+
+
+def _never() -> bool:
+    return False

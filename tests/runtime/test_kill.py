@@ -1,0 +1,507 @@
+"""Ending an incarnation now: dead for everyone at once, running Python code interrupted."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from tests.runtime.kit import (
+    WITHIN_S,
+    AsyncPuppet,
+    Box,
+    Do,
+    Gate,
+    Pinned,
+    Puppet,
+    Short,
+    idle,
+    reason_of,
+)
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorRef,
+    ActorSystem,
+    FencedError,
+    HandlerAbandoned,
+    Killed,
+    Settings,
+)
+from callboard.supervision.runtime.interrupts import KillSignal
+
+
+class Stubborn(Puppet):
+    interruptible = False
+
+
+class Spin:
+    """A handler that computes until it is struck or told to stop."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+        self.is_over = False
+
+    def __call__(self, _actor: Any) -> None:
+        self.box.put("spinning")
+        try:
+            while not self.is_over:
+                pass
+        except BaseException as error:
+            self.box.put(type(error).__name__)
+            raise
+
+
+class TestAKill:
+    def test_makes_the_actor_dead_at_once(self, system: ActorSystem, gate: Gate, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait())))
+        box.take()
+
+        ref.kill()
+
+        assert ref.is_dead
+        assert not ref.is_alive()
+        assert ref.reason == Killed()
+        gate.open()
+
+    def test_twice_is_a_kill_once(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        watcher = system.spawn(Puppet, hears=box.put)
+        watcher.ask(Do(lambda actor: actor.monitor(ref)))
+
+        ref.kill()
+        ref.kill()
+        idle(watcher)
+
+        assert len(box.waiting) == 1
+
+    def test_of_one_that_has_ended_changes_nothing(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet)
+        ref.stop()
+        reason = ref.reason
+
+        ref.kill()
+
+        assert ref.reason == reason
+
+    def test_answers_the_asker_of_the_message_in_hand(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(lambda _: (box.put("in hand"), gate.wait())), block=False)
+        box.take()
+
+        ref.kill()
+
+        with pytest.raises(ActorDeadError, match="killed while handling"):
+            answer.get(timeout=0)
+        gate.open()
+
+    def test_answers_those_that_wait(self, system: ActorSystem, gate: Gate, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait())))
+        box.take()
+        waiting = [ref.ask(Do(lambda _: None), block=False) for _ in range(10)]
+
+        ref.kill()
+
+        for each in waiting:
+            with pytest.raises(ActorDeadError):
+                each.get(timeout=0)
+        gate.open()
+
+    def test_interrupts_a_handler_that_computes(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        ref.tell(Do(Spin(box)))
+        assert box.take() == "spinning"
+
+        ref.kill()
+
+        assert box.take() == "KillSignal"
+
+    def test_lets_the_killed_handlers_finally_run(self, system: ActorSystem, box: Box) -> None:
+        def act(_actor: Any) -> None:
+            box.put("spinning")
+            try:
+                while True:
+                    pass
+            finally:
+                box.put("finally")
+
+        ref = system.spawn(Puppet)
+        ref.tell(Do(act))
+        box.take()
+
+        ref.kill()
+
+        assert box.take() == "finally"
+
+    def test_wakes_a_handler_that_waits_for_an_answer(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        other = system.spawn(Puppet)
+
+        def act(_actor: Any) -> None:
+            box.put("asking")
+            try:
+                other.ask(Do(gate.wait), timeout=1000)
+            except BaseException as error:
+                box.put(type(error).__name__)
+                raise
+
+        ref = system.spawn(Puppet)
+        ref.tell(Do(act))
+        box.take()
+
+        ref.kill()
+
+        assert box.take() == "KillSignal"
+        gate.open()
+
+    def test_cancels_an_async_handler(self, system: ActorSystem, gate: Gate, box: Box) -> None:
+        async def act(_actor: Any) -> None:
+            box.put("awaiting")
+            try:
+                await gate.passed()
+            except BaseException as error:
+                box.put(type(error).__name__)
+                raise
+
+        ref = system.spawn(AsyncPuppet)
+        answer = ref.ask(Do(act), block=False)
+        box.take()
+
+        ref.kill()
+
+        with pytest.raises(ActorDeadError):
+            answer.get(timeout=0)
+        assert box.take() == "CancelledError"
+
+    def test_in_the_middle_of_the_start_fails_it(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, starts=lambda _: (box.put("starting"), gate.wait()))
+        box.take()
+
+        ref.kill()
+        gate.open()
+
+        assert not ref.is_started
+        assert ref.reason == Killed()
+
+    def test_before_the_start_keeps_the_actor_from_being_made(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, starts=lambda _: box.put("started"))
+
+        ref.kill()
+
+        idle(system.spawn(Puppet))
+        assert ref.reason == Killed()
+        assert box.waiting in ([], ["started"])
+
+    def test_in_terminate_ends_it_there(self, system: ActorSystem, box: Box) -> None:
+        def ends(_reason: object) -> None:
+            box.put("cleaning")
+            try:
+                while True:
+                    pass
+            except BaseException as error:
+                box.put(type(error).__name__)
+                raise
+
+        ref = system.spawn(Puppet, ends=ends).wait_started()
+        ref.exit()
+        box.take()
+
+        ref.kill()
+
+        assert ref.is_dead
+        assert ref.reason == Killed()
+        assert box.take() == "KillSignal"
+
+    def test_by_the_actor_itself_ends_its_handler(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> None:
+            actor.actor_ref.kill()
+            Spin(box)(actor)
+
+        ref.tell(Do(act))
+
+        assert box.take_many(2) == ["spinning", "KillSignal"]
+
+    def test_of_a_pinned_actor_interrupts_it_too(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Pinned)
+        ref.tell(Do(Spin(box)))
+        box.take()
+
+        ref.kill()
+
+        assert box.take() == "KillSignal"
+
+
+class TestAKillNeverStrikes:
+    def test_the_next_actor_on_the_same_worker(self) -> None:
+        with ActorSystem("one-worker", settings=Settings(workers_max=1)) as system:
+            for _ in range(50):
+                box = Box(system)
+                ref, innocent = system.spawn(Puppet), system.spawn(Puppet)
+                ref.tell(Do(lambda _, box=box: box.put("in hand")))
+                box.take()
+                ref.kill()
+                assert innocent.ask(Do(lambda _: sum(range(2000)))) == 1999000
+
+    def test_a_class_that_opts_out(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Stubborn)
+        spin = Spin(box)
+
+        def act(actor: Any) -> None:
+            spin(actor)
+            box.put("ended by itself")
+
+        ref.tell(Do(act))
+        box.take()
+
+        ref.kill()
+        idle(system.spawn(Puppet))
+        spin.is_over = True
+
+        assert box.take() == "ended by itself"
+
+    def test_an_innocent_actor_that_its_thread_runs_by_hand_off(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        innocent = system.spawn(Short).wait_started()
+        idle(innocent)
+        spin = Spin(box)
+
+        def run(actor: Any) -> str:
+            spin(actor)
+            box.put("innocent done")
+            return "done"
+
+        asker = system.spawn(Puppet)
+        asker.tell(Do(lambda _: (innocent.ask(Do(run)), box.put("the killed one went on"))))
+        assert box.take() == "spinning"
+
+        asker.kill()
+        idle(system.spawn(Puppet))
+        spin.is_over = True
+
+        assert box.take() == "innocent done"
+        assert innocent.ask(Do(lambda _: "alive")) == "alive"
+        assert box.waiting == []
+
+    def test_a_thread_of_the_host(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Short).wait_started()
+        idle(ref)
+        spin = Spin(box)
+
+        def kill_soon() -> None:
+            box.take()
+            ref.kill()
+            spin.is_over = True
+
+        killer = threading.Thread(target=kill_soon)
+        killer.start()
+        with pytest.raises(ActorDeadError, match="killed"):
+            ref.ask(Do(spin))
+        killer.join(WITHIN_S)
+
+        assert box.waiting == []
+
+
+class TestAKilledHandler:
+    """Law 4: what an incarnation that is no longer current still does is refused and counted."""
+
+    @staticmethod
+    def zombie(system: ActorSystem, box: Box, gate: Gate, does: Any) -> ActorRef[Any]:
+        """Return a killed actor whose handler goes on with `does` when the gate opens."""
+
+        def act(actor: Any) -> None:
+            box.put("in hand")
+            try:
+                gate.wait()
+            except KillSignal:
+                # What a handler must not do, to see that it does no harm.
+                pass
+            try:
+                box.put(does(actor))
+            except BaseException as error:  # noqa: BLE001 -- the test looks at it
+                box.put(error)
+
+        ref = system.spawn(Stubborn)
+        ref.tell(Do(act))
+        assert box.take() == "in hand"
+        ref.kill()
+        gate.open()
+        return ref
+
+    def test_may_not_tell(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        heard = Box(system)
+        other = system.spawn(Puppet, hears=heard.put)
+
+        self.zombie(system, box, gate, lambda _: other.tell("from a ghost"))
+
+        assert isinstance(box.take(), FencedError)
+        idle(other)
+        assert heard.waiting == []
+        assert system.counts["fenced_sends"] == 1
+
+    def test_may_not_ask(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        other = system.spawn(Puppet)
+
+        self.zombie(system, box, gate, lambda _: other.ask(Do(lambda _: None)))
+
+        assert isinstance(box.take(), FencedError)
+
+    def test_may_not_send_by_an_address(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        address = system.reserve("kept", keeps_mailbox=True)
+
+        self.zombie(system, box, gate, lambda _: address.tell("from a ghost"))
+
+        assert isinstance(box.take(), FencedError)
+        assert address.mailbox_size == 0
+
+    def test_may_not_ask_by_an_address(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        address = system.reserve("kept", keeps_mailbox=True)
+
+        self.zombie(system, box, gate, lambda _: address.ask("from a ghost", block=False))
+
+        assert isinstance(box.take(), FencedError)
+        assert address.mailbox_size == 0
+
+    def test_may_not_hand_off(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        other = system.spawn(Short).wait_started()
+        idle(other)
+
+        self.zombie(system, box, gate, lambda _: other.ask(Do(lambda _: "handed off")))
+
+        assert isinstance(box.take(), FencedError)
+
+    def test_may_not_start_others(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        self.zombie(system, box, gate, lambda _: system.spawn(Puppet))
+
+        assert isinstance(box.take(), FencedError)
+
+    def test_cannot_give_a_reply_any_more(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        ref = system.spawn(Stubborn)
+
+        def act(_actor: Any) -> str:
+            box.put("in hand")
+            try:
+                gate.wait()
+            except KillSignal:
+                box.put("woken")
+            return "from a ghost"
+
+        answer = ref.ask(Do(act), block=False)
+        box.take()
+        ref.kill()
+        gate.open()
+        box.take()
+
+        with pytest.raises(ActorDeadError):
+            answer.get()
+
+    def test_handles_no_further_message(self, system: ActorSystem, box: Box, gate: Gate) -> None:
+        ref = system.spawn(Stubborn)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait())))
+        box.take()
+        ref.tell(Do(lambda _: box.put("handled after the kill")))
+
+        ref.kill()
+        gate.open()
+        idle(system.spawn(Puppet))
+
+        assert box.waiting == []
+        assert system.dead_letters.count == 1
+
+
+class TestAHandlerThatDoesNotYield:
+    def test_is_abandoned_after_the_grace_and_its_worker_replaced(self) -> None:
+        events: list[object] = []
+        over = threading.Event()
+        settings = Settings(kill_grace_s=0.05)
+        with ActorSystem("graceless", settings=settings, on_event=events.append) as system:
+            box = Box(system)
+            system_events = _Until(system, events, HandlerAbandoned)
+            ref = system.spawn_named("stuck", Puppet)
+            ref.tell(Do(lambda _: (box.put("in hand"), over.wait(WITHIN_S))))
+            box.take()
+
+            ref.kill()
+
+            abandoned = system_events.first()
+            assert abandoned.name == "stuck"
+            assert abandoned.is_replaced
+            assert system.spawn(Puppet).ask(Do(lambda _: "served")) == "served"
+            over.set()
+
+    def test_comes_home_when_it_yields_after_all(self) -> None:
+        events: list[object] = []
+        over = threading.Event()
+        settings = Settings(kill_grace_s=0.02)
+        with ActorSystem("graceless", settings=settings, on_event=events.append) as system:
+            box = Box(system)
+            ref = system.spawn(Puppet)
+            ref.tell(Do(lambda _: (box.put("in hand"), over.wait(WITHIN_S), box.put("home"))))
+            box.take()
+            ref.kill()
+            _Until(system, events, HandlerAbandoned).first()
+
+            over.set()
+
+        assert system.stop().abandoned == ()
+
+    def test_is_replaced_only_up_to_a_bound(self) -> None:
+        events: list[object] = []
+        over = threading.Event()
+        settings = Settings(kill_grace_s=0.02, abandoned_max=1)
+        with ActorSystem("graceless", settings=settings, on_event=events.append) as system:
+            box = Box(system)
+            refs = [system.spawn(Puppet) for _ in range(2)]
+            for ref in refs:
+                ref.tell(Do(lambda _: (box.put("in hand"), over.wait(WITHIN_S))))
+            box.take_many(2)
+
+            for ref in refs:
+                ref.kill()
+
+            until = _Until(system, events, HandlerAbandoned)
+            assert [until.first().is_replaced, until.first().is_replaced] == [True, False]
+            over.set()
+
+
+class _Until:
+    """Waits for an event of a kind, by the system's own timers."""
+
+    def __init__(self, system: ActorSystem, events: list[object], kind: type[Any]) -> None:
+        self._system = system
+        self._events = events
+        self._kind = kind
+        self._seen = 0
+
+    def first(self) -> Any:
+        until_s = self._system.clock.now_s() + WITHIN_S
+        while self._system.clock.now_s() < until_s:
+            found = [each for each in self._events if isinstance(each, self._kind)]
+            if len(found) > self._seen:
+                self._seen += 1
+                return found[self._seen - 1]
+            tick = Gate(self._system)
+            self._system.timers.call_at(self._system.clock.now_s() + 0.005, tick.open)
+            tick.wait()
+        raise AssertionError(f"no {self._kind.__name__} came")
+
+
+def test_a_killed_actor_is_reported_as_killed_to_those_who_wait_for_its_end(
+    system: ActorSystem,
+) -> None:
+    ref = system.spawn(Puppet)
+
+    ref.kill()
+
+    assert reason_of(ref) == Killed()

@@ -1,0 +1,207 @@
+"""Answers that come another time, and steps that go on before all that waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, crash, idle
+
+from callboard.supervision import LATER, ActorSystem, Settings, Timeout
+
+
+def later(box: Box) -> Any:
+    """Return a handler that puts its reply into a box and answers another time."""
+
+    def act(actor: Any) -> Any:
+        box.put(actor.reply_later())
+        return LATER
+
+    return act
+
+
+class TestALaterReply:
+    def test_reaches_the_asker(self, system: ActorSystem, box: Box) -> None:
+        answer = system.spawn(Puppet).ask(Do(later(box)), block=False)
+
+        assert box.take().offer("at last")
+
+        assert answer.get() == "at last"
+
+    def test_may_be_given_by_another_actor(self, system: ActorSystem, box: Box) -> None:
+        ref, other = system.spawn(Puppet), system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False)
+        reply = box.take()
+
+        other.tell(Do(lambda _: reply.offer("from another")))
+
+        assert answer.get() == "from another"
+
+    def test_may_be_an_exception_that_ends_nobody(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False)
+
+        box.take().offer_exception(Boom())
+
+        with pytest.raises(Boom):
+            answer.get()
+        assert ref.is_alive()
+
+    def test_is_given_once_what_comes_after_is_dropped(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        answer = system.spawn(Puppet).ask(Do(later(box)), block=False)
+        reply = box.take()
+
+        assert [reply.offer(1), reply.offer(2)] == [True, False]
+        assert answer.get() == 1
+
+    def test_lets_the_actor_go_on_with_other_messages(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False)
+        reply = box.take()
+
+        assert ref.ask(Do(lambda _: "meanwhile")) == "meanwhile"
+        assert not answer.is_done
+        reply.offer(None)
+
+    def test_that_never_comes_ends_at_the_askers_deadline(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        with pytest.raises(Timeout):
+            system.spawn(Puppet).ask(Do(later(box)), timeout=0.01)
+
+        assert box.take().offer("too late") is False
+
+    def test_may_be_asked_of_by_one_who_waits_for_the_answerer_without_a_cycle(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        """The reply's owner is whoever has it, so waiting for it is no cycle."""
+        ref = system.spawn(Puppet)
+
+        def act(_actor: Any) -> str:
+            answer = ref.ask(Do(later(box)), block=False)
+            box.take().offer("fine")
+            return str(answer.get())
+
+        assert system.spawn(Puppet).ask(Do(act)) == "fine"
+
+    def test_of_a_tell_goes_nowhere_and_does_no_harm(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+
+        ref.tell(Do(later(box)))
+        box.take().offer("to nobody")
+
+        assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+    def test_may_still_be_given_when_the_actor_has_died(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        """A journal releases the replies of an incarnation that ended meanwhile."""
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False)
+        reply = box.take()
+        crash(ref)
+
+        assert reply.offer("committed all the same")
+
+        assert answer.get() == "committed all the same"
+
+
+class TestAContinue:
+    def test_is_handled_before_what_waits(self, system: ActorSystem, gate: Gate, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+        ref.tell(Do(lambda actor: (gate.wait(), actor.continue_with("continued"))))
+        ref.tell("waiting")
+
+        gate.open()
+
+        assert box.take_many(2) == ["continued", "waiting"]
+
+    def test_after_the_start_is_handled_before_what_waits(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        ref = system.spawn(
+            Puppet, starts=lambda actor: (gate.wait(), actor.continue_with("continued")), hears=box.put
+        )
+        ref.tell("waiting")
+
+        gate.open()
+
+        assert box.take_many(2) == ["continued", "waiting"]
+
+    def test_lets_the_asker_have_its_answer_first(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Puppet, hears=gate.wait)
+
+        answer = ref.ask(Do(lambda actor: (actor.continue_with("long work"), "answer")[1]))
+
+        assert answer == "answer"
+        gate.open()
+
+    def test_may_go_on_in_steps(self, system: ActorSystem, box: Box) -> None:
+        def hears(number: int) -> None:
+            box.put(number)
+            if number < 5:
+                ref.ref.actor.continue_with(number + 1)  # type: ignore[union-attr]
+
+        ref = system.spawn(Puppet, hears=hears)
+        ref.tell(Do(lambda actor: actor.continue_with(1)))
+
+        assert box.take_many(5) == [1, 2, 3, 4, 5]
+
+    def test_at_the_end_of_a_batch_is_not_forgotten(self, box: Box) -> None:
+        with ActorSystem("small-batches", settings=Settings(batch_max=1)) as system:
+            inner = Box(system)
+            ref = system.spawn(Puppet, hears=inner.put)
+
+            ref.tell(Do(lambda actor: actor.continue_with("continued")))
+
+            assert inner.take() == "continued"
+
+    def test_is_overtaken_by_a_stop(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+
+        ref.ask(Do(lambda actor: (actor.continue_with("continued"), actor.stop())))
+        ref.actor_stopped.wait(10)
+
+        assert box.waiting == []
+
+    def test_after_an_async_handler_is_handled_before_what_waits(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        from tests.runtime.kit import AsyncPuppet  # noqa: PLC0415
+
+        ref = system.spawn(AsyncPuppet, hears=box.put)
+
+        async def act(actor: Any) -> None:
+            await gate.passed()
+            actor.continue_with("continued")
+
+        ref.tell(Do(act))
+        ref.tell("waiting")
+        gate.open()
+
+        assert box.take_many(2) == ["continued", "waiting"]
+
+
+class TestASuspendedActor:
+    def test_keeps_its_messages_until_it_is_resumed(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put).wait_started()
+        ref.suspend()
+        for number in range(3):
+            ref.tell(number)
+        idle(system.spawn(Puppet))
+        assert box.waiting == []
+
+        ref.resume()
+
+        assert box.take_many(3) == [0, 1, 2]
+
+    def test_obeys_a_stop(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put).wait_started()
+        ref.suspend()
+        ref.tell("never handled")
+
+        assert ref.stop()
+        assert box.waiting == []
+        assert system.dead_letters.count == 1

@@ -1,0 +1,347 @@
+"""Names that stay while incarnations come and go: law 5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.runtime.kit import (
+    Boom,
+    Box,
+    Do,
+    Gate,
+    Puppet,
+    Short,
+    boom,
+    crash,
+    idle,
+    reason_of,
+)
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorRef,
+    ActorSystem,
+    Address,
+    IdleTimeout,
+    MailboxFull,
+    NameTaken,
+    Settings,
+    Timeout,
+)
+
+
+def enter(address: Address[Any], *args: Any, kind: type[Puppet] = Puppet, **kwargs: Any) -> Any:
+    """Start the next incarnation at an address."""
+    ref: ActorRef[Any] = address.system.start_child(None, kind, args, kwargs, address=address)
+    return ref
+
+
+class TestAName:
+    def test_finds_its_address_without_a_message(self, system: ActorSystem) -> None:
+        ref = system.spawn_named("ada", Puppet)
+
+        found = system.lookup("ada")
+
+        assert found is not None
+        assert found.ref is ref
+        assert found.name == "ada"
+        assert system.lookup("nobody") is None
+
+    def test_belongs_to_one_at_a_time(self, system: ActorSystem) -> None:
+        system.spawn_named("ada", Puppet)
+
+        with pytest.raises(NameTaken) as caught:
+            system.spawn_named("ada", Puppet)
+
+        assert caught.value.name == "ada"
+        assert caught.value.holder is system.lookup("ada")
+
+    @pytest.mark.parametrize(
+        "end",
+        [lambda ref: ref.stop(), lambda ref: ref.kill(), crash],
+        ids=["stop", "kill", "crash"],
+    )
+    def test_is_free_again_when_its_actor_has_ended(self, system: ActorSystem, end: Any) -> None:
+        ref = system.spawn_named("ada", Puppet)
+
+        end(ref)
+
+        assert system.lookup("ada") is None
+        system.spawn_named("ada", Puppet)
+
+    def test_is_free_again_when_the_start_failed(self, system: ActorSystem) -> None:
+        ref = system.spawn_named("ada", Puppet, starts=boom)
+        reason_of(ref)
+
+        system.spawn_named("ada", Puppet)
+
+    def test_is_what_errors_call_the_actor(self, system: ActorSystem) -> None:
+        ref = system.spawn_named("ada", Puppet)
+        ref.stop()
+
+        with pytest.raises(ActorDeadError, match="ada"):
+            ref.tell("hello")
+
+    def test_means_nothing_in_another_system(self, system: ActorSystem) -> None:
+        system.spawn_named("ada", Puppet)
+
+        with ActorSystem("another") as another:
+            assert another.lookup("ada") is None
+            another.spawn_named("ada", Puppet)
+
+
+class TestAnAddress:
+    def test_answers_as_its_actor_does(self, system: ActorSystem, box: Box) -> None:
+        system.spawn_named("ada", Puppet, hears=box.put)
+        address = system.lookup("ada")
+        assert address is not None
+
+        address.tell("hello")
+
+        assert box.take() == "hello"
+        assert address.ask(Do(lambda _: 1)) == 1
+        assert address.ask(Do(lambda _: 2), block=False).get() == 2
+
+    def test_answers_again_after_a_restart_and_the_old_ref_says_dead(
+        self, system: ActorSystem
+    ) -> None:
+        address = system.reserve("ada")
+        old = enter(address)
+        crash(old)
+        new = enter(address)
+
+        assert address.ask(Do(lambda actor: actor.actor_ref)) is new
+        with pytest.raises(ActorDeadError):
+            old.tell("hello")
+
+    def test_numbers_its_incarnations(self, system: ActorSystem) -> None:
+        address = system.reserve("ada")
+        numbers = []
+        for _ in range(3):
+            ref = enter(address)
+            numbers.append(ref.ask(Do(lambda actor: actor.incarnation)))
+            ref.stop()
+
+        assert numbers == [1, 2, 3]
+
+    def test_where_nobody_is_refuses_at_once(self, system: ActorSystem) -> None:
+        address = system.reserve("ada")
+
+        with pytest.raises(ActorDeadError):
+            address.tell("hello")
+        with pytest.raises(ActorDeadError):
+            address.ask("hello")
+
+        assert not address.is_alive()
+        assert address.ref is None
+        assert address.mailbox_size == 0
+
+    def test_is_not_left_twice_by_an_older_incarnation(self, system: ActorSystem) -> None:
+        address = system.reserve("ada")
+        old = enter(address)
+        old.stop()
+        new = enter(address)
+
+        address.leave(old)
+
+        assert address.ref is new
+
+    def test_that_was_given_back_is_free(self, system: ActorSystem) -> None:
+        address = system.reserve("ada")
+
+        system.release(address)
+
+        assert system.reserve("ada") is not address
+
+    def test_given_back_late_does_not_hurt_the_new_holder(self, system: ActorSystem) -> None:
+        old = system.reserve("ada")
+        system.release(old)
+        new = system.reserve("ada")
+
+        system.release(old)
+
+        assert system.lookup("ada") is new
+
+    def test_can_be_awaited(self, system: ActorSystem) -> None:
+        import asyncio  # noqa: PLC0415
+
+        system.spawn_named("ada", Puppet)
+        address = system.lookup("ada")
+        assert address is not None
+
+        assert asyncio.run(_ask(address)) == 1
+
+
+async def _ask(address: Address[Any]) -> int:
+    return await address.ask_async(Do(lambda _: 1))
+
+
+class TestAKeptMailbox:
+    def test_holds_messages_while_nobody_is_there(self, system: ActorSystem, box: Box) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        for number in range(5):
+            address.tell(number)
+        assert address.mailbox_size == 5
+
+        enter(address, hears=box.put)
+
+        assert box.take_many(5) == [0, 1, 2, 3, 4]
+
+    def test_lets_an_ask_wait_for_the_next_incarnation(self, system: ActorSystem) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        answer = address.ask(Do(lambda actor: actor.incarnation), block=False)
+
+        enter(address)
+
+        assert answer.get() == 1
+
+    @pytest.mark.parametrize("end", ["crash", "kill", "exit"])
+    def test_serves_what_waits_to_the_next_incarnation_in_order(
+        self, system: ActorSystem, gate: Gate, box: Box, end: str
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        first = enter(address, hears=box.put)
+        address.tell(
+            Do(lambda _: (box.put("in hand"), gate.wait(), boom() if end == "crash" else None))
+        )
+        assert box.take() == "in hand"
+        for number in range(5):
+            address.tell(number)
+        answer = address.ask(Do(lambda actor: actor.incarnation), block=False)
+
+        if end == "kill":
+            first.kill()
+        elif end == "exit":
+            first.exit()
+        gate.open()
+        reason_of(first)
+        enter(address, hears=box.put)
+
+        assert box.take_many(5) == [0, 1, 2, 3, 4]
+        assert answer.get() == 2
+
+    def test_does_not_deliver_the_message_in_hand_again(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        first = enter(address)
+        answer = address.ask(Do(lambda _: (box.put("in hand"), boom())), block=False)
+
+        with pytest.raises(Boom):
+            answer.get()
+        reason_of(first)
+        idle(enter(address))
+
+        assert box.waiting == ["in hand"]
+
+    def test_has_the_systems_bound(self) -> None:
+        with ActorSystem("small", settings=Settings(mailbox_max=3)) as system:
+            address = system.reserve("ada", keeps_mailbox=True)
+            for number in range(3):
+                address.tell(number)
+
+            with pytest.raises(MailboxFull) as caught:
+                address.tell("one too many")
+
+            assert caught.value.unsent == "one too many"
+            assert caught.value.mailbox_max == 3
+            assert caught.value.address == "ada"
+
+    def test_answers_what_waits_when_the_name_is_given_back(self, system: ActorSystem) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        address.tell("nobody will hear this")
+        answer = address.ask(Do(lambda _: None), block=False)
+
+        system.release(address)
+
+        with pytest.raises(ActorDeadError):
+            answer.get()
+        assert system.dead_letters.count == 1
+        with pytest.raises(ActorDeadError):
+            address.tell("too late")
+
+    def test_ends_a_waiting_ask_at_its_deadline(self, system: ActorSystem) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+
+        with pytest.raises(Timeout):
+            address.ask(Do(lambda _: None), timeout=0.01)
+
+    def test_calls_for_somebody_when_nobody_is_there(self, system: ActorSystem) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        calls: list[str] = []
+        address.when_nobody = lambda: calls.append("wanted")
+
+        address.tell("hello")
+
+        assert calls == ["wanted"]
+
+    def test_does_not_call_while_somebody_is(self, system: ActorSystem) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        calls: list[str] = []
+        address.when_nobody = lambda: calls.append("wanted")
+        ref = enter(address)
+
+        address.tell(Do(lambda _: None))
+        idle(ref)
+
+        assert calls == []
+
+    def test_serves_what_came_by_ref_and_by_address_in_one_line(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        ref = enter(address, hears=box.put)
+        ref.tell(Do(gate.wait))
+        for number in range(3):
+            address.tell(("address", number))
+            ref.tell(("ref", number))
+
+        gate.open()
+
+        assert box.take_many(6) == [(by, n) for n in range(3) for by in ("address", "ref")]
+
+    def test_hands_off_to_an_idle_short_actor(self, system: ActorSystem) -> None:
+        import threading  # noqa: PLC0415
+
+        address = system.reserve("ada", keeps_mailbox=True)
+        ref = enter(address, kind=Short)
+        idle(ref)
+
+        def thread(_actor: Any) -> str:
+            return threading.current_thread().name
+
+        assert address.ask(Do(thread)) == threading.current_thread().name
+
+    def test_does_not_pass_on_what_the_old_incarnation_was_to_be_told(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        """Timers, Downs and the like concern one incarnation: they die with it."""
+        address = system.reserve("ada", keeps_mailbox=True)
+        other = system.spawn(Puppet)
+        first = enter(address, hears=box.put)
+        first.ask(Do(lambda actor: (actor.monitor(other), actor.send_after(0.0, "timer"))[0]))
+        assert box.take() == "timer"
+        first.tell(
+            Do(
+                lambda actor: (
+                    actor.send_after(0.0, "timer"),
+                    box.put("in hand"),
+                    gate.wait(),
+                    boom(),
+                )
+            )
+        )
+        assert box.take() == "in hand"
+        other.kill()
+        first.notify(IdleTimeout())
+        ticked = Gate(system)
+        system.timers.call_at(system.clock.now_s() + 0.01, ticked.open)
+        ticked.wait()
+        address.tell("a message")
+
+        gate.open()
+        reason_of(first)
+        idle(enter(address, hears=box.put))
+
+        assert box.waiting == ["a message"]

@@ -1,0 +1,307 @@
+"""How an actor comes to life: acknowledged, ignored, refused or failed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of
+
+from callboard.supervision import (
+    ActorRef,
+    ActorSystem,
+    Crashed,
+    IgnoreStart,
+    InvalidSpec,
+    NoSystem,
+    Normal,
+    Shutdown,
+    StartFailed,
+    StopStart,
+    SupervisedActor,
+    SystemStopped,
+    Timeout,
+    handles,
+)
+from callboard.supervision.runtime.notices import ChildExited, ChildStarted
+
+
+def ignore(_actor: object = None) -> None:
+    raise IgnoreStart
+
+
+def stop_start(_actor: object = None) -> None:
+    raise StopStart(Shutdown("not today"))
+
+
+class Born(SupervisedActor):
+    """Does something in `__init__`."""
+
+    def __init__(self, act: Any) -> None:
+        act()
+
+
+class Parent(Puppet):
+    """Puts what it hears of its children into a box."""
+
+    def __init__(self, box: Box) -> None:
+        super().__init__()
+        self.box = box
+
+    @handles(ChildStarted)
+    def started(self, message: ChildStarted) -> None:
+        self.box.put(("started", message.child))
+
+    @handles(ChildExited)
+    def exited(self, message: ChildExited) -> None:
+        self.box.put(("exited", message.child, message.reason))
+
+
+class TestSpawn:
+    def test_returns_at_once(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Puppet, starts=gate.wait)
+
+        assert ref.is_alive()
+        assert not ref.is_started
+        gate.open()
+
+    def test_runs_init_on_a_worker(self, system: ActorSystem, box: Box) -> None:
+        system.spawn(Born, lambda: box.put(threading.current_thread().name))
+
+        assert box.take() != threading.current_thread().name
+
+    def test_takes_a_factory(self, system: ActorSystem) -> None:
+        ref = system.spawn(lambda: Puppet(hears=lambda message: message))
+
+        assert ref.ask("echo") == "echo"
+
+    def test_of_a_factory_that_makes_no_actor_fails_the_start(self, system: ActorSystem) -> None:
+        def factory() -> Any:
+            return object()
+
+        reason = reason_of(system.spawn(factory))
+
+        assert isinstance(reason, Crashed)
+        assert reason.error == InvalidSpec.__name__
+
+    def test_of_a_factory_that_returns_somebody_elses_actor_fails_the_start(
+        self, system: ActorSystem
+    ) -> None:
+        other = system.spawn(Puppet).ask(Do(lambda actor: actor))
+
+        ref = system.spawn(lambda: other)
+
+        assert isinstance(reason_of(ref), Crashed)
+        assert other.actor_ref.is_alive()
+
+    def test_in_a_stopped_system_is_refused(self) -> None:
+        system = ActorSystem("stopped")
+        system.stop()
+
+        with pytest.raises(SystemStopped):
+            system.spawn(Puppet)
+
+    def test_passes_its_arguments(self, system: ActorSystem) -> None:
+        class Sum(SupervisedActor):
+            def __init__(self, *numbers: int, start: int = 0) -> None:
+                self.sum = sum(numbers, start)
+
+            @handles(str)
+            def tell_sum(self, _message: str) -> int:
+                return self.sum
+
+        assert system.spawn(Sum, 1, 2, start=3).ask("sum") == 6
+
+    def test_from_inside_an_actor_uses_its_system(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet)
+
+        child = ref.ask(Do(lambda _: Puppet.start()))
+
+        assert child.system is system
+        assert child.ask(Do(lambda _: 1)) == 1
+
+    def test_start_outside_of_every_actor_says_what_to_do(self) -> None:
+        with pytest.raises(NoSystem) as caught:
+            Puppet.start()
+
+        assert "spawn" in caught.value.remedy
+
+    def test_leaves_no_ghost_when_no_thread_can_be_made(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with ActorSystem("no-threads") as system:
+            monkeypatch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                system.spawn(Puppet)
+            assert system.roots == {}
+            monkeypatch.undo()
+
+            assert system.spawn(Puppet).ask(Do(lambda _: "works")) == "works"
+
+
+class TestWaitStarted:
+    def test_returns_the_ref_when_the_start_is_complete(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, starts=lambda _: box.put("started"))
+
+        assert ref.wait_started() is ref
+        assert box.waiting == ["started"]
+
+    def test_a_second_time_returns_at_once(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet).wait_started()
+
+        assert ref.wait_started() is ref
+
+    def test_ends_in_timeout_when_the_start_takes_longer(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
+        ref = system.spawn(Puppet, starts=gate.wait)
+
+        with pytest.raises(Timeout):
+            ref.wait_started(timeout=0.01)
+        gate.open()
+
+    @pytest.mark.parametrize("hook", ["__init__", "on_start"])
+    @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, BaseException])
+    def test_says_why_a_start_failed(
+        self, system: ActorSystem, hook: str, kind: type[BaseException]
+    ) -> None:
+        def act(_actor: object = None) -> None:
+            raise kind("cannot")
+
+        ref: ActorRef[Any] = (
+            system.spawn(Born, act) if hook == "__init__" else system.spawn(Puppet, starts=act)
+        )
+
+        with pytest.raises(StartFailed) as caught:
+            ref.wait_started()
+
+        assert isinstance(caught.value.reason, Crashed)
+        assert caught.value.reason.error == kind.__name__
+        assert not ref.is_started
+
+    def test_raises_when_the_actor_is_killed_before(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Puppet, starts=gate.wait)
+
+        ref.kill()
+
+        with pytest.raises(StartFailed):
+            ref.wait_started()
+        gate.open()
+
+
+class TestAnIgnoredStart:
+    @pytest.mark.parametrize("hook", ["__init__", "on_start"])
+    def test_is_no_failure(self, system: ActorSystem, hook: str) -> None:
+        ref: ActorRef[Any] = (
+            system.spawn(Born, ignore) if hook == "__init__" else system.spawn(Puppet, starts=ignore)
+        )
+
+        assert reason_of(ref) == Normal()
+        assert ref.is_ignored
+        assert not ref.is_started
+
+    def test_runs_no_terminate(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, starts=ignore, ends=box.put)
+
+        reason_of(ref)
+
+        assert box.waiting == []
+
+    def test_by_an_async_on_start_is_the_same(self, system: ActorSystem) -> None:
+        async def starts(_actor: Any) -> None:
+            raise IgnoreStart
+
+        ref = system.spawn(Puppet, starts=starts)
+
+        assert reason_of(ref) == Normal()
+        assert ref.is_ignored
+
+
+class TestARefusedStart:
+    @pytest.mark.parametrize("hook", ["__init__", "on_start"])
+    def test_ends_with_the_reason_given(self, system: ActorSystem, hook: str) -> None:
+        ref: ActorRef[Any] = (
+            system.spawn(Born, stop_start)
+            if hook == "__init__"
+            else system.spawn(Puppet, starts=stop_start)
+        )
+
+        assert reason_of(ref) == Shutdown("not today")
+        assert not ref.is_ignored
+
+    def test_runs_no_terminate(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, starts=stop_start, ends=box.put)
+
+        reason_of(ref)
+
+        assert box.waiting == []
+
+    def test_stopping_oneself_in_on_start_is_an_orderly_end_after_the_start(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, starts=lambda actor: actor.stop(), ends=box.put)
+
+        assert reason_of(ref) == Normal()
+        assert box.waiting == [Normal()]
+
+
+class TestAParent:
+    def test_hears_that_a_child_has_started(self, system: ActorSystem, box: Box) -> None:
+        parent = system.spawn(Parent, box)
+
+        child = system.start_child(parent, Puppet)
+
+        assert box.take() == ("started", child)
+
+    def test_hears_that_a_child_has_ended(self, system: ActorSystem, box: Box) -> None:
+        parent = system.spawn(Parent, box)
+        child = system.start_child(parent, Puppet).wait_started()
+
+        child.exit()
+
+        assert box.take_many(2) == [("started", child), ("exited", child, Shutdown())]
+
+    def test_hears_of_a_failed_start_that_it_ended_and_nothing_else(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        parent = system.spawn(Parent, box)
+
+        child = system.start_child(parent, Puppet, (boom,))
+
+        assert box.take() == ("exited", child, reason_of(child))
+        idle(parent)
+        assert box.waiting == []
+
+    def test_hears_of_an_ignored_start(self, system: ActorSystem, box: Box) -> None:
+        parent = system.spawn(Parent, box)
+
+        child = system.start_child(parent, Puppet, (ignore,))
+
+        assert box.take() == ("exited", child, Normal())
+        assert child.is_ignored
+
+    def test_gives_a_child_its_tag_and_incarnation(self, system: ActorSystem, box: Box) -> None:
+        parent = system.spawn(Parent, box)
+
+        child = system.start_child(parent, Puppet, tag="worker", incarnation=4)
+
+        assert child.ask(Do(lambda actor: actor.incarnation)) == 4
+        assert child.tag == "worker"
+        assert "worker" in str(child)
+        assert "incarnation 4" in str(child)
+
+    def test_is_not_a_root_of_the_system_and_neither_is_its_child(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        parent = system.spawn(Parent, box)
+
+        child = system.start_child(parent, Puppet)
+
+        assert list(system.roots) == [parent]
+        child.stop()
