@@ -9,6 +9,7 @@ manager's own crash lives in the `Book`, which the system owns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check, check_tenant
@@ -29,7 +30,7 @@ from callboard.actors.messages import (
     Shutdown,
     TerminateSession,
 )
-from callboard.actors.sessions.address import NAME, SessionAddress
+from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.book import Book, Creation, Ending
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.draft import Draft
@@ -47,7 +48,8 @@ from callboard.actors.sessions.internal import (
     SessionWaits,
     StartAnswered,
 )
-from callboard.actors.sessions.partition import PARTITIONS, partition_name, spec_of
+from callboard.actors.sessions.naming import MANAGER, partition_name, session_name
+from callboard.actors.sessions.partition import spec_of
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence, SessionEvent, takes_messages
 from callboard.actors.sessions.table import Row, Standing
@@ -75,8 +77,6 @@ from callboard.supervision import (
 from callboard.supervision.model.routing import partition_of
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.tree.requests import StartChild, TerminateChild
-
-NAME_OF_MANAGER = "manager"
 
 Ref: TypeAlias = Any
 
@@ -106,18 +106,18 @@ class SessionManager(SystemActor):
     # -- life --------------------------------------------------------------
 
     def on_start(self) -> None:
-        """Take over what the predecessor left: monitor every awake row, go on with what was begun."""
+        """Take over: monitor every awake row, go on with what the predecessor had begun."""
         self._table.recount()
         for number in range(self._services.partitions):
             self._watch_partition(number)
         for row in self._table.rows():
             self._take_over(row)
         for session_id in list(self._book.endings):
-            row = self._table.get(session_id)
-            if row is None:
+            ending_row = self._table.get(session_id)
+            if ending_row is None:
                 self._ended(session_id, None)
             else:
-                self._drive_end(row, self._book.endings[session_id])
+                self._drive_end(ending_row, self._book.endings[session_id])
 
     def _take_over(self, row: Row) -> None:
         cell = _address(row).ref
@@ -139,7 +139,7 @@ class SessionManager(SystemActor):
             check_tenant(message.user_id, message.org_id)
         if self._book.is_draining:
             msg = "the sessions are being shut down"
-            raise ShuttingDown(msg, address=NAME_OF_MANAGER)
+            raise ShuttingDown(msg, address=MANAGER)
         if message.idempotency_key is not None:
             known = self._book.creates.get(message.idempotency_key)
             if known is not None:
@@ -164,7 +164,9 @@ class SessionManager(SystemActor):
         self._start(row)
         return LATER
 
-    def _repeated(self, message: CreateSession, first: CreateSession, session_id: str) -> Session | Later:
+    def _repeated(
+        self, message: CreateSession, first: CreateSession, session_id: str
+    ) -> Session | Later:
         if message != first:
             assert message.idempotency_key is not None
             raise IdempotencyConflict("idempotency_key", message.idempotency_key)
@@ -309,7 +311,7 @@ class SessionManager(SystemActor):
             if row.id in self._book.creations:
                 continue
             cell = _address(row).ref
-            if cell is None or cell.is_dead or cell.parent.is_dead:
+            if cell is None or cell.is_dead or cell.parent is None or cell.parent.is_dead:
                 self._learn(row, PartitionLost())
 
     def _wake_more(self, number: int) -> None:
@@ -464,13 +466,8 @@ class SessionManager(SystemActor):
                 reply.offer(tuple(sorted(ended)))
 
         for row in rows:
-            self._begin_end(
-                row,
-                "idle",
-                services.grace_s,
-                lambda last, session_id=row.id: one_ended(session_id, last),
-                idle_longer_than_s=idle_s,
-            )
+            answer = partial(one_ended, row.id)
+            self._begin_end(row, "idle", services.grace_s, answer, idle_longer_than_s=idle_s)
         return LATER
 
     def _begin_end(
@@ -521,7 +518,10 @@ class SessionManager(SystemActor):
     @handles(GraceOver)
     def on_grace_over(self, message: GraceOver) -> None:
         """Kill what has not ended in its time, and clean up in its place."""
-        row, ending = self._table.get(message.session_id), self._book.endings.get(message.session_id)
+        row, ending = (
+            self._table.get(message.session_id),
+            self._book.endings.get(message.session_id),
+        )
         if row is None or ending is None or ending.number != message.number:
             return
         if ending.idle_longer_than_s is not None:
@@ -584,14 +584,14 @@ class SessionManager(SystemActor):
             self.send_after(_DRAIN_CHECK_S, message)
 
     @handles(InjectCrash)
-    def on_inject_crash(self, message: InjectCrash) -> None | Later:
+    def on_inject_crash(self, message: InjectCrash) -> Later | None:
         """Make a part crash, to see that it heals."""
         check(message, self._services.limits)
         if not self._services.faults:
             raise InvalidField("how", str(message.how), "Start with faults=True to inject crashes.")
         if message.session_id is not None:
             row = self._table.row(message.session_id)
-            self._strike(_address(row).ref, message.how, NAME + row.id)
+            self._strike(_address(row).ref, message.how, session_name(row.id))
             return None
         part = self._services.find_part(message.part or "")
         if part is None:
@@ -603,7 +603,8 @@ class SessionManager(SystemActor):
 
     def _strike(self, cell: Ref | None, how: Fault, name: str) -> None:
         if cell is None or cell.is_dead:
-            raise SpawnError(f"{name} does not run just now")
+            msg = f"{name} does not run just now"
+            raise SpawnError(msg)
         if how is Fault.KILL:
             cell.kill()
         elif how is Fault.EXIT or cell.is_system:
@@ -628,5 +629,3 @@ def _spawn_error(row: Row, reason: ExitReason) -> CallboardError:
 
 
 _NO_LIMIT = float("inf")
-
-__all__ = ["NAME_OF_MANAGER", "PARTITIONS", "SessionManager"]

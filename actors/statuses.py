@@ -30,6 +30,7 @@ EX_SOFTWARE = 70
 EX_CANTCREAT = 73
 EX_IOERR = 74
 EX_TEMPFAIL = 75
+EX_NOPERM = 77
 EX_CONFIG = 78
 
 STATUSES: Mapping[str, Status] = MappingProxyType(
@@ -92,6 +93,30 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "system_stopped": Status(503, EX_UNAVAILABLE),
         "fenced": Status(503, EX_TEMPFAIL),
         "start_failed": Status(503, EX_UNAVAILABLE),
+        # What is wrong with a request before it becomes a message.
+        "bad_request": Status(400, EX_USAGE),
+        "malformed_json": Status(400, EX_DATAERR),
+        "unsupported_media_type": Status(415, EX_DATAERR),
+        "body_too_large": Status(413, EX_DATAERR),
+        "headers_too_large": Status(431, EX_DATAERR),
+        "unauthorized": Status(401, EX_NOPERM),
+        "unknown_host": Status(421, EX_NOPERM),
+        "unknown_origin": Status(403, EX_NOPERM),
+        "no_such_path": Status(404, EX_USAGE),
+        "method_not_allowed": Status(405, EX_USAGE),
+        "too_many_requests": Status(503, EX_TEMPFAIL),
+        "request_timeout": Status(504, EX_TEMPFAIL),
+        "internal_error": Status(500, EX_SOFTWARE),
+        # What keeps a daemon from starting, or a command from reaching it.
+        "daemon_error": Status(500, EX_UNAVAILABLE),
+        "door_in_use": Status(500, EX_UNAVAILABLE),
+        "not_a_socket": Status(500, EX_CANTCREAT),
+        "not_loopback": Status(500, EX_CONFIG),
+        "folder_not_private": Status(500, EX_CONFIG),
+        "token_refused": Status(500, EX_CONFIG),
+        "unknown_behaviour": Status(500, EX_CONFIG),
+        "no_daemon": Status(503, EX_UNAVAILABLE),
+        "bad_answer": Status(502, EX_UNAVAILABLE),
     }
 )
 """Every code that callboard raises (the test kit apart). A test holds it complete."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Self, TypeVar, cast
 
 from callboard.actors.checks import check
 from callboard.actors.errors import SessionNotFound
 from callboard.actors.janitor import Janitor
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
-from callboard.actors.manager import NAME_OF_MANAGER, SessionManager
+from callboard.actors.manager import SessionManager
 from callboard.actors.messages import (
     READS,
     GetSessionRef,
@@ -20,7 +21,8 @@ from callboard.actors.messages import (
 )
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
-from callboard.actors.sessions.partition import PARTITIONS, SessionPartition, partition_name
+from callboard.actors.sessions.naming import MANAGER, PARTITIONS, partition_name
+from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence
@@ -35,8 +37,10 @@ from callboard.supervision import (
     Settings,
     StopReport,
     SystemStopped,
+    Timeout,
 )
 from callboard.supervision.model.specs import ChildSpec, Strategy
+from callboard.supervision.observe.tree import CHILDREN_MAX, NODES_MAX, TreeNode, snapshot
 from callboard.supervision.runtime.ports import Runtime
 from callboard.supervision.tree.supervisor import PartitionSupervisor, Supervisor
 
@@ -107,7 +111,8 @@ class SessionSystem:
         self._kinds = {DEFAULT_KIND: session, **(kinds or {})}
         for kind, behaviour in self._kinds.items():
             if not (isinstance(behaviour, type) and issubclass(behaviour, SessionActor)):
-                raise InvalidSpec(f"kinds[{kind!r}]", behaviour, "Give a subclass of SessionActor.")
+                field = f"kinds[{kind!r}]"
+                raise InvalidSpec(field, behaviour, "Give a subclass of SessionActor.")
         self._partitions = 2 * (os.cpu_count() or 1) if partitions is None else partitions
         if type(self._partitions) is not int or self._partitions < 1:
             raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
@@ -149,7 +154,7 @@ class SessionSystem:
         system = self._system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, runtime=self._runtime
         )
-        manager: Address[Any] = system.reserve(NAME_OF_MANAGER, keeps_mailbox=True)
+        manager: Address[Any] = system.reserve(MANAGER, keeps_mailbox=True)
         services = self._services = Services(
             system,
             kinds=self._kinds,
@@ -172,7 +177,7 @@ class SessionSystem:
         return self
 
     def _tree(self, services: Services) -> tuple[list[ChildSpec]]:
-        budget = {"intensity": INTENSITY, "period_s": PERIOD_S}
+        budget: dict[str, object] = {"intensity": INTENSITY, "period_s": PERIOD_S}
         partition = ChildSpec(
             id="partition", start=SessionPartition, args=(services,), name=PARTITIONS
         )
@@ -182,16 +187,12 @@ class SessionSystem:
             args=(partition,),
             kwargs={
                 "partitions": services.partitions,
-                "with_arguments": lambda args, number: (*args, number),
+                "with_arguments": _numbered,
                 **budget,
             },
         )
-        janitor = ChildSpec(
-            id="janitor", start=Janitor, args=(services, self._cleanup_interval_s)
-        )
-        manager = ChildSpec(
-            id=NAME_OF_MANAGER, start=SessionManager, args=(services,), name=NAME_OF_MANAGER
-        )
+        janitor = ChildSpec(id="janitor", start=Janitor, args=(services, self._cleanup_interval_s))
+        manager = ChildSpec(id=MANAGER, start=SessionManager, args=(services,), name=MANAGER)
         front = ChildSpec(
             id="front", start=Supervisor, args=((janitor, manager),), kwargs=dict(budget)
         )
@@ -213,14 +214,16 @@ class SessionSystem:
         self._is_over = True
         return self._system.stop(timeout_s)
 
-    def __enter__(self) -> SessionSystem:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *_exc: object) -> None:
         self.stop()
 
-    async def __aenter__(self) -> SessionSystem:
-        return await _elsewhere(self.start)
+    async def __aenter__(self) -> Self:
+        await _elsewhere(self.start)
+        return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await _elsewhere(self.stop)
@@ -318,7 +321,7 @@ class SessionSystem:
         address = self._running().table.row(session_id).address
         if not isinstance(address, Address):
             raise SessionNotFound(session_id)
-        return cast("Address[Any]", address)
+        return address  # pyright: ignore[reportUnknownVariableType]  # of whichever behaviour
 
     def health(self) -> HealthReport:
         """Say how the sessions are, without a message."""
@@ -330,7 +333,7 @@ class SessionSystem:
         for row in rows:
             presences[row.presence] += 1
             oldest_idle_s = max(oldest_idle_s, now_s - row.latest().active_s)
-        parts = [NAME_OF_MANAGER, *map(partition_name, range(services.partitions))]
+        parts = [MANAGER, *map(partition_name, range(services.partitions))]
         lookup = services.system.lookup
         failing = [
             each for each in parts if (found := lookup(each)) is None or not found.is_alive()
@@ -344,6 +347,16 @@ class SessionSystem:
             janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
             failing=("root",) if self._is_over else tuple(failing),
         )
+
+    def tree(self, *, nodes_max: int = NODES_MAX, children_max: int = CHILDREN_MAX) -> TreeNode:
+        """Return a picture of the living tree, taken without a message.
+
+        Args:
+            nodes_max: how many actors it shows at most.
+            children_max: how many sessions of one partition it shows at most.
+        """
+        root = self._running().root
+        return snapshot(root, nodes_max=nodes_max, children_max=children_max)
 
     # -- inside ------------------------------------------------------------
 
@@ -376,7 +389,7 @@ class SessionSystem:
 
     def _recipient(self, message: Request[Any]) -> Address[Any]:
         if isinstance(message, SessionMessage):
-            return self.address(cast("SessionMessage[Any]", message).session_id)
+            return self.address(message.session_id)
         return self._running().manager
 
 
@@ -387,20 +400,17 @@ _BUDGET_OF_ROOT: dict[str, Any] = {
 }
 
 
-@overload
-async def _elsewhere(act: Callable[[], SessionSystem]) -> SessionSystem: ...
-@overload
-async def _elsewhere(act: Callable[[], StopReport]) -> StopReport: ...
-async def _elsewhere(act: Callable[[], Any]) -> Any:
-    """Do something that blocks without blocking the host's loop."""
-    import asyncio  # noqa: PLC0415 -- only hosts with a loop come here
+def _numbered(args: tuple[object, ...], number: int) -> tuple[object, ...]:
+    """Return a partition's arguments: the services, and its number."""
+    return (*args, number)
 
-    return await asyncio.get_running_loop().run_in_executor(None, act)
+
+async def _elsewhere(act: Callable[[], object]) -> None:
+    """Do something that blocks without blocking the host's loop."""
+    await asyncio.get_running_loop().run_in_executor(None, act)
 
 
 def _within(end: Future[ExitReason], timeout_s: float) -> ExitReason | None:
-    from callboard.supervision import Timeout  # noqa: PLC0415
-
     try:
         return end.get(timeout=timeout_s)
     except Timeout:

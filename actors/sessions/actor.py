@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from types import CoroutineType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
@@ -24,6 +24,7 @@ from callboard.actors.sessions.states import SessionEvent, SessionState, takes_m
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.journal import Outcome
 from callboard.supervision import (
+    ExitReason,
     FencedError,
     Refusal,
     Shutdown,
@@ -74,9 +75,6 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     hand_off: ClassVar[bool] = True
     """A plain session's handlers are short. A subclass says so itself, or runs on the pool."""
-
-    initial_data: ClassVar[Callable[[], Any]] = lambda: None  # noqa: E731 -- a factory, like list
-    """Makes the `data` of a new session."""
 
     _draft: Draft | None = None
 
@@ -153,6 +151,10 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     # -- life --------------------------------------------------------------
 
+    def initial_data(self) -> D | None:
+        """Return the `data` of a new session; a subclass with data of its own overrides it."""
+        return None
+
     def on_start(self) -> None:
         """Go on from the last commit. A subclass that overrides this calls it first."""
         cell = self.actor_ref
@@ -168,7 +170,7 @@ class SessionActor(SupervisedActor, Generic[D]):
         if state is SessionState.SPAWNING:
             draft.move(SessionEvent.ACTIVATE, wall_s=wall_s)
             if draft.session.data is None:
-                made = type(self).initial_data()
+                made = self.initial_data()
                 if made is not None:
                     draft.set_data(made, wall_s=wall_s, now_s=self.system.clock.now_s())
         self.commit()
@@ -176,7 +178,8 @@ class SessionActor(SupervisedActor, Generic[D]):
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
         self._services.announce(SessionAwake(self._row.id, cell))
 
-    def let_go(self, reason: Any) -> None:
+    def let_go(self, reason: ExitReason) -> None:
+        """Hold the session's versions no longer."""
         super().let_go(reason)
         if self._draft is not None:
             self._draft.let_go()
@@ -185,7 +188,8 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     def _handle_receive(self, message: Any) -> Any:
         if isinstance(message, SessionMessage):
-            check(message, self._services.limits)
+            known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply
+            check(known, self._services.limits)
             session = self._working().session
             if message.session_id != session.id:
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
@@ -197,7 +201,7 @@ class SessionActor(SupervisedActor, Generic[D]):
             self._working().discard()
             raise
         if type(result) is CoroutineType:
-            return self._awaited(result)
+            return self._awaited(cast("Coroutine[Any, Any, Any]", result))
         return self._kept(result)
 
     async def _awaited(self, handler: Coroutine[Any, Any, Any]) -> Any:
@@ -278,9 +282,7 @@ class SessionActor(SupervisedActor, Generic[D]):
             return
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
         self.commit()
-        draft.move(
-            SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason
-        )
+        draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
         self.commit()
         self.stop()
 

@@ -11,12 +11,10 @@ from callboard.actors.errors import (
     SessionQuarantined,
     SessionRestarting,
 )
+from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.table import Row
 from callboard.supervision import ActorSystem, Address, Future
-
-NAME = "session/"
-"""What the names of sessions' addresses begin with."""
 
 
 class SessionAddress(Address[Any]):
@@ -34,7 +32,7 @@ class SessionAddress(Address[Any]):
     __slots__ = ("_row", "_wake")
 
     def __init__(self, system: ActorSystem, row: Row, wake: Callable[[str], None]) -> None:
-        super().__init__(system, NAME + row.id, keeps_mailbox=True)
+        super().__init__(system, session_name(row.id), keeps_mailbox=True)
         self._row = row
         self._wake = wake
 
@@ -64,9 +62,7 @@ class SessionAddress(Address[Any]):
 
     def killed_error(self) -> Exception:
         """Return what an asker gets whose message was in hand when the incarnation ended."""
-        return SessionCrashed(
-            f"{self.name} ended while it handled the message", address=self.name
-        )
+        return SessionCrashed(f"{self.name} ended while it handled the message", address=self.name)
 
     def timeout_error(self, future: Future[Any]) -> Exception:
         """Return what an asker gets whose time ran out: the reason, if it is known."""

@@ -52,10 +52,10 @@ class Draft:
         self.ledger = ledger
         self.limits = limits
         self.incarnation = start.incarnation
-        self._base = start
-        self.session = start.session
+        self._base: SessionKept = start
+        self.session: Session = start.session
         """The snapshot with all changes so far; its version is the one they will get."""
-        self.log = start.log
+        self.log: Log = start.log
         """The log with all changes so far."""
         self.active_s = start.active_s
         """When the session was last active, on the monotonic clock."""

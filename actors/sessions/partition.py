@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from callboard.actors.sessions.internal import PartitionReady, SessionGivenUp
+from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
@@ -13,9 +14,6 @@ from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.tree.supervisor import DynamicSupervisor
-
-PARTITIONS: Final = "sessions"
-"""The line's id in the tree, and what its partitions' names begin with."""
 
 RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
 """More restarts of one session in this time, and it is quarantined."""
@@ -27,11 +25,6 @@ SHUTDOWN_S: Final = 5.0
 """How long a session may take to stop."""
 
 
-def partition_name(number: int) -> str:
-    """Return the name under which a partition is reached."""
-    return f"{PARTITIONS}/{number}"
-
-
 def spec_of(row: Row, services: Services) -> ChildSpec:
     """Return how a session is started and restarted: from its row's last commit."""
     return ChildSpec(
@@ -40,7 +33,7 @@ def spec_of(row: Row, services: Services) -> ChildSpec:
         args=(row, services),
         restart=RestartType.TRANSIENT,
         shutdown_s=SHUTDOWN_S,
-        name=row.address.name,  # type: ignore[attr-defined]  # the manager has given it
+        name=session_name(row.id),
         backoff=DELAYS,
         budget=RESTARTS,
     )

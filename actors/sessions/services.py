@@ -75,9 +75,10 @@ class Services:
 
     def find_part(self, path: str) -> Any:
         """Return the living part of the tree at this path below the root, or None."""
-        part = self.root
+        part: Any = self.root
         for step in path.split("/"):
-            below = [] if part is None or part.actor is None else part.actor.linked_children()
+            actor: Any = None if part is None else part.actor
+            below: list[Any] = [] if actor is None else actor.linked_children()
             part = next((each for each in below if str(each.tag) == step), None)
         return part
 

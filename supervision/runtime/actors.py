@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from callboard.supervision.model.notices import Down
 from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
@@ -89,7 +89,7 @@ class SupervisedActor(PooledActor):
         """Store the arguments; begin work in `on_start`."""
 
     @classmethod
-    def start(cls: type[A], *args: Any, **kwargs: Any) -> Cell[A]:  # type: ignore[override]  # a Cell is an ActorRef
+    def start(cls, *args: Any, **kwargs: Any) -> Cell[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]  # a Cell is an ActorRef
         """Start one in the system of the actor that calls this, unsupervised.
 
         Raises:
@@ -104,9 +104,11 @@ class SupervisedActor(PooledActor):
     # -- who I am ----------------------------------------------------------
 
     @property
-    def actor_ref(self: A) -> Cell[A]:  # type: ignore[override]  # a Cell is an ActorRef
+    def actor_ref(  # pyright: ignore[reportIncompatibleMethodOverride]  # a Cell is an ActorRef
+        self,
+    ) -> Cell[Self]:
         """The ref of this incarnation."""
-        return self._actor_ref  # type: ignore[return-value]
+        return cast("Cell[Self]", self._actor_ref)
 
     @property
     def system(self) -> ActorSystem:
@@ -120,7 +122,7 @@ class SupervisedActor(PooledActor):
 
     # -- hooks -------------------------------------------------------------
 
-    def terminate(self, reason: ExitReason) -> None:
+    def terminate(self, reason: ExitReason) -> Any:
         """Clean up. Runs once on every ending but a kill, on the actor's own thread.
 
         The default calls pykka's `on_failure` after a crash and `on_stop` after
@@ -136,7 +138,7 @@ class SupervisedActor(PooledActor):
 
     @passes
     def _handle_receive(self, message: Any) -> Any:
-        kind = type(message)
+        kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # of a message that may be anything
         handler = self._callboard_routes.get(kind)
         if handler is None:
             handler = self._route_for(kind)
@@ -151,7 +153,7 @@ class SupervisedActor(PooledActor):
             if base in cls._callboard_handlers:
                 return cls._callboard_handlers[base]
         if kind in PROXY_MESSAGES:
-            return PooledActor._handle_receive
+            return _by_pykka
         return _for_one_life if kind is ForOneLife else _to_on_receive
 
     def on_receive(self, message: Any) -> Any:
@@ -300,6 +302,12 @@ class SupervisedActor(PooledActor):
     def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
         found = self.system.lookup(target) if isinstance(target, str) else target
         return None if found is None else found.ref
+
+
+@passes
+def _by_pykka(actor: PooledActor, message: Any) -> Any:
+    """Leave a proxy's message to pykka."""
+    return PooledActor._handle_receive(actor, message)  # pykka's
 
 
 @passes

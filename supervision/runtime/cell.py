@@ -25,7 +25,7 @@ from _thread import allocate_lock
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 import msgspec
 
@@ -45,7 +45,7 @@ from callboard.supervision.runtime.errors import (
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted, ForOneLife, Notice
-from callboard.supervision.runtime.operations import LATER, Later, Operation, Steps, Task
+from callboard.supervision.runtime.operations import LATER, Later, Operation, Steps, Task, Until
 from callboard.supervision.runtime.proxy import Proxy
 from callboard.supervision.runtime.seam import Actor, ActorRef
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.idle import IdleWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from callboard.supervision.model.requests import Request
     from callboard.supervision.runtime.current import Runner
@@ -64,9 +64,9 @@ A = TypeVar("A", bound=Actor)
 R = TypeVar("R")
 
 copy_context = contextvars.copy_context
-get_running_loop = asyncio._get_running_loop  # noqa: SLF001 -- the C function: 33 ns, no raise
+get_running_loop = asyncio._get_running_loop
 
-_SUSPENDING = frozenset({CoroutineType, GeneratorType, Later})
+_SUSPENDING: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType, Later})
 """Results of a handler that say: the answer is not there yet."""
 
 
@@ -143,8 +143,8 @@ class Cell(ActorRef[A], Generic[A]):
         # pykka's __init__ would make a weak reference and a urn that few ever need.
         self.system = system
         self.actor_class = actor_class
-        self.birth = birth
-        self.actor: A | None = None
+        self.birth: Birth | None = birth
+        self.actor: Any = None
         self.parent = parent
         self.address = address
         self.tag = tag
@@ -180,7 +180,7 @@ class Cell(ActorRef[A], Generic[A]):
     # -- who am I ----------------------------------------------------------
 
     @property
-    def actor_urn(self) -> str:  # type: ignore[override]  # made on first use: 3 us that few need
+    def actor_urn(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # a property: 3 us that few need
         """A uuid4 URN, as pykka's suite insists; made when first asked for."""
         if self.urn is None:
             made = self.system.new_urn()
@@ -189,16 +189,16 @@ class Cell(ActorRef[A], Generic[A]):
         return self.urn
 
     @property
-    def actor_inbox(self) -> MailboxView:  # type: ignore[override]  # a view; nobody may get() from it
+    def actor_inbox(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # a view: nobody may get() from it
         """What waits, to look at."""
         return MailboxView(self)
 
     @property
-    def actor_stopped(self) -> StopFlag:  # type: ignore[override]  # made on first use: an Event costs 2.4 us
+    def actor_stopped(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # made on use: an Event costs 2.4 us
         """A flag like pykka's event: set when the actor has ended."""
         return StopFlag(self)
 
-    def _actor_weakref(self) -> A | None:
+    def _actor_weakref(self) -> Any:  # type: ignore[override]  # called like one, never None-checked
         return self.actor
 
     @property
@@ -293,7 +293,7 @@ class Cell(ActorRef[A], Generic[A]):
         if not self.notify(notice) and not self.is_dead:
             self.poke()
 
-    @overload
+    @overload  # type: ignore[override]  # ours knows the reply type of a Request
     def ask(
         self, message: Request[R], *, block: Literal[True] = ..., timeout: float | None = ...
     ) -> R: ...
@@ -311,7 +311,9 @@ class Cell(ActorRef[A], Generic[A]):
     ) -> Any: ...
     @overload
     def ask(self, message: Any, *, block: bool = ..., timeout: float | None = ...) -> Any: ...
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
         """Send and wait for the answer.
 
         Args:
@@ -439,7 +441,7 @@ class Cell(ActorRef[A], Generic[A]):
     # -- signals: the control lane ----------------------------------------
 
     def signal(self, act: Callable[..., None], *args: Any) -> None:
-        """Have `act(cell, *args)` run by the next holder of the cell, ahead of all messages."""
+        """Have `act(*args)` run by the next holder of the cell, ahead of all messages."""
         lane = self.signals
         if lane is None:
             with self.system.rare:
@@ -450,7 +452,7 @@ class Cell(ActorRef[A], Generic[A]):
 
     def exit(self, reason: ExitReason | None = None) -> None:
         """Ask the actor to end after the message in hand, ahead of what waits. Returns at once."""
-        self.signal(Cell._obey_exit, Shutdown() if reason is None else reason)
+        self.signal(self._obey_exit, Shutdown() if reason is None else reason)
 
     def _obey_exit(self, reason: ExitReason) -> None:
         if self.reason is not None:
@@ -473,18 +475,21 @@ class Cell(ActorRef[A], Generic[A]):
 
     def suspend(self) -> None:
         """Stop serving the mailbox; signals are still obeyed. Source: OTP, sys:suspend/1."""
-        self.signal(Cell._obey_suspend, True)
+        self.signal(self._hold)
 
     def resume(self) -> None:
         """Serve the mailbox again. Source: OTP, sys:resume/1."""
-        self.signal(Cell._obey_suspend, False)
+        self.signal(self._let_go_on)
 
-    def _obey_suspend(self, is_suspended: bool) -> None:
-        self.is_suspended = is_suspended
+    def _hold(self) -> None:
+        self.is_suspended = True
+
+    def _let_go_on(self) -> None:
+        self.is_suspended = False
 
     def end_operation(self, task: Task, result: Any, error: BaseException | None) -> None:
         """Take the end of a coroutine, from the event loop."""
-        self.signal(Cell._obey_over, task, result, error)
+        self.signal(self._obey_over, task, result, error)
 
     def _obey_over(self, task: Task, result: Any, error: BaseException | None) -> None:
         task.over(result, error)
@@ -638,9 +643,9 @@ class Cell(ActorRef[A], Generic[A]):
             self.schedule()
             return
         q = self.items
-        if q is not None and q.qsize() and self.operation is None and not self.is_suspended:
-            self.schedule()
-        elif self.next_message is not None and self.operation is None and self.reason is None:
+        if (q is not None and q.qsize() and self.operation is None and not self.is_suspended) or (
+            self.next_message is not None and self.operation is None and self.reason is None
+        ):
             self.schedule()
 
     @arms
@@ -678,7 +683,8 @@ class Cell(ActorRef[A], Generic[A]):
                 return
             # Written out here, not called: at this place a frame is a tenth of a tell.
             try:
-                handler = self.handlers.get(type(message))
+                kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # of a message that may be anything
+                handler = self.handlers.get(kind)
                 self.handling = message
                 runner.target = self
                 if handler is None:
@@ -708,7 +714,7 @@ class Cell(ActorRef[A], Generic[A]):
                 act, args = lane.get_nowait()
             except Empty:
                 return
-            act(self, *args)
+            act(*args)
 
     def _take_in_hand(self, runner: Runner, message: Any, future: Future[Any]) -> bool:
         """Say whether an ask is to be answered still: nobody gave up, nothing ended."""
@@ -774,7 +780,7 @@ class Cell(ActorRef[A], Generic[A]):
         future: Future[Any] | None = None,
     ) -> None:
         operation: Operation = (
-            Steps(self, steps, then, future)
+            Steps(self, cast("Generator[Until, bool, Any]", steps), then, future)
             if type(steps) is GeneratorType
             else Task(self, steps, then, future, context)
         )
@@ -812,7 +818,7 @@ class Cell(ActorRef[A], Generic[A]):
         else:
             self._born(result, None)
 
-    def _adopt(self, made: Any) -> A:
+    def _adopt(self, made: Any) -> Any:
         """Take what the factory made as this incarnation's actor."""
         if not isinstance(made, Actor) or getattr(made, "_actor_ref", None) is not self:
             raise InvalidSpec(
@@ -820,8 +826,8 @@ class Cell(ActorRef[A], Generic[A]):
             )
         if type(made) is not self.actor_class:
             self.handlers = getattr(type(made), "callboard_direct", _NO_HANDLERS)
-        self.actor = made  # type: ignore[assignment]  # the factory's class is known to it alone
-        return made  # type: ignore[return-value]  # the same
+        self.actor = made
+        return made
 
     def _born(self, _result: Any, error: BaseException | None) -> None:
         if error is not None:
@@ -875,9 +881,9 @@ class Cell(ActorRef[A], Generic[A]):
         assert runner is not None
         try:
             runner.target = self
-            result = actor.terminate(reason)  # type: ignore[attr-defined]
+            result = actor.terminate(reason)
             runner.target = None
-        except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
+        except BaseException as error:
             runner.disarm()
             if isinstance(error, KillSignal):
                 raise
@@ -915,7 +921,7 @@ class Cell(ActorRef[A], Generic[A]):
         if self.idle is not None:
             self.idle.cancel()
         if actor is not None:
-            actor.let_go(reason)  # type: ignore[attr-defined]  # every actor of ours has it
+            actor.let_go(reason)
         # What follows is said in nobody's name: the dead may not send, those they leave may.
         runner = local.runner
         outer = None if runner is None else runner.cell
@@ -1015,8 +1021,9 @@ class Cell(ActorRef[A], Generic[A]):
         awaited: Future[Any] | None = None
         try:
             if actor is None:
-                raise KillSignal
-            handler = self.handlers.get(type(message))
+                raise KillSignal  # noqa: TRY301 -- the same way out as when it strikes later
+            kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # of a message that may be anything
+            handler = self.handlers.get(kind)
             if handler is None:
                 result = context.run(actor._handle_receive, message)
             else:
@@ -1030,7 +1037,7 @@ class Cell(ActorRef[A], Generic[A]):
                 # Killed while it ran here: its asker is told, and is not killed with it.
                 raise self._killed_error() from None
             # Its end runs on a worker: never on the stack of whoever asked.
-            self.signal(Cell._obey_exit, crashed(error))
+            self.signal(self._obey_exit, crashed(error))
             raise
         finally:
             runner.depth -= 1
@@ -1077,7 +1084,7 @@ NOT_DONE: Any = object()
 _NO_HANDLERS: dict[type[Any], Callable[[Any, Any], Any]] = {}
 
 
-def _do_nothing(_cell: Cell[Any]) -> None:
+def _do_nothing() -> None:
     """Serve as a signal that only wakes."""
 
 

@@ -45,7 +45,8 @@ class Ids:
         """Return a new id as text; safe from any thread."""
         milliseconds = int(self._clock.wall_s() * 1000) & 0xFFFF_FFFF_FFFF
         bits = self._bits(74)
-        text = f"{milliseconds:012x}7{bits >> 62:03x}{0x8000_0000_0000_0000 | bits & 0x3FFF_FFFF_FFFF_FFFF:016x}"
+        low = 0x8000_0000_0000_0000 | bits & 0x3FFF_FFFF_FFFF_FFFF
+        text = f"{milliseconds:012x}7{bits >> 62:03x}{low:016x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

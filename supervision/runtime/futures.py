@@ -47,6 +47,10 @@ class Blocker(Protocol):
         """Return when the future is done or the time has come."""
         ...
 
+    def awaited_in(self, loop: asyncio.AbstractEventLoop, future: Future[Any], /) -> None:
+        """Learn that a task on this loop awaits the future. A simulation goes on meanwhile."""
+        ...
+
 
 class _Threads:
     """Waiting on a plain thread."""
@@ -56,6 +60,11 @@ class _Threads:
     @staticmethod
     def block(future: Future[Any], until_s: float | None) -> None:
         wait_on_thread(future, until_s)
+
+
+    @staticmethod
+    def awaited_in(loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:
+        """Do nothing: other threads run on."""
 
 
 THREADS = _Threads()
@@ -88,7 +97,7 @@ class Future(PykkaFuture[T]):
         "owner",
     )
 
-    _get_hook = None
+    _get_hook: Any = None
 
     def __init__(
         self,
@@ -324,6 +333,7 @@ class Future(PykkaFuture[T]):
         if self.deadline_s is not None:
             left_s = max(0.0, self.deadline_s - self.blocker.now_s())
             timer = loop.call_later(left_s, self.give_up)
+        self.blocker.awaited_in(loop, self)
         try:
             yield from waiting.__await__()
         finally:
@@ -333,7 +343,7 @@ class Future(PykkaFuture[T]):
 
     # -- combining, with one deadline for all -----------------------------
 
-    def join(self, *futures: PykkaFuture[Any]) -> Future[Iterable[Any]]:  # type: ignore[override]  # narrower: ours in, ours out
+    def join(self, *futures: PykkaFuture[Any]) -> Future[Iterable[Any]]:
         """Return a future of the list of all results; a timeout bounds them together."""
         joined: Future[Iterable[Any]] = Future(blocker=self.blocker)
         joined.set_get_hook(lambda timeout: get_all([self, *futures], timeout=timeout))

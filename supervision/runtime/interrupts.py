@@ -14,7 +14,9 @@ import ctypes
 import sys
 import threading
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+F = TypeVar("F")
 
 _RUNTIME = "callboard.supervision.runtime"
 
@@ -31,15 +33,19 @@ _armed: set[CodeType] = set()
 _passed: set[CodeType] = set()
 
 
-def arms(function: Any) -> Any:
+def _code_of(function: Any) -> CodeType:
+    return function.__code__  # type: ignore[no-any-return]  # a plain function has one
+
+
+def arms(function: F) -> F:
     """Mark the function that calls a user's code with an interrupt allowed."""
-    _armed.add(function.__code__)
+    _armed.add(_code_of(function))
     return function
 
 
-def passes(function: Any) -> Any:
+def passes(function: F) -> F:
     """Mark a function of the runtime that may stand between the two."""
-    _passed.add(function.__code__)
+    _passed.add(_code_of(function))
     return function
 
 
@@ -49,7 +55,7 @@ def strike(thread: threading.Thread) -> bool:
     The caller holds the worker's guard, so the worker cannot leave meanwhile.
     """
     ident = thread.ident
-    if ident is None or not _runs_user_code(sys._current_frames().get(ident)):  # noqa: SLF001 -- the documented way
+    if ident is None or not _runs_user_code(sys._current_frames().get(ident)):
         return False
     return _set_async_exception(ident, KillSignal) == 1
 

@@ -27,24 +27,24 @@ class LoopRunner(Runner):
 
     __slots__ = ()
 
-    @property
-    def cell(self) -> Cell[Any] | None:  # type: ignore[override]  # derived from the context
+    @property  # derived from the context
+    def cell(self) -> Cell[Any] | None:
         """The actor whose coroutine runs now."""
         activation = active.get()
         return None if activation is None else activation.cell
 
     @cell.setter
-    def cell(self, _cell: Cell[Any] | None) -> None:
+    def cell(self, _cell: Cell[Any] | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # nothing to set
         return
 
-    @property
-    def deadline_s(self) -> float | None:  # type: ignore[override]  # derived from the context
+    @property  # derived from the context
+    def deadline_s(self) -> float | None:
         """The deadline of the ask this coroutine answers."""
         activation = active.get()
         return None if activation is None else activation.deadline_s
 
     @deadline_s.setter
-    def deadline_s(self, _deadline_s: float | None) -> None:
+    def deadline_s(self, _deadline_s: float | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # nothing to set
         return
 
     def block(self, future: Future[Any], until_s: float | None) -> None:

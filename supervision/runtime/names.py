@@ -109,7 +109,7 @@ class Address(Generic[A]):
             elif not isinstance(message, Notice):
                 self.system.dead_letters.record(message, address=self.name)
 
-    def dead_error(self) -> ActorDeadError:
+    def dead_error(self) -> Exception:
         """Return what a sender gets when nobody lives here."""
         return ActorDeadError(f"nobody is at {self.name}", address=self.name)
 
@@ -209,7 +209,7 @@ class Address(Generic[A]):
         return True
 
     def killed_error(self) -> Exception | None:
-        """Return what an asker gets whose message was in hand when it was killed; None: as usual."""
+        """Return what an asker gets whose message was in hand at a kill; None: as usual."""
         return None
 
     def poke(self) -> None:

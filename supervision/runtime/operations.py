@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from callboard.supervision.runtime.current import Activation, active
 
@@ -127,13 +127,13 @@ class Steps(Operation):
             self._timer.cancel()
         super().cancel()
 
-    def _go(self, answer: bool | None) -> None:
+    def _go(self, answer: bool | None) -> None:  # noqa: FBT001 -- what the generator is sent
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while True:
             try:
-                until = self._generator.send(answer)  # type: ignore[arg-type]  # None begins it
+                until = self._generator.send(cast("bool", answer))  # None begins it
                 holds = self.cell.is_dead or until.condition()
             except StopIteration as stop:
                 self._finish(stop.value, None)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from callboard.supervision.runtime.current import Runner, local
 from callboard.supervision.runtime.errors import TooManyWaiting
-from callboard.supervision.runtime.futures import Future, wait_on_thread
+from callboard.supervision.runtime.futures import THREADS, Future, wait_on_thread
 from callboard.supervision.runtime.interrupts import strike, take_back
 from callboard.supervision.runtime.waiting import wait_as_actor
 from callboard.supervision.runtime.watcher import Watcher
@@ -93,7 +93,7 @@ class Worker(Runner):
     # -- being interrupted -------------------------------------------------
 
     def disarm(self) -> None:
-        """Leave the reach of interrupts. The pair of `strike`:
+        """Leave the reach of interrupts. The pair of `strike` must keep its order.
 
         killer: under the guard (1) `is_struck = True` (2) still the target? send
         worker: (1) `target = None` (2) struck? under the guard take it back
@@ -163,6 +163,7 @@ class Pool:
         self.watcher.wake()
 
     block = staticmethod(wait_on_thread)
+    awaited_in = staticmethod(THREADS.awaited_in)
 
     def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None) -> Runner | None:
         if runner is None:

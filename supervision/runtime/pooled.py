@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
+import threading
 import weakref
 from _thread import allocate_lock
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from callboard.supervision.model.errors import DeliveryError
 from callboard.supervision.model.reasons import ExitReason, Normal
-from callboard.supervision.runtime.cell import Birth, Cell, MailboxView, StopFlag, copy_context
+from callboard.supervision.runtime.cell import Birth, Cell, copy_context
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import Runner, local
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.seam import (
     Actor,
-    ActorRef,
+    ActorProxy,
     ActorRegistry,
     ActorStop,
     pykka_logger,
@@ -26,6 +28,7 @@ from callboard.supervision.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
     import contextvars
+    from collections.abc import Callable
     from queue import SimpleQueue
 
 A = TypeVar("A", bound=Actor)
@@ -46,6 +49,19 @@ def process_system() -> ActorSystem:
         return _systems[-1]
 
 
+def _after_fork() -> None:
+    # The child has the parent's registry, but none of its threads; a lock may be held for ever.
+    global _lock  # noqa: PLW0603 -- a fork's child has to make it anew
+    _lock = allocate_lock()
+    ActorRegistry._actor_refs_lock = threading.RLock()
+    ActorRegistry._actor_refs = [
+        ref for ref in ActorRegistry._actor_refs if not isinstance(ref, PooledCell)
+    ]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class PooledCell(Cell[A]):
     """A cell with pykka's manners: a failure under ask is an answer, a stop waits in line."""
 
@@ -56,7 +72,7 @@ class PooledCell(Cell[A]):
         self.unstarted: weakref.ref[A] | None = None
         """The actor before its start: one that was collected must not look alive."""
 
-    def _actor_weakref(self) -> A | None:
+    def _actor_weakref(self) -> Any:  # type: ignore[override]  # called like one, never None-checked
         return self.actor if self.unstarted is None else self.unstarted()
 
     # -- what pykka says otherwise ----------------------------------------
@@ -95,29 +111,33 @@ class PooledCell(Cell[A]):
             self.notify(ActorStop())
         return future.get(timeout=timeout) if block else future
 
-    proxy = ActorRef.proxy  # pykka's own: its suite counts the warnings that introspection logs
+    def proxy(self) -> Any:
+        """Return pykka's own proxy: its suite counts the warnings that introspection logs."""
+        return ActorProxy(actor_ref=self)
 
     def undeliverable(self, message: Any, future: Future[Any] | None) -> None:
         """Answer a message that will not be handled; stop requests are fulfilled anyway."""
-        if not isinstance(message, ActorStop):
+        if type(message) is not ActorStop:
             super().undeliverable(message, future)
 
     # -- how it lives and ends --------------------------------------------
 
     @arms
     def _be_born(self, runner: Runner) -> None:
-        birth = self.birth
+        birth: Any = self.birth
         if birth is None:
             return
+        actor: Any
         try:
             if self.actor is None:
                 runner.target = self
                 made = birth.context.run(birth.factory, *birth.args, **birth.kwargs)
                 runner.disarm()
                 self._adopt(made)
+            actor = self.actor
             self.birth = None
             runner.target = self
-            birth.context.run(self.actor.on_start)  # type: ignore[union-attr]
+            birth.context.run(actor.on_start)
             runner.target = None
         except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
             runner.disarm()
@@ -127,12 +147,13 @@ class PooledCell(Cell[A]):
         runner.disarm()
         self._born(None, None)
 
-    def _not_born(self, error: BaseException) -> None:
+    def _not_born(self, error: BaseException, *, cleans_up: bool = True) -> None:
+        del cleans_up
         if isinstance(error, KillSignal):
             raise error
         self.claim(crashed(error))
         if self.actor is not None:
-            self.actor.log_failure(error)  # type: ignore[attr-defined]
+            self.actor.fail(error)
 
     def _turn(self, runner: Runner) -> None:
         super()._turn(runner)
@@ -153,7 +174,7 @@ class PooledCell(Cell[A]):
 
     def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:
         if self.claim(reason) and cleans_up and self.actor is not None:
-            self.actor._stop()  # noqa: SLF001 -- pykka's own way to run on_stop
+            self.actor._stop()
 
     def _suspended(
         self, result: Any, future: Future[Any] | None, context: contextvars.Context
@@ -225,10 +246,10 @@ class PooledActor(Actor):
             self._actor_ref = cell
 
     def _start_actor_loop(self) -> None:
-        cell: PooledCell[Any] = self._actor_ref  # type: ignore[assignment]  # made in __init__
+        cell = cast("PooledCell[Any]", self._actor_ref)
         cell.actor = self
         cell.unstarted = None
-        cell.birth = Birth(type(self), (), {}, copy_context())
+        cell.birth = Birth(cast("Callable[..., Any]", type(self)), (), {}, copy_context())
         cell.system.roots[cell] = None
         try:
             cell.start()
@@ -238,19 +259,19 @@ class PooledActor(Actor):
             raise
 
     @property
-    def actor_urn(self) -> str:  # type: ignore[override]  # the ref makes it when first asked
+    def actor_urn(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # the ref makes it
         """A unique URN."""
         return self._actor_ref.actor_urn
 
     @property
-    def actor_inbox(self) -> MailboxView:  # type: ignore[override]  # a view
+    def actor_inbox(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # a view
         """What waits, to look at."""
-        return self._actor_ref.actor_inbox  # type: ignore[return-value]
+        return self._actor_ref.actor_inbox
 
     @property
-    def actor_stopped(self) -> StopFlag:  # type: ignore[override]  # not an Event, but like one
+    def actor_stopped(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # like an Event
         """Whether it has ended."""
-        return self._actor_ref.actor_stopped  # type: ignore[return-value]
+        return self._actor_ref.actor_stopped
 
     def linked_children(self) -> list[Cell[Any]]:
         """Return the refs of those below this actor; supervisors have some."""
@@ -262,7 +283,7 @@ class PooledActor(Actor):
     # -- pykka's meaning of failures, called by the cell -------------------
 
     def _stop(self) -> None:
-        self._actor_ref.claim(Normal())  # type: ignore[attr-defined]
+        cast("PooledCell[Any]", self._actor_ref).claim(Normal())
         super()._stop()
 
     def log_failure(self, error: BaseException) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.chance import Ids, Stream
     from callboard.supervision.runtime.clock import Clock
@@ -42,6 +44,10 @@ class Dispatcher(Protocol):
 
     def block(self, future: Future[Any], until_s: float | None, /) -> None:
         """Wait where no actor runs."""
+        ...
+
+    def awaited_in(self, loop: AbstractEventLoop, future: Future[Any], /) -> None:
+        """Learn that a task on this loop awaits the future. A simulation goes on meanwhile."""
         ...
 
     def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None, /) -> Runner | None:

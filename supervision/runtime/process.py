@@ -47,9 +47,14 @@ class _Forked:
         self._name = name
 
     def __getattr__(self, _name: str) -> object:
-        return self._refuse
+        return self.refuse
 
-    def _refuse(self, *_args: object) -> None:
+    def refuse(self, *_args: object) -> None:
+        """Say whose the system is.
+
+        Raises:
+            SystemStopped: always.
+        """
         msg = f"<ActorSystem {self._name}> belongs to the process that was forked"
         raise SystemStopped(msg, address=self._name)
 

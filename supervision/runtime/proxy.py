@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from callboard.supervision.runtime.errors import ActorDeadError
 from callboard.supervision.runtime.seam import ActorProxy, AttrInfo, pykka_logger
@@ -56,7 +56,7 @@ class Proxy(ActorProxy[Any]):
     def _below(self, path: tuple[str, ...]) -> Proxy:
         if path not in self._actor_proxies:
             self._actor_proxies[path] = Proxy(actor_ref=self.actor_ref, attr_path=path)
-        return self._actor_proxies[path]  # type: ignore[return-value]  # only ours are put there
+        return cast("Proxy", self._actor_proxies[path])  # only ours are put there
 
     def _parent(self) -> Any:
         parent: Any = self._actor

@@ -19,12 +19,12 @@ from pykka import (
 from pykka import ActorDeadError as PykkaActorDeadError
 from pykka import Future as PykkaFuture
 from pykka import Timeout as PykkaTimeout
-from pykka._introspection import AttrInfo  # noqa: PLC2701 -- the proxy keeps pykka's own records
+from pykka._introspection import AttrInfo
 from pykka.messages import (
     ProxyCall,
     ProxyGetAttr,
     ProxySetAttr,
-    _ActorStop,  # noqa: PLC2701 -- pykka's stop message has no public name
+    _ActorStop,
 )
 
 ActorStop = _ActorStop

@@ -6,7 +6,7 @@ import math
 import threading
 import uuid
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import msgspec
 
@@ -16,7 +16,7 @@ from callboard.supervision.runtime import process
 from callboard.supervision.runtime.cell import Birth, Cell, copy_context
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
-from callboard.supervision.runtime.errors import FencedError, SystemStopped
+from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.settings import Settings
@@ -84,7 +84,7 @@ class ActorSystem:
     def __repr__(self) -> str:
         return f"<ActorSystem {self.name}>"
 
-    def __enter__(self) -> ActorSystem:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -130,8 +130,7 @@ class ActorSystem:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Cell[A]:
-        cell = self.start_child(None, actor, args, kwargs, address=address)
-        return cell
+        return self.start_child(None, actor, args, kwargs, address=address)
 
     def start_child(
         self,
@@ -168,7 +167,7 @@ class ActorSystem:
         cell_class: type[Cell[A]] = getattr(factory, "cell_class", Cell)
         cell = cell_class(
             self,
-            factory,  # type: ignore[arg-type]  # a class mostly; a function has a name as well
+            cast("type[A]", factory),  # mostly; a function has a name as well
             birth,
             parent=parent,
             address=address,
@@ -280,6 +279,7 @@ class ActorSystem:
         self.is_open = False
         self.rare = threading.Lock()
         self.dispatcher = dispatcher
+        self.point = dispatcher.refuse  # every message goes through it
 
     def stop(self, timeout_s: float | None = None) -> StopReport:
         """End every actor in order, then the threads; say what did not end.
@@ -290,7 +290,14 @@ class ActorSystem:
 
         Args:
             timeout_s: seconds for all of it; None is `stop_timeout_s`.
+
+        Raises:
+            AskCycle: called by an actor of this system, whose end it would wait for.
         """
+        runner = local.runner
+        if runner is not None and runner.cell is not None and runner.cell.system is self:
+            msg = f"{runner.cell.name} may not stop {self}: it runs in it"
+            raise AskCycle(msg, address=self.name)
         with self.rare:
             was_open, self.is_open = self.is_open, False
         if not was_open:

@@ -12,6 +12,7 @@ from callboard.supervision.runtime.chance import Ids, system_bits
 from callboard.supervision.runtime.ports import Ports, Runtime
 from callboard.supervision.runtime.threads import Threads
 from callboard.supervision.runtime.timers import Timer
+from callboard.supervision.testing.dispatcher import call_safely
 from callboard.supervision.testing.simulation import BEGAN_S
 
 if TYPE_CHECKING:
@@ -105,10 +106,12 @@ class _ManualTimers:
 
     Args:
         clock: what they wait for.
+        emit: gets `TimerFailed`.
     """
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, emit: Callable[[object], None]) -> None:
         self._clock = clock
+        self._emit = emit
         self._is_stopped = False
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: object) -> Timer:
@@ -117,7 +120,7 @@ class _ManualTimers:
 
     def _act(self, act: Callable[..., object], args: tuple[object, ...]) -> None:
         if not self._is_stopped:
-            act(*args)
+            call_safely(self._emit, act, *args)
 
     def stop(self) -> None:
         """Let nothing go off any more."""
@@ -138,5 +141,5 @@ class _ManualRuntime:
         """Return the ports for a system of this name."""
         clock = self._clock
         return Threads.ports(name, settings, emit)._replace(
-            clock=clock, timers=_ManualTimers(clock), ids=Ids(clock, system_bits)
+            clock=clock, timers=_ManualTimers(clock, emit), ids=Ids(clock, system_bits)
         )

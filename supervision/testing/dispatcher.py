@@ -6,10 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.timers import TimerFailed
+from callboard.supervision.testing.errors import SimulationError
 from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.settings import Settings
@@ -63,6 +68,10 @@ class SimulatedDispatcher:
         """Wait where no actor runs."""
         self._hub.block(future, until_s)
 
+    def awaited_in(self, loop: AbstractEventLoop, future: Future[Any]) -> None:
+        """Go on while a task on the test's own event loop awaits the future."""
+        self._hub.awaited_in(loop, future)
+
     def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None) -> Runner | None:
         """Return on what to run an idle cell right here, if the seed says so."""
         hub = self._hub
@@ -103,22 +112,34 @@ class SimulatedDispatcher:
         ]
 
 
+def call_safely(emit: Callable[[object], None], act: Callable[..., object], *args: object) -> None:
+    """Call what a timer was set for; what it raises is an event, as on real threads."""
+    try:
+        act(*args)
+    except SimulationError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- as in the runtime: a timer's failure is an event
+        emit(TimerFailed(crashed(error)))
+
+
 class SimulatedTimers:
     """The timers of one system, in simulated time.
 
     Args:
         hub: where they wait.
+        emit: gets `TimerFailed`.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, emit: Callable[[object], None]) -> None:
         self._hub = hub
+        self._emit = emit
         self._pending: list[Timer] = []
         self._prune_at = _PRUNE_AT
         self._is_stopped = False
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: object) -> Timer:
         """Call `act(*args)` when time has come to `due_s`."""
-        timer = self._hub.call_at(due_s, act, *args)
+        timer = self._hub.call_at(due_s, partial(call_safely, self._emit, act), *args)
         if self._is_stopped:
             timer.cancel()
             return timer

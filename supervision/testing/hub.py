@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
 
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.futures import Future
@@ -166,7 +166,8 @@ class Hub:
         if self.is_closed:
             timer.cancel()
             return timer
-        name = getattr(act, "__qualname__", type(act).__name__)
+        called = act.args[-1] if isinstance(act, partial) and act.args else act
+        name = getattr(called, "__qualname__", type(called).__name__)
         order = next(self._timer_order)
         heapq.heappush(self._heap, _Entry(due_s, order, timer, name, is_of_the_hub))
         return timer
@@ -394,6 +395,28 @@ class Hub:
             if timer is not None:
                 timer.cancel()
 
+    def awaited_in(self, loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:
+        """Go on, a step a turn, while a task on the test's own event loop awaits the future."""
+        if self.current is None and not (self.is_broken or self.is_closed):
+            loop.call_soon(self._go_on_for, loop, future)
+
+    def _go_on_for(self, loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:
+        if future.is_done or self.is_broken or self.is_closed:
+            return
+        if future.deadline_s is not None and self.time_s >= future.deadline_s:
+            future.give_up()
+            return
+        turns = count()
+        try:
+            if not self.drive(lambda: next(turns) > 0, future.deadline_s):
+                if future.deadline_s is None:
+                    self.say_deadlock(f"a task awaits {_owner_of(future)}")
+                self.move_time_to(future.deadline_s)
+        except BaseException as error:
+            future.offer_exception(error)
+            raise
+        loop.call_soon(self._go_on_for, loop, future)
+
     def move_time_to(self, time_s: float) -> None:
         """Let time pass where nothing happens in it."""
         if time_s > self.time_s:
@@ -429,7 +452,7 @@ class Hub:
                 f" t={self.time_s:.6g} s, digest {self.trace.digest}"
             )
 
-    def say_deadlock(self, why: str) -> None:
+    def say_deadlock(self, why: str) -> NoReturn:
         """Raise, with the names of all who wait.
 
         Raises:

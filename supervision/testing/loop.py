@@ -175,6 +175,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         try:
             if not handle.cancelled():
                 handle._run()  # noqa: SLF001 -- what a loop does with a handle
+        except (KeyboardInterrupt, SystemExit):
+            # asyncio lets these two through; the task that raised them has them as its exception.
+            return
         finally:
             # Not before: while a callback is suspended at a point, the loop's thread is taken.
             self._is_hinted = False

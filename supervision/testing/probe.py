@@ -115,7 +115,7 @@ class Probe:
     @overload
     def expect(self, pattern: type[T], *, within_s: float = ...) -> T: ...
     @overload
-    def expect(self, pattern: object, *, within_s: float = ...) -> Any: ...  # noqa: ANN401 -- whatever came
+    def expect(self, pattern: object, *, within_s: float = ...) -> Any: ...
     def expect(self, pattern: object, *, within_s: float = EXPECT_WITHIN_S) -> object:
         """Return the first message that fits and was not taken yet; wait for it.
 

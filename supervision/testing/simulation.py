@@ -232,7 +232,6 @@ class _SimulatedRuntime:
 
     def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
         """Return the ports for a system of this name."""
-        del emit
         hub = self._hub
         hub.check_open()
         clock = SimulatedClock(hub, BEGAN_S)
@@ -243,7 +242,7 @@ class _SimulatedRuntime:
         return Ports(
             clock=clock,
             dispatcher=SimulatedDispatcher(hub, settings),
-            timers=SimulatedTimers(hub),
+            timers=SimulatedTimers(hub, emit),
             loop=SimulatedLoopPort(hub, f"{name}-loop"),
             ids=Ids(clock, stream("ids").getrandbits),
             stream=stream,

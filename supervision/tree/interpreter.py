@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
@@ -150,7 +150,7 @@ class Interpreter:
         try:
             cell: Ref = self._system.start_child(
                 self._ref,
-                spec.start,  # type: ignore[arg-type]  # the model knows no actor classes
+                cast("Callable[..., Any]", spec.start),  # the model knows no actor classes
                 self._arguments_of(child),
                 _plain(spec.kwargs),
                 address=self._address_of(child),

@@ -102,7 +102,7 @@ class Supervisor(SystemActor):
 
     # -- life --------------------------------------------------------------
 
-    def on_start(self) -> Generator[Until, bool, None]:
+    def on_start(self) -> Any:
         """Start the children, in order; if one fails, stop the others and do not start."""
         tree = self._tree = Interpreter(
             self.actor_ref,
@@ -120,7 +120,7 @@ class Supervisor(SystemActor):
             tree.release_names()
             raise StopStart(tree.ends_with)
 
-    def terminate(self, reason: ExitReason) -> Generator[Until, bool, None]:
+    def terminate(self, reason: ExitReason) -> Any:
         """Stop the children that are left, in reverse start order."""
         del reason
         tree = self._children_of()
@@ -172,9 +172,7 @@ class Supervisor(SystemActor):
     def _decide(self, happened: Happening[Ref]) -> Generator[Until, bool, None]:
         tree = self._children_of()
         chance = self.system.random("backoff").random
-        plan = decide(
-            tree.state, happened, now_s=self.system.clock.now_s(), chance=chance()
-        )
+        plan = decide(tree.state, happened, now_s=self.system.clock.now_s(), chance=chance())
         yield from self._carry_out(plan)
 
     def _carry_out(self, plan: Plan[Ref]) -> Generator[Until, bool, None]:
@@ -206,14 +204,14 @@ class Supervisor(SystemActor):
     def on_restart_child(self, message: RestartChild) -> Generator[Until, bool, Any]:
         """Start a stopped child; reply its ref, or None when it chose not to run."""
         tree = self._children_of()
-        yield from self._carry_out(plan_restart_child(tree.state, message.id))
+        yield from self._carry_out(plan_restart_child(tree.state, self._key_of(message.id)))
         return self._ref_of(message.id)
 
     @handles(DeleteChild)
     def on_delete_child(self, message: DeleteChild) -> Generator[Until, bool, None]:
         """Remove the spec of a stopped child."""
         tree = self._children_of()
-        yield from self._carry_out(plan_delete_child(tree.state, message.id))
+        yield from self._carry_out(plan_delete_child(tree.state, self._key_of(message.id)))
 
     @handles(WhichChildren)
     def on_which_children(self, message: WhichChildren) -> tuple[ChildInfo, ...]:
@@ -261,11 +259,14 @@ class Supervisor(SystemActor):
 
     def _key_of(self, child: Any) -> ChildId:
         """Return the key of a child that is named by its id or its ref."""
-        if not isinstance(child, Cell):
-            return child  # type: ignore[no-any-return]  # an id: whatever it is, it is looked up
-        known = self._children_of().children.get(child.tag)
+        if isinstance(child, (str, int)):
+            return child
+        if not isinstance(child, Cell):  # a list, say, which no table could look up
+            raise ChildNotFound(repr(child))
+        cell: Cell[Any] = child  # pyright: ignore[reportUnknownVariableType]  # whichever it is
+        known = self._children_of().children.get(cell.tag)
         if known is None or known.ref is not child:
-            raise ChildNotFound(str(child))
+            raise ChildNotFound(str(cell))
         return known.key
 
 

@@ -1,23 +1,48 @@
-"""What the runtime's tests get."""
+"""What the runtime's tests get: a system on real threads, and the same test in simulations."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.runtime.kit import Box, Gate
+from tests.runtime.kit import Box, Gate, is_for_threads
 
 from callboard.supervision import ActorSystem
+from callboard.supervision.testing import Simulation
+
+SEEDS = (0, 1, 2)
+"""The schedules under which a test runs in simulation; CALLBOARD_SEED names another one."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that takes `system` on both dispatchers, unless it says `threads_only`."""
+    if "system" not in metafunc.fixturenames:
+        return
+    kinds = ["threads"]
+    if not is_for_threads(metafunc.function, metafunc.cls, metafunc.module):
+        asked_for = os.environ.get("CALLBOARD_SEED")
+        seeds = SEEDS if asked_for is None else (int(asked_for),)
+        kinds += [f"simulated-{seed}" for seed in seeds]
+    metafunc.parametrize("system", kinds, indirect=True)
 
 
 @pytest.fixture
-def system() -> Iterator[ActorSystem]:
+def system(request: pytest.FixtureRequest) -> Iterator[ActorSystem]:
     """Return a system that is stopped after the test, and leaves no thread behind."""
-    with ActorSystem("under-test") as system:
-        yield system
-    left = [each.name for each in threading.enumerate() if each.name.startswith("under-test")]
-    assert left == []
+    kind, _, seed = str(request.param).partition("-")
+    if kind == "threads":
+        with ActorSystem("under-test") as system:
+            yield system
+        left = [each.name for each in threading.enumerate() if each.name.startswith("under-test")]
+        assert left == []
+        return
+    simulation = Simulation(int(seed))
+    system = ActorSystem("under-test", runtime=simulation.runtime)
+    yield system
+    with simulation:
+        system.stop()
 
 
 @pytest.fixture

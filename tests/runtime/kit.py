@@ -23,6 +23,7 @@ from callboard.supervision import (
 )
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 WITHIN_S = 10.0
 """How long a wait may take before it fails the test. A right test never waits so long."""
@@ -189,3 +190,19 @@ def crash(ref: ActorRef[Any]) -> ExitReason:
 def idle(ref: ActorRef[Any]) -> None:
     """Return when the actor has handled everything that was sent to it before."""
     ref.ask(Do(lambda _: None), timeout=WITHIN_S)
+
+
+_THREADS_ONLY = "_threads_only"
+
+
+def threads_only(test: T) -> T:
+    """Mark a test or a class of tests that needs real threads: it spins, or looks at threads."""
+    setattr(test, _THREADS_ONLY, True)
+    return test
+
+
+def is_for_threads(*owners: object) -> bool:
+    """Say whether a test, its class or its module (`THREADS_ONLY = True`) needs real threads."""
+    return any(
+        getattr(owner, _THREADS_ONLY, getattr(owner, "THREADS_ONLY", False)) for owner in owners
+    )

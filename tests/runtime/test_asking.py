@@ -19,6 +19,7 @@ from tests.runtime.kit import (
     idle,
     reason_of,
     refuse,
+    threads_only,
 )
 
 from callboard.supervision import (
@@ -302,6 +303,7 @@ class TestADeadline:
 
 
 class TestACycle:
+    @threads_only  # in a simulation, where blocking in a hand-off is an error, that comes first
     @pytest.mark.parametrize("kind", [Puppet, Short])
     def test_of_one_is_refused(self, system: ActorSystem, kind: type[Puppet]) -> None:
         ref = system.spawn(kind).wait_started()
@@ -309,6 +311,7 @@ class TestACycle:
         with pytest.raises(AskCycle):
             ref.ask(Do(lambda actor: actor.actor_ref.ask(Do(lambda _: None))))
 
+    @threads_only
     @pytest.mark.parametrize("kind", [Puppet, Short])
     def test_of_two_is_refused(self, system: ActorSystem, kind: type[Puppet]) -> None:
         one, two = system.spawn(kind).wait_started(), system.spawn(kind).wait_started()

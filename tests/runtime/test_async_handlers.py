@@ -19,6 +19,7 @@ from tests.runtime.kit import (
     idle,
     reason_of,
     refuse,
+    threads_only,
 )
 
 from callboard.supervision import (
@@ -61,6 +62,7 @@ class TestAnAsyncHandler:
 
         assert box.take_many(2) == ["ends", "next"]
 
+    @threads_only
     def test_needs_no_thread_while_it_waits(self, system: ActorSystem, gate: Gate) -> None:
         async def act(_actor: Any) -> int:
             await gate.passed()
@@ -195,6 +197,7 @@ class TestAnAsyncHandler:
         assert ref.ask(Do(act)) == "answer"
         assert reason_of(ref) == Normal()
 
+    @threads_only
     def test_that_is_killed_before_it_began_never_begins(
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
@@ -234,6 +237,7 @@ class TestAnAsyncHandler:
 
         assert ref.ask(Do(act)) == "trace-1"
 
+    @threads_only
     def test_may_ask_a_short_actor_without_running_it_on_the_loop(
         self, system: ActorSystem
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pykka
 import pytest
-from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom
+from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom, threads_only
 
 from callboard.supervision import ActorSystem, Future, Timeout, get_all
 
@@ -194,6 +194,7 @@ class _Ticking(Future[Any]):
         super().__init__(blocker=clock)
 
 
+@threads_only
 class TestAwaiting:
     def test_gives_the_answer(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)

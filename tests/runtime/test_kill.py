@@ -17,6 +17,7 @@ from tests.runtime.kit import (
     Short,
     idle,
     reason_of,
+    threads_only,
 )
 
 from callboard.supervision import (
@@ -111,6 +112,7 @@ class TestAKill:
                 each.get(timeout=0)
         gate.open()
 
+    @threads_only
     def test_interrupts_a_handler_that_computes(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Puppet)
         ref.tell(Do(Spin(box)))
@@ -120,6 +122,7 @@ class TestAKill:
 
         assert box.take() == "KillSignal"
 
+    @threads_only
     def test_lets_the_killed_handlers_finally_run(self, system: ActorSystem, box: Box) -> None:
         def act(_actor: Any) -> None:
             box.put("spinning")
@@ -201,6 +204,7 @@ class TestAKill:
         assert ref.reason == Killed()
         assert box.waiting in ([], ["started"])
 
+    @threads_only
     def test_in_terminate_ends_it_there(self, system: ActorSystem, box: Box) -> None:
         def ends(_reason: object) -> None:
             box.put("cleaning")
@@ -221,6 +225,7 @@ class TestAKill:
         assert ref.reason == Killed()
         assert box.take() == "KillSignal"
 
+    @threads_only
     def test_by_the_actor_itself_ends_its_handler(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Puppet)
 
@@ -232,6 +237,7 @@ class TestAKill:
 
         assert box.take_many(2) == ["spinning", "KillSignal"]
 
+    @threads_only
     def test_of_a_pinned_actor_interrupts_it_too(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Pinned)
         ref.tell(Do(Spin(box)))
@@ -253,6 +259,7 @@ class TestAKillNeverStrikes:
                 ref.kill()
                 assert innocent.ask(Do(lambda _: sum(range(2000)))) == 1999000
 
+    @threads_only
     def test_a_class_that_opts_out(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Stubborn)
         spin = Spin(box)
@@ -270,6 +277,7 @@ class TestAKillNeverStrikes:
 
         assert box.take() == "ended by itself"
 
+    @threads_only
     def test_an_innocent_actor_that_its_thread_runs_by_hand_off(
         self, system: ActorSystem, box: Box
     ) -> None:
@@ -294,6 +302,7 @@ class TestAKillNeverStrikes:
         assert innocent.ask(Do(lambda _: "alive")) == "alive"
         assert box.waiting == []
 
+    @threads_only
     def test_a_thread_of_the_host(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Short).wait_started()
         idle(ref)

@@ -16,6 +16,7 @@ from tests.runtime.kit import (
     crash,
     idle,
     reason_of,
+    threads_only,
 )
 
 from callboard.supervision import (
@@ -163,6 +164,7 @@ class TestAnAddress:
 
         assert system.lookup("ada") is new
 
+    @threads_only
     def test_can_be_awaited(self, system: ActorSystem) -> None:
         import asyncio  # noqa: PLC0415
 

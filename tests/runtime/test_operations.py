@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, idle, reason_of
+from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
 
 from callboard.supervision import ActorDeadError, ActorSystem, Crashed, Killed, Shutdown
 from callboard.supervision.runtime.actors import SystemActor
@@ -81,6 +81,7 @@ class TestAnOperation:
 
         assert box.take_many(6) == ["ends", 0, 1, 2, 3, 4]
 
+    @threads_only
     def test_keeps_no_thread_while_it_waits(self, system: ActorSystem, gate: Gate) -> None:
         refs = [system.spawn(Keeper) for _ in range(100)]
         answers = [ref.ask(Do(until(gate)), block=False) for ref in refs]
@@ -148,14 +149,20 @@ class TestAnOperation:
 
     def test_is_finished_before_an_exit(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         ref = system.spawn(Keeper, ends=box.put)
-        answer = ref.ask(Do(until(gate)), block=False)
-        idle(system.spawn(Puppet))
+
+        def act(_actor: Any) -> Generator[Until, bool, str]:
+            box.put("begins")
+            yield Until(lambda: gate.is_open)
+            return "finished"
+
+        answer = ref.ask(Do(act), block=False)
+        assert box.take() == "begins"
 
         ref.exit()
         assert ref.is_alive()
         open_and_poke(gate, ref)
 
-        assert answer.get() is True
+        assert answer.get() == "finished"
         assert reason_of(ref) == Shutdown()
         assert box.waiting == [Shutdown()]
 
@@ -243,6 +250,7 @@ class TestAnOperationIn:
 
 
 class TestASystemActor:
+    @threads_only
     def test_is_served_while_every_other_worker_is_stuck(self, system: ActorSystem) -> None:
         over = threading.Event()
         box = Box(system)
@@ -256,6 +264,7 @@ class TestASystemActor:
         assert answer == "served"
         over.set()
 
+    @threads_only
     def test_never_runs_a_users_code_on_the_reserved_worker(self, system: ActorSystem) -> None:
         keeper = system.spawn(Keeper).wait_started()
 

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of
+from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
 
 from callboard.supervision import (
     ActorRef,
@@ -66,6 +66,7 @@ class TestSpawn:
         assert not ref.is_started
         gate.open()
 
+    @threads_only
     def test_runs_init_on_a_worker(self, system: ActorSystem, box: Box) -> None:
         system.spawn(Born, lambda: box.put(threading.current_thread().name))
 

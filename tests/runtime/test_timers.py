@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from tests.runtime.kit import AsyncPuppet, Box, Do, Gate, Puppet, boom, crash, idle
+from tests.runtime.kit import AsyncPuppet, Box, Do, Gate, Puppet, boom, crash, idle, threads_only
 
 from callboard.supervision import ActorSystem, IdleTimeout
 
@@ -79,6 +79,7 @@ class TestATimer:
 
         assert box.waiting == []
 
+    @threads_only
     def test_of_a_dead_actor_does_not_keep_it_in_the_heap(self, system: ActorSystem) -> None:
         for _ in range(10):
             ref = system.spawn(Puppet)
@@ -90,6 +91,7 @@ class TestATimer:
         pending = [timer for _, _, timer in system.timers._heap if timer.is_pending]  # type: ignore[attr-defined]  # pyright: ignore
         assert pending == []
 
+    @threads_only
     def test_a_cancelled_one_does_not_stay_until_its_time(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)
         for _ in range(1000):
@@ -123,6 +125,7 @@ class TestATimer:
 
         assert box.take_many(2) == ["fills it", "tick"]
 
+    @threads_only
     def test_whose_action_raises_does_not_stop_the_others(
         self, system: ActorSystem, box: Box
     ) -> None:

@@ -481,3 +481,39 @@ class TestBounds:
                 ref.wait_started()
 
             assert isinstance(ref.reason, Crashed)
+
+
+class TestTheTestsOwnEventLoop:
+    def test_may_await_an_answer(self) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            counter = system.spawn(Counter)
+
+            async def test() -> list[int]:
+                return await asyncio.gather(*(counter.ask_async(Add(1)) for _ in range(5)))
+
+            assert sorted(asyncio.run(test())) == [1, 2, 3, 4, 5]
+
+    def test_may_wait_in_simulated_time(self) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            counter = system.spawn(Counter)
+            counter.tell(Do(lambda _: sim.sleep(1000)))
+
+            async def test() -> None:
+                with pytest.raises(Timeout):
+                    await counter.ask_async(Add(1), timeout=100)
+
+            asyncio.run(test())
+
+            assert 100 <= sim.now_s < 101
+
+    def test_gets_the_deadlock_it_is_in(self) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            counter = system.spawn(Counter)
+            never: Future[None] = Future(blocker=system.dispatcher)
+            counter.tell(Do(lambda _: never.get()))
+
+            async def test() -> int:
+                return await counter.ask_async(Add(1), timeout=math.inf)
+
+            with pytest.raises(Deadlock):
+                asyncio.run(test())

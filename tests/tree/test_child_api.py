@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Do, boom
+from tests.runtime.kit import Do, Gate, boom
 from tests.tree.kit import Tree, choose_not_to_run, fail_to_start
 
 from callboard.supervision import (
@@ -304,8 +304,6 @@ class TestASupervisorThatIsGone:
             asked.get()
 
     def test_answers_what_it_had_in_hand_when_it_was_killed(self, tree: Tree) -> None:
-        from tests.runtime.kit import Gate
-
         gate = Gate(tree.system)
         tree.behaviour("b").on_start = gate.wait
         top = tree.grow(*tree.specs("a"))

@@ -1,0 +1,150 @@
+"""How does a request become a message, and an answer a response? The ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, cast
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from callboard.actors.daemon.decoding import decode_body, decode_query
+from callboard.actors.daemon.description import describe
+from callboard.actors.daemon.errors import (
+    BodyTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    NoSuchPath,
+    RequestError,
+)
+from callboard.actors.daemon.guard import Door, Guard, headers_of
+from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
+from callboard.actors.daemon.routes import DESCRIPTION_PATH, Call, Route, routes
+from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.errors import InvalidField
+from callboard.actors.system import SessionSystem
+from callboard.supervision.model.errors import CallboardError
+
+logger = logging.getLogger("callboard.daemon")
+
+JSON = "application/json"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def make_app(
+    sessions: SessionSystem,
+    *,
+    settings: DaemonSettings,
+    door: Door | None = None,
+    faults: bool = False,
+) -> Guard:
+    """Return the daemon's ASGI application.
+
+    Args:
+        sessions: who answers; the application neither starts nor stops it.
+        settings: the bounds.
+        door: who may come in; None: whoever can connect.
+        faults: whether crashes may be injected.
+    """
+    table = routes(faults=faults)
+    description = _encode(describe(table, settings=settings))
+
+    async def serve_description() -> Response[bytes]:
+        return Response(description, media_type=JSON)
+
+    app = Litestar(
+        [
+            *(_handler(route, sessions, settings) for route in table),
+            HTTPRouteHandler(
+                DESCRIPTION_PATH, http_method="GET", name="description", media_type=JSON
+            )(serve_description),
+        ],
+        exception_handlers={Exception: on_error},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=settings.body_bytes_max,
+        pdb_on_exception=False,
+        debug=False,
+    )
+    return Guard(cast("ASGIApp", app), settings=settings, door=door)
+
+
+def _handler(route: Route, sessions: SessionSystem, settings: DaemonSettings) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        # The path is routed as it was sent, so an id may hold any character, a slash included.
+        sent_id = request.path_params.get("session_id")
+        call: Call[Any, Any] = Call(
+            sessions=sessions,
+            settings=settings,
+            session_id="" if sent_id is None else _decoded_id(sent_id),
+            query=decode_query(request.scope["query_string"], route.query),
+            body=None
+            if route.body is None
+            else decode_body(await request.body(), route.body, is_optional=route.is_body_optional),
+        )
+        return Response(
+            _encode(await route.answer(call)), media_type=JSON, status_code=route.status
+        )
+
+    path = route.path.replace("{session_id}", "{session_id:str}")
+    made = HTTPRouteHandler(
+        path,
+        http_method=route.method,
+        status_code=route.status,
+        name=f"{route.method} {path}",
+        media_type=JSON,
+    )
+    return made(handle)
+
+
+def _decoded_id(sent: str) -> str:
+    try:
+        return unquote(sent, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidField("session_id", sent, "Give UTF-8, percent-encoded.") from None
+
+
+def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer with a problem document, whatever went wrong."""
+    return response_to(_translated(request, error))
+
+
+def response_to(error: CallboardError) -> Response[bytes]:
+    """Return the problem document of an error as a response."""
+    problem = problem_of(error)
+    body = _encode(problem)
+    return Response(
+        body,
+        media_type=MEDIA_TYPE,
+        status_code=problem.status,
+        headers=headers_of(error, body),
+    )
+
+
+def _translated(request: Request[Any, Any, Any], error: Exception) -> CallboardError:
+    """Return the foreign errors of the framework as ours; what is not expected is a defect."""
+    match error:
+        case CallboardError():
+            return error
+        case RequestEntityTooLarge():
+            return BodyTooLarge(request.route_handler.resolve_request_max_body_size() or 0)
+        case NotFoundException():
+            return NoSuchPath("there is nothing at this path")
+        case MethodNotAllowedException():
+            return MethodNotAllowed(f"{request.method} is not for this path")
+        case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return RequestError(error.detail)
+        case _:
+            logger.error("request.failed: %s %s", request.method, request.url.path, exc_info=error)
+            return InternalError("the daemon could not answer")

@@ -1,0 +1,125 @@
+"""Is what a client sent what its type says? Strict, and an error names the field and its value."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+from typing import Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from callboard.actors.daemon.errors import MalformedJson
+from callboard.actors.errors import InvalidField
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+FIELDS_MAX = 32
+"""Fields that may stand after the question mark."""
+
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$")
+
+
+@lru_cache(maxsize=64)
+def _decoder(shape: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(shape)
+
+
+def decode_body(raw: bytes, shape: type[T], *, is_optional: bool) -> T:
+    """Return the body as a value.
+
+    Args:
+        raw: what was sent.
+        shape: what it should be.
+        is_optional: whether nothing at all stands for all defaults.
+
+    Raises:
+        MalformedJson: it is no JSON.
+        InvalidField: a field is missing, unknown or of a wrong type; it is named.
+    """
+    if not raw and is_optional:
+        return shape()
+    try:
+        return _decoder(shape).decode(raw)
+    except msgspec.ValidationError as wrong:
+        raise _invalid(wrong, _parsed(raw), shape) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise _malformed(broken) from None
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+        raise _malformed(broken) from None
+
+
+def _malformed(broken: Exception) -> MalformedJson:
+    why = "it nests too deep" if isinstance(broken, RecursionError) else str(broken)
+    return MalformedJson(f"the body is not JSON: {why}")
+
+
+def decode_query(raw: bytes, shape: type[T]) -> T:
+    """Return what stands after the question mark as a value.
+
+    Raises:
+        InvalidField: a field is unknown, given twice, or of a wrong type; it is named.
+    """
+    if not raw:
+        return shape()
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=FIELDS_MAX,
+        )
+    except (UnicodeDecodeError, ValueError):
+        remedy = f"Give at most {FIELDS_MAX} pairs name=value, percent-encoded UTF-8."
+        raise InvalidField("query", raw.decode("latin-1"), remedy) from None
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise InvalidField(twice, values[twice], "Give it once.")
+    try:
+        return msgspec.convert(values, shape, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise _invalid(wrong, values, shape) from None
+
+
+def _invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> InvalidField:
+    place = _PLACE.match(str(wrong))
+    assert place is not None, "the pattern matches everything"
+    what, path = place["what"], place["path"] or ""
+    named = _UNKNOWN.match(what)
+    if named is not None:
+        path = f"{path}.{named['name']}" if path else named["name"]
+    choices = _choices(shape, path)
+    remedy = f"{what}." if not choices else f"Give one of {', '.join(choices)}."
+    return InvalidField(path or "body", _value_at(sent, path), remedy)
+
+
+def _choices(shape: type, path: str) -> list[str]:
+    """Return the words that a field may hold, if it is one of words."""
+    hint = get_type_hints(shape).get(path)
+    for each in (hint, *get_args(hint)):
+        if isinstance(each, type) and issubclass(each, StrEnum):
+            return [choice.value for choice in each]
+    return list(get_args(hint)) if get_origin(hint) is Literal else []
+
+
+def _value_at(value: object, path: str) -> object:
+    """Return what was sent at a path such as `patch.metadata` or `tags[0]`, as far as it leads."""
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(value, dict):
+            value = cast("dict[str, object]", value).get(step)
+        elif isinstance(value, list) and step.isdecimal():
+            items = cast("list[object]", value)
+            value = items[int(step)] if int(step) < len(items) else None
+        else:
+            break
+    return value

@@ -1,0 +1,197 @@
+"""What can go wrong at the daemon's door: what a client sends, and what keeps it from opening."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from callboard.actors.errors import shown
+from callboard.supervision.model.errors import CallboardError
+
+
+class RequestError(CallboardError):
+    """Base of what is wrong with a request before it becomes a message."""
+
+    code: ClassVar[str] = "bad_request"
+    remedy: str = "Send HTTP/1.1 as the OpenAPI description says."
+
+
+class MalformedJson(RequestError):
+    """The body is not JSON."""
+
+    code: ClassVar[str] = "malformed_json"
+    remedy: str = "Send one JSON object, in UTF-8."
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as JSON, or is compressed."""
+
+    code: ClassVar[str] = "unsupported_media_type"
+    remedy: str = "Send Content-Type: application/json and no Content-Encoding."
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than it may have.
+
+    Args:
+        bytes_max: the bound.
+    """
+
+    code: ClassVar[str] = "body_too_large"
+    remedy: str = "Send less at once, or raise body_bytes_max in DaemonSettings."
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"the body has more than {bytes_max} bytes")
+        self.bytes_max = bytes_max
+
+
+class HeadersTooLarge(RequestError):
+    """Target and headers have more bytes than they may have.
+
+    Args:
+        bytes_max: the bound.
+    """
+
+    code: ClassVar[str] = "headers_too_large"
+    remedy: str = "Send fewer or shorter headers, or raise header_bytes_max in DaemonSettings."
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"target and headers have more than {bytes_max} bytes")
+        self.bytes_max = bytes_max
+
+
+class Unauthorized(RequestError):
+    """The token is missing or wrong."""
+
+    code: ClassVar[str] = "unauthorized"
+    remedy: str = "Send Authorization: Bearer with the token of the daemon's token file."
+
+
+class UnknownHost(RequestError):
+    """The request names a host that is not this daemon."""
+
+    code: ClassVar[str] = "unknown_host"
+    remedy: str = "Address the daemon by 127.0.0.1, [::1] or localhost, with its port."
+
+
+class UnknownOrigin(RequestError):
+    """The request comes from a web page that is not the daemon's."""
+
+    code: ClassVar[str] = "unknown_origin"
+    remedy: str = "Call from a program; web pages of other origins are not let in."
+
+
+class NoSuchPath(RequestError):
+    """There is nothing at this path."""
+
+    code: ClassVar[str] = "no_such_path"
+    remedy: str = "See the paths in the OpenAPI description, GET /v1/openapi.json."
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, but not with this method."""
+
+    code: ClassVar[str] = "method_not_allowed"
+    remedy: str = "See the methods in the OpenAPI description, GET /v1/openapi.json."
+
+
+class TooManyRequests(RequestError):
+    """The daemon is answering as many requests, or has as many connections, as it may.
+
+    Args:
+        what: what there are too many of.
+        most: the bound.
+    """
+
+    code: ClassVar[str] = "too_many_requests"
+    remedy: str = "Try again after the time in Retry-After."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(f"there are {most} {what} already")
+
+
+class RequestTimeout(RequestError):
+    """The request was not answered in its time; whether it took effect is not known."""
+
+    code: ClassVar[str] = "request_timeout"
+    remedy: str = "Read the session to see what was done, then try again."
+    is_retryable: ClassVar[bool] = True
+    is_outcome_known: ClassVar[bool] = False
+
+
+class InternalError(RequestError):
+    """The daemon itself failed. The details are in its log, not here."""
+
+    code: ClassVar[str] = "internal_error"
+    remedy: str = "Look into the daemon's log."
+    is_outcome_known: ClassVar[bool] = False
+
+
+class DaemonError(CallboardError):
+    """Base of what keeps a daemon from starting, or a client from reaching it."""
+
+    code: ClassVar[str] = "daemon_error"
+
+
+class DoorInUse(DaemonError):
+    """A living daemon has this socket or port already."""
+
+    code: ClassVar[str] = "door_in_use"
+    remedy: str = "Use the daemon that runs, stop it, or give another --socket or --port."
+
+
+class NotASocket(DaemonError):
+    """Something else lies where the socket should be, or none can be made there."""
+
+    code: ClassVar[str] = "not_a_socket"
+    remedy: str = "Move it away, or give another --socket."
+
+
+class NotLoopback(DaemonError):
+    """The address is not one of this machine alone."""
+
+    code: ClassVar[str] = "not_loopback"
+    remedy: str = "Give 127.0.0.1, ::1 or localhost; for other machines put a proxy before it."
+
+
+class FolderNotPrivate(DaemonError):
+    """Others own the folder or the file, or may write to it."""
+
+    code: ClassVar[str] = "folder_not_private"
+    remedy: str = "Give a folder of your own with mode 0700 (chmod go-rwx FOLDER)."
+
+
+class TokenRefused(DaemonError):
+    """The token file is not usable as it is."""
+
+    code: ClassVar[str] = "token_refused"
+    remedy: str = "Delete it; the daemon makes a new one with mode 0600."
+
+
+class UnknownBehaviour(DaemonError):
+    """The class that was to run the sessions could not be found.
+
+    Args:
+        name: what was given.
+        why: what is wrong with it.
+    """
+
+    code: ClassVar[str] = "unknown_behaviour"
+    remedy: str = "Give MODULE:CLASS, a subclass of SessionActor that can be imported."
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{shown(name)} {why}")
+
+
+class NoDaemon(DaemonError):
+    """No daemon answers at this socket or port."""
+
+    code: ClassVar[str] = "no_daemon"
+    remedy: str = "Start one with: callboard serve"
+
+
+class BadAnswer(DaemonError):
+    """What answers there does not talk like this daemon."""
+
+    code: ClassVar[str] = "bad_answer"
+    remedy: str = "Look what listens there; daemon and command should be of one version."

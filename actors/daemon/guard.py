@@ -1,0 +1,197 @@
+"""Who is let in, how much at once, and for how long? What stands before the application."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+import msgspec
+
+from callboard.actors.daemon.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    RequestTimeout,
+    TooManyRequests,
+    Unauthorized,
+    UnknownHost,
+    UnknownOrigin,
+    UnsupportedMediaType,
+)
+from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
+from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.errors import ShuttingDown
+from callboard.supervision.model.errors import CallboardError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+_WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
+_PER_HEADER_BYTES = 4  # ": " and the line's end
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request over a port must show. A Unix socket needs none of it.
+
+    Args:
+        token: what stands after `Bearer`.
+        hosts: what `Host` may say, in lower case.
+    """
+
+    token: str
+    hosts: frozenset[str]
+
+
+class Guard:
+    """Lets requests through to an application, or answers them itself. On the loop's thread.
+
+    Args:
+        app: who answers those that come through.
+        settings: the bounds.
+        door: what a request must show; None: nothing.
+    """
+
+    def __init__(
+        self, app: Application, *, settings: DaemonSettings, door: Door | None = None
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._door = door
+        self.in_flight = 0
+        """Requests that are being answered."""
+        self.is_draining = False
+        """Set when the daemon is being stopped: nothing new is let in."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI says."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await answer(refusal, send, retry_after_s=self._settings.retry_after_s)
+            return
+        # Routed as it was sent: a decoded slash or `count` would be taken for a part of the path.
+        scope["path"] = scope["raw_path"].decode("ascii")
+        self.in_flight += 1
+        try:
+            await self._within_its_time(scope, receive, send)
+        finally:
+            self.in_flight -= 1
+
+    async def _within_its_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def noting_send(message: Any) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._settings.request_s) as limit:
+                await self._app(scope, receive, noting_send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if not has_begun:
+                error = RequestTimeout(f"no answer within {self._settings.request_s:g} s")
+                await answer(error, send, closes=True)
+
+    def _refusal(self, scope: Scope) -> CallboardError | None:
+        settings, headers = self._settings, scope["headers"]
+        if size_of(scope) > settings.header_bytes_max:
+            return HeadersTooLarge(settings.header_bytes_max)
+        if self._door is not None:
+            refusal = _stranger(self._door, headers)
+            if refusal is not None:
+                return refusal
+        if self.is_draining:
+            return ShuttingDown("the daemon is being stopped")
+        if self.in_flight >= settings.in_flight_max:
+            return TooManyRequests("requests in flight", settings.in_flight_max)
+        if scope["method"] in _WITH_BODY:
+            return _wrong_body(headers, settings.body_bytes_max)
+        return None
+
+
+def size_of(scope: Scope) -> int:
+    """Return how many bytes target and headers have."""
+    fields = sum(len(name) + len(value) + _PER_HEADER_BYTES for name, value in scope["headers"])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + fields
+
+
+def _stranger(door: Door, headers: Headers) -> CallboardError | None:
+    """Say what is wrong with a request over a port: another program's, or a web page's."""
+    # A page that a name server leads here (DNS rebinding) still names its own host.
+    hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
+    if len(hosts) != 1 or hosts[0] not in door.hosts:
+        return UnknownHost("this daemon is not the host that the request names")
+    for name, value in headers:
+        if name == b"origin":
+            scheme, _, host = value.decode("latin-1").lower().partition("://")
+            if scheme != "http" or host not in door.hosts:
+                return UnknownOrigin("requests of this origin are not let in")
+    given = [value for name, value in headers if name == b"authorization"]
+    scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    # Compared in constant time: how long it takes must not tell how much was right.
+    is_right = hmac.compare_digest(token.strip(), door.token.encode())
+    if scheme.lower() != b"bearer" or not is_right:
+        return Unauthorized("the token is missing or wrong")
+    return None
+
+
+def _wrong_body(headers: Headers, bytes_max: int) -> CallboardError | None:
+    for name, value in headers:
+        if name == b"content-type":
+            media_type = value.partition(b";")[0].strip().lower()
+            if media_type != b"application/json":
+                return UnsupportedMediaType("the body is not declared as JSON")
+        elif name == b"content-encoding" and value.strip().lower() != b"identity":
+            return UnsupportedMediaType("the body is compressed")
+        elif name == b"content-length" and value.isdigit() and int(value) > bytes_max:
+            return BodyTooLarge(bytes_max)
+    return None
+
+
+async def answer(
+    error: CallboardError, send: Send, *, retry_after_s: int = 1, closes: bool = False
+) -> None:
+    """Send the problem document of an error as the response."""
+    problem = problem_of(error)
+    body = msgspec.json.encode(problem)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem.status,
+            "headers": [
+                (name.encode(), value.encode())
+                for name, value in headers_of(
+                    error, body, retry_after_s=retry_after_s, closes=closes
+                ).items()
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def headers_of(
+    error: CallboardError, body: bytes, *, retry_after_s: int = 1, closes: bool = False
+) -> dict[str, str]:
+    """Return the headers of a problem document."""
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))}
+    status = problem_of(error).status
+    if error.is_retryable and status in _WAIT_FOR:
+        headers["retry-after"] = str(retry_after_s)
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    if closes or isinstance(error, (BodyTooLarge, HeadersTooLarge, ShuttingDown)):
+        headers["connection"] = "close"  # what else the client sends is not read
+    return headers
+
+
+_WAIT_FOR = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})

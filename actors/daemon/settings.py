@@ -1,0 +1,56 @@
+"""How much may a client take? Every bound of the daemon with its name, unit and default."""
+
+from __future__ import annotations
+
+import msgspec
+
+from callboard.supervision.model.errors import InvalidSpec
+
+
+class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of one daemon. What a message may hold is in `SessionLimits`.
+
+    Args:
+        body_bytes_max: bytes of one request's body, counted while it is read.
+        header_bytes_max: bytes of one request's target and headers.
+        page_bytes_max: bytes of JSON after which a page ends early; one entry always fits.
+        connections_max: connections that are open at once.
+        in_flight_max: requests that are being answered at once.
+        header_s: seconds in which a connection's first request must have arrived.
+        request_s: seconds for one request, its body's arrival included.
+        ask_s: seconds for an actor's answer; less than `request_s`.
+        keep_alive_s: seconds that an idle connection is kept.
+        retry_after_s: seconds that a client who came at a bad time is told to wait.
+        drain_s: seconds that the work in hand gets before the stop.
+        stop_s: seconds for the whole of an orderly stop.
+        backlog: connections that may wait to be accepted.
+        tree_nodes_max: actors in one picture of the tree.
+        tree_children_max: sessions that are shown of one partition.
+
+    Raises:
+        InvalidSpec: a bound is not above zero, or `ask_s` is not below `request_s`.
+    """
+
+    body_bytes_max: int = 4_194_304
+    header_bytes_max: int = 16_384
+    page_bytes_max: int = 8_388_608
+    connections_max: int = 512
+    in_flight_max: int = 256
+    header_s: float = 10.0
+    request_s: float = 30.0
+    ask_s: float = 20.0
+    keep_alive_s: float = 30.0
+    retry_after_s: int = 1
+    drain_s: float = 5.0
+    stop_s: float = 30.0
+    backlog: int = 128
+    tree_nodes_max: int = 2_000
+    tree_children_max: int = 20
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            bound = getattr(self, field)
+            if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
+                raise InvalidSpec(field, bound, "Give a number above zero.")
+        if self.ask_s >= self.request_s:
+            raise InvalidSpec("ask_s", self.ask_s, "Give less than request_s.")
