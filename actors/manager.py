@@ -68,6 +68,7 @@ from callboard.supervision import (
     LATER,
     CallboardError,
     Crashed,
+    DeliveryError,
     Down,
     ExitReason,
     Later,
@@ -100,6 +101,7 @@ class SessionManager(SystemActor):
         self._table = services.table
         self._book: Book = services.book
         self._watched: dict[int, tuple[Row, Ref]] = {}
+        self._watching: dict[str, Ref] = {}
         self._partitions: dict[int, int] = {}
         self._waking: dict[int, dict[str, None]] = {}
 
@@ -108,6 +110,7 @@ class SessionManager(SystemActor):
     def on_start(self) -> None:
         """Take over: monitor every awake row, go on with what the predecessor had begun."""
         self._table.recount()
+        self._book.starting.clear()
         for number in range(self._services.partitions):
             self._watch_partition(number)
         for row in self._table.rows():
@@ -160,8 +163,11 @@ class SessionManager(SystemActor):
         if not message.activate:
             row.standing = Standing(0, Presence.ASLEEP, since=session.created_at)
             return row.session()
-        self._book.creations[row.id] = Creation([self.reply_later()])
+        creation = self._book.creations[row.id] = Creation([])
         self._start(row)
+        if self._book.creations.get(row.id) is not creation:
+            return self._table.row(row.id).session()
+        creation.replies.append(self.reply_later())
         return LATER
 
     def _repeated(
@@ -205,33 +211,50 @@ class SessionManager(SystemActor):
         self.system.names[address.name] = address
 
     def _start(self, row: Row) -> None:
-        """Ask the row's partition to start the next incarnation; the answer is a message."""
+        """Ask the row's partition to start the next incarnation; the answer may be a message."""
         number = partition_of(row.id, self._services.partitions)
         partition = self.system.lookup(partition_name(number))
         announce, session_id = self._services.announce, row.id
         if partition is None or not partition.is_alive():
-            return  # PartitionReady will say when it is there
+            self._book.let_wait(number, session_id)  # until PartitionReady
+            return
         self._waking.setdefault(number, {})[session_id] = None
-        future = partition.ask(
-            StartChild(spec_of(row, self._services)), block=False, timeout=_NO_LIMIT
-        )
-
-        def answered() -> None:
+        self._book.starting[session_id] = None
+        try:
+            future = partition.ask_at_once(
+                StartChild(spec_of(row, self._services)), timeout=_NO_LIMIT
+            )
+        except DeliveryError:  # it has just ended
+            self._not_asked(number, session_id)
+            return
+        if future.is_done:
+            self.on_start_answered(StartAnswered(session_id, future.error))
+        elif not future.add_waiter(lambda: announce(StartAnswered(session_id, future.error))):
             announce(StartAnswered(session_id, future.error))
 
-        if not future.add_waiter(answered):
-            answered()
+    def _not_asked(self, number: int, session_id: str) -> None:
+        self._waking.get(number, {}).pop(session_id, None)
+        self._book.starting.pop(session_id, None)
+        self._book.let_wait(number, session_id)
 
     @handles(StartAnswered)
     def on_start_answered(self, message: StartAnswered) -> None:
-        """Answer the creators; or undo what was reserved for them."""
+        """Watch what was started and answer the creators; or undo what was reserved for them."""
         number = partition_of(message.session_id, self._services.partitions)
         self._waking.get(number, {}).pop(message.session_id, None)
+        self._book.starting.pop(message.session_id, None)
         row = self._table.get(message.session_id)
+        if row is not None and isinstance(message.error, DeliveryError):
+            self._not_asked(number, row.id)  # the partition ended before it could answer
+            return
         creation = self._book.creations.pop(message.session_id, None)
         if message.error is None or row is None:
-            if creation is not None and row is not None:
-                creation.answer(row.session())
+            if row is not None:
+                cell = _address(row).ref
+                if cell is not None:
+                    self._watch(row, cell)
+                if creation is not None:
+                    creation.answer(row.session())
             self._wake_more(number)
             return
         reason: ExitReason = getattr(message.error, "reason", None) or Crashed(
@@ -254,6 +277,9 @@ class SessionManager(SystemActor):
             self._watch(row, message.cell)
 
     def _watch(self, row: Row, cell: Ref) -> None:
+        if self._watching.get(row.id) is cell:
+            return
+        self._watching[row.id] = cell
         self._watched[self.monitor(cell)] = (row, cell)
 
     def _watch_partition(self, number: int) -> None:
@@ -270,6 +296,8 @@ class SessionManager(SystemActor):
         if watched is None:
             return
         row, cell = watched
+        if self._watching.get(row.id) is cell:
+            del self._watching[row.id]
         if self._table.get(row.id) is not row:
             return
         number = partition_of(row.id, self._services.partitions)
@@ -307,11 +335,10 @@ class SessionManager(SystemActor):
         self._wake_more(number)
 
     def _lost(self, number: int) -> None:
+        """Put to sleep whom the partition took along; who still cleans up says so by its `Down`."""
         for row in self._rows_of(number):
-            if row.id in self._book.creations:
-                continue
             cell = _address(row).ref
-            if cell is None or cell.is_dead or cell.parent is None or cell.parent.is_dead:
+            if row.id not in self._book.creations and (cell is None or cell.is_dead):
                 self._learn(row, PartitionLost())
 
     def _wake_more(self, number: int) -> None:
@@ -320,7 +347,9 @@ class SessionManager(SystemActor):
             return
         for session_id in self._book.take_waiting(number, _WOKEN_AT_ONCE_MAX - len(waking)):
             row = self._table.get(session_id)
-            if row is not None and row.presence is Presence.ASLEEP and session_id not in waking:
+            if row is None or session_id in waking:
+                continue
+            if row.presence is Presence.ASLEEP or session_id in self._book.creations:
                 self._start(row)
 
     def _rows_of(self, number: int) -> list[Row]:

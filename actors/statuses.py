@@ -106,6 +106,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "method_not_allowed": Status(405, EX_USAGE),
         "too_many_requests": Status(503, EX_TEMPFAIL),
         "request_timeout": Status(504, EX_TEMPFAIL),
+        "request_too_slow": Status(408, EX_TEMPFAIL),
         "internal_error": Status(500, EX_SOFTWARE),
         # What keeps a daemon from starting, or a command from reaching it.
         "daemon_error": Status(500, EX_UNAVAILABLE),

@@ -24,6 +24,7 @@ _PROBLEMS = {
     "403": "Over a port: the request comes from a web page of another origin.",
     "404": "There is no such session, or no such path.",
     "405": "The path is not for this method.",
+    "408": "The body did not arrive in time.",
     "409": "It does not fit what the session is now: a taken name, another version.",
     "413": "The body, or a text in it, is too large.",
     "415": "The body is not declared as JSON.",

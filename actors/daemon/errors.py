@@ -119,6 +119,14 @@ class RequestTimeout(RequestError):
     is_outcome_known: ClassVar[bool] = False
 
 
+class RequestTooSlow(RequestError):
+    """The body did not arrive in the request's time."""
+
+    code: ClassVar[str] = "request_too_slow"
+    remedy: str = "Send the whole body within request_s seconds."
+    is_retryable: ClassVar[bool] = True
+
+
 class InternalError(RequestError):
     """The daemon itself failed. The details are in its log, not here."""
 

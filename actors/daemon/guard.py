@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from callboard.actors.daemon.errors import (
     BodyTooLarge,
     HeadersTooLarge,
     RequestTimeout,
+    RequestTooSlow,
     TooManyRequests,
     Unauthorized,
     UnknownHost,
@@ -32,6 +34,9 @@ Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
+_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+_LINGER_S = 1.0
+_LINGER_BODIES = 4
 _PER_HEADER_BYTES = 4  # ": " and the line's end
 
 
@@ -74,7 +79,11 @@ class Guard:
             return
         refusal = self._refusal(scope)
         if refusal is not None:
-            await answer(refusal, send, retry_after_s=self._settings.retry_after_s)
+            await answer(
+                refusal,
+                self._with_the_rest_read(receive, send),
+                retry_after_s=self._settings.retry_after_s,
+            )
             return
         # Routed as it was sent: a decoded slash or `count` would be taken for a part of the path.
         scope["path"] = scope["raw_path"].decode("ascii")
@@ -86,21 +95,45 @@ class Guard:
 
     async def _within_its_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
+        has_all = scope["method"] not in _WITH_BODY
+        sending = self._with_the_rest_read(receive, send)
 
         async def noting_send(message: Any) -> None:
             nonlocal has_begun
             has_begun = True
-            await send(message)
+            await sending(message)
+
+        async def noting_receive() -> Any:
+            nonlocal has_all
+            message = await receive()
+            has_all = not message.get("more_body", False)
+            return message
 
         try:
             async with asyncio.timeout(self._settings.request_s) as limit:
-                await self._app(scope, receive, noting_send)
+                await self._app(scope, noting_receive, noting_send)
         except TimeoutError:
             if not limit.expired():
                 raise
             if not has_begun:
-                error = RequestTimeout(f"no answer within {self._settings.request_s:g} s")
+                kind = RequestTimeout if has_all else RequestTooSlow
+                error = kind(f"not done within {self._settings.request_s:g} s")
                 await answer(error, send, closes=True)
+
+    def _with_the_rest_read(self, receive: Receive, send: Send) -> Send:
+        """Return what sends a response so that a client which still sends a body gets it.
+
+        A connection that is closed with something unread is reset, and the answer is lost.
+        """
+
+        async def patient_send(message: Any) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LINGER_S):
+                        await _read_out(receive, self._settings.body_bytes_max * _LINGER_BODIES)
+
+        return patient_send
 
     def _refusal(self, scope: Scope) -> CallboardError | None:
         settings, headers = self._settings, scope["headers"]
@@ -117,6 +150,14 @@ class Guard:
         if scope["method"] in _WITH_BODY:
             return _wrong_body(headers, settings.body_bytes_max)
         return None
+
+
+async def _read_out(receive: Receive, bytes_max: int) -> None:
+    size, more = 0, True
+    while more and size < bytes_max:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 def size_of(scope: Scope) -> int:

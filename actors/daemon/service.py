@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
@@ -139,11 +139,14 @@ class Daemon:
         self._say(f"STOPPING on {signal.Signals(number).name}; once more forces it")
 
     def _force(self, number: int) -> NoReturn:
-        self._say("FORCED: ended without waiting for the sessions")
+        self._leave("FORCED: ended without waiting for the sessions", _SIGNALED + number)
+
+    def _leave(self, why: str, code: int) -> NoReturn:
+        self._say(why)
         self._door.close()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_SIGNALED + number)
+        os._exit(code)
 
     # -- stopping ----------------------------------------------------------
 
@@ -163,8 +166,8 @@ class Daemon:
         try:
             async with asyncio.timeout(left_s + _BEYOND_THE_DEADLINE_S):
                 return await asyncio.to_thread(self._sessions.stop, left_s)
-        except TimeoutError:
-            return StopReport(unstopped=("the session system",), abandoned=("the session system",))
+        except TimeoutError:  # its thread would keep the process: the deadline counts
+            self._leave("STOPPED: not in time; the sessions' own stop did not return", EX_UNCLEAN)
 
     async def _drain(self, grace_s: float) -> None:
         try:
@@ -196,9 +199,4 @@ class Daemon:
 
 def run(daemon: Daemon) -> int:
     """Run a daemon on an event loop of its own, on the main thread; return the exit code."""
-    with asyncio.Runner() as runner:
-        code = runner.run(daemon.run())
-        if code != EX_OK:
-            with suppress(Exception):  # a thread that is stuck must not keep the process
-                sys.stdout.flush()
-        return code
+    return asyncio.run(daemon.run())

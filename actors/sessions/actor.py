@@ -10,6 +10,7 @@ from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
 from callboard.actors.limits import SessionLimits
 from callboard.actors.messages import AppendMessage, RecordActivity, SessionMessage, UpdateSession
+from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.frozen import EMPTY
@@ -40,6 +41,7 @@ class Services(Protocol):
     """What every session of a system shares."""
 
     limits: SessionLimits
+    book: Book
 
     def commit(self, entry: SessionEntry) -> Outcome:
         """Keep a commit and publish it, or hand it to whoever does."""
@@ -176,7 +178,8 @@ class SessionActor(SupervisedActor, Generic[D]):
         self.commit()
         if state is SessionState.TERMINATING:
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
-        self._services.announce(SessionAwake(self._row.id, cell))
+        if self._row.id not in self._services.book.starting:
+            self._services.announce(SessionAwake(self._row.id, cell))
 
     def let_go(self, reason: ExitReason) -> None:
         """Hold the session's versions no longer."""

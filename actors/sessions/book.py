@@ -74,6 +74,8 @@ class Book:
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
         self.creates: dict[str, tuple[CreateSession, str]] = {}
+        self.starting: dict[str, None] = {}
+        """Sessions whose start the manager has asked for: it will hear of it by the answer."""
         self.is_draining = False
         self._waiting: dict[int, dict[str, None]] = {}
         self._numbers = count(1)

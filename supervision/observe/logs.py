@@ -139,6 +139,19 @@ class EventLog:
                 )
 
 
+class SafeFormatter(logging.Formatter):
+    """Formats lines that may hold what clients wrote: control characters are escaped."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        """Return the line; a line end inside the message does not begin another one."""
+        record.message = escaped(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- logging's name
+        """Return the traceback, with its line ends."""
+        return escaped(super().formatException(ei), keeps_lines=True)
+
+
 def _level_of(event: object, level: int) -> int:
     """Return INFO for the starts and stops of whole trees, which are DEBUG for other children."""
     if isinstance(event, (ChildWasStarted, ChildWasStopped)):

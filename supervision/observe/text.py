@@ -29,13 +29,11 @@ def escaped(text: str, *, chars_max: int | None = None, keeps_lines: bool = Fals
     if chars_max is not None and len(text) > chars_max:
         text = text[: chars_max - 1] + "…"
     if text.isascii() and text.isprintable():
-        return text if "\\" not in text else text.replace("\\", "\\\\")
+        return text
     return "".join(_escaped(char, keeps_lines=keeps_lines) for char in text)
 
 
 def _escaped(char: str, *, keeps_lines: bool) -> str:
-    if char == "\\":
-        return "\\\\"
     if (keeps_lines and char in "\n\t") or char in _NEEDED:
         return char
     if unicodedata.category(char) in _STEERING:

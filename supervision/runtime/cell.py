@@ -42,7 +42,7 @@ from callboard.supervision.runtime.errors import (
     SystemStopped,
     Timeout,
 )
-from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.futures import Future, completed
 from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted, ForOneLife, Notice
 from callboard.supervision.runtime.operations import LATER, Later, Operation, Steps, Task, Until
@@ -337,6 +337,22 @@ class Cell(ActorRef[A], Generic[A]):
         future = self._ask_later(message, runner, timeout)
         return future.answer() if block else future
 
+    def ask_at_once(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+        """Ask without waiting: an idle actor whose handlers are short has answered on return.
+
+        For actors that must not wait, but gain when there is nothing to wait for.
+        """
+        runner = local.runner
+        if self.hands_off and not self.is_scheduled:
+            try:
+                future: Future[Any] = self.hand_off(message, runner, timeout, waits=False)
+            except Exception as error:  # noqa: BLE001 -- it is the answer, and waits in a future
+                future = Future(self, None, self.system.dispatcher)
+                future.offer_exception(error)
+            if future is not NOT_DONE:
+                return future
+        return self._ask_later(message, runner, timeout)
+
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer; the running loop is not blocked. Otherwise like `ask`.
 
@@ -545,9 +561,15 @@ class Cell(ActorRef[A], Generic[A]):
     def proxy(self) -> Any:
         """Return a proxy to the actor's methods and attributes; it costs a microsecond.
 
+        Waits until the start is complete: there is no actor to look at before.
+
         Raises:
             ActorDeadError: the actor has ended.
+            StartFailed: it ended before its start was complete.
         """
+        runner = local.runner
+        if not self.is_started and not self.is_dead and (runner is None or runner.cell is not self):
+            self.wait_started()
         return Proxy(actor_ref=self)
 
     # -- bonds: who hears of the end --------------------------------------
@@ -616,9 +638,10 @@ class Cell(ActorRef[A], Generic[A]):
             self._turn(runner)
         except Unwound:
             pass  # its world has ended: there is nobody left to tell
-        except KillSignal:
-            # The kill answered the asker and told the watchers: there is nothing left to do.
-            assert self.is_dead
+        except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
+            # After a kill nothing is left to do: it answered the asker and told the watchers.
+            if not self.is_dead:
+                self._break_down(error)
         finally:
             runner.target = None
             if runner.is_struck:
@@ -626,6 +649,19 @@ class Cell(ActorRef[A], Generic[A]):
             runner.cell = outer
             runner.deadline_s = outer_deadline_s
             self._release()
+
+    def _break_down(self, error: BaseException) -> None:
+        """End at once after what should not happen: an exception that got past all hooks."""
+        with self.system.rare:
+            if self.reason is None:
+                self.reason = crashed(error)
+            reason = self.reason
+            q, self.items = self.items, None
+        if self.in_hand is not None:
+            self.in_hand.offer_exception(error)
+        if q is not None and not self._outlives(q):
+            self._drain(q)
+        self._die(reason)
 
     def _release(self) -> None:
         self.runner = None
@@ -643,8 +679,13 @@ class Cell(ActorRef[A], Generic[A]):
             self.schedule()
             return
         q = self.items
-        if (q is not None and q.qsize() and self.operation is None and not self.is_suspended) or (
-            self.next_message is not None and self.operation is None and self.reason is None
+        waiting = 0 if q is None else q.qsize()
+        operation = self.operation
+        if operation is not None:
+            if operation.has_missed(waiting):
+                self.schedule()
+        elif (waiting and not self.is_suspended) or (
+            self.next_message is not None and self.reason is None
         ):
             self.schedule()
 
@@ -920,21 +961,22 @@ class Cell(ActorRef[A], Generic[A]):
             self.address.leave(self)
         if self.idle is not None:
             self.idle.cancel()
-        if actor is not None:
-            actor.let_go(reason)
         # What follows is said in nobody's name: the dead may not send, those they leave may.
         runner = local.runner
         outer = None if runner is None else runner.cell
         if runner is not None:
             runner.cell = None
         try:
+            if actor is not None:
+                actor.let_go(reason)
+        finally:
+            # Whatever becomes of it, those to whom the end was promised hear of it.
             system.has_ended(self, reason)
             if bonds is not None:
                 for bond in bonds.values():
                     bond.pay(reason)
             if self.parent is not None:
                 self.parent.learn(ChildExited(self, reason))
-        finally:
             if runner is not None:
                 runner.cell = outer
 
@@ -979,7 +1021,9 @@ class Cell(ActorRef[A], Generic[A]):
 
     # -- direct hand-off ---------------------------------------------------
 
-    def hand_off(self, message: Any, runner: Runner | None, timeout: float | None) -> Any:
+    def hand_off(
+        self, message: Any, runner: Runner | None, timeout: float | None, *, waits: bool = True
+    ) -> Any:
         """Answer on the asker's own thread if the actor is idle; else return `NOT_DONE`."""
         system = self.system
         dispatcher = system.dispatcher
@@ -1051,10 +1095,10 @@ class Cell(ActorRef[A], Generic[A]):
         if outer is not None and outer.is_dead:
             raise KillSignal  # the safe point of an asker that lives in hand-offs
         if awaited is not None:
-            return awaited.answer()
+            return awaited.answer() if waits else awaited
         if self.is_dead:
             raise self._killed_error()
-        return result
+        return result if waits else completed(result)
 
     def _hand_on(
         self, result: Any, runner: Runner, timeout: float | None, context: contextvars.Context

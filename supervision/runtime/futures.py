@@ -350,6 +350,13 @@ class Future(PykkaFuture[T]):
         return joined
 
 
+def completed(value: T) -> Future[T]:
+    """Return a future that has its value already."""
+    future: Future[T] = Future()
+    future.offer(value)
+    return future
+
+
 def get_all(futures: Iterable[PykkaFuture[T]], *, timeout: float | None = None) -> list[T]:
     """Return all results, waiting `timeout` seconds for all of them together.
 

@@ -172,6 +172,14 @@ class Address(Generic[A]):
         self._wait_in_line(message, future)
         return future.answer() if block else future
 
+    def ask_at_once(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+        """Ask without waiting; otherwise like `Cell.ask_at_once`.
+
+        Raises:
+            ActorDeadError: nobody is there.
+        """
+        return self._current().ask_at_once(message, timeout=timeout)
+
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer; the running loop is not blocked."""
         return await self.ask(message, block=False, timeout=timeout)

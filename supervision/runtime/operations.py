@@ -74,6 +74,11 @@ class Operation:
         """Go on if there is something to go on with, and say whether it came to an end."""
         raise NotImplementedError
 
+    def has_missed(self, waiting: int) -> bool:
+        """Say whether a message came since the condition was looked at, `waiting` being there."""
+        del waiting
+        return False
+
     def cancel(self) -> None:
         """Give up; the asker is told."""
         if self.future is not None:
@@ -88,7 +93,7 @@ class Operation:
 class Steps(Operation):
     """A generator of a system actor, driven by what reaches the cell."""
 
-    __slots__ = ("_due_s", "_generator", "_timer", "_until")
+    __slots__ = ("_due_s", "_generator", "_seen", "_timer", "_until")
 
     def __init__(
         self,
@@ -102,6 +107,7 @@ class Steps(Operation):
         self._until: Until | None = None
         self._due_s: float | None = None
         self._timer: Timer | None = None
+        self._seen = 0
 
     def begin(self) -> None:
         self._go(None)
@@ -110,6 +116,7 @@ class Steps(Operation):
         until = self._until
         assert until is not None
         try:
+            self._seen = self.cell.mailbox_size
             holds = until.condition()
         except BaseException as error:  # noqa: BLE001 -- part of the cell, which alone catches all
             self._finish(None, error)
@@ -121,6 +128,11 @@ class Steps(Operation):
         else:
             return False
         return self.cell.operation is not self
+
+    def has_missed(self, waiting: int) -> bool:
+        # The mailbox is held, so it only grows. What came while the cell was still busy found it
+        # scheduled, and was not yet there when the condition was looked at.
+        return waiting != self._seen
 
     def cancel(self) -> None:
         if self._timer is not None:
@@ -134,6 +146,7 @@ class Steps(Operation):
         while True:
             try:
                 until = self._generator.send(cast("bool", answer))  # None begins it
+                self._seen = self.cell.mailbox_size
                 holds = self.cell.is_dead or until.condition()
             except StopIteration as stop:
                 self._finish(stop.value, None)

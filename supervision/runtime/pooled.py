@@ -284,7 +284,12 @@ class PooledActor(Actor):
 
     def _stop(self) -> None:
         cast("PooledCell[Any]", self._actor_ref).claim(Normal())
-        super()._stop()
+        try:
+            super()._stop()
+        except (KillSignal, Exception):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- pykka's thread would be gone, and a stop hang
+            self.log_failure(error)
 
     def log_failure(self, error: BaseException) -> None:
         """Log an unhandled failure and leave pykka's registry, as pykka does."""
@@ -299,12 +304,14 @@ class PooledActor(Actor):
                 exc_info=(type(error), error, error.__traceback__),
             )
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End after an exception that nobody waits for, as pykka does."""
         self.log_failure(error)
         try:
             self.on_failure(type(error), error, error.__traceback__)
-        except Exception as worse:  # noqa: BLE001 -- as in pykka: a failing hook is logged
+        except KillSignal:
+            raise
+        except BaseException as worse:  # noqa: BLE001 -- as in pykka: a failing hook is logged
             self.log_failure(worse)
 
     def stop_everybody(self, error: BaseException) -> None:

@@ -54,9 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long `stop` takes at most when it is not told."""
 
     def __post_init__(self) -> None:
-        for field in self.__struct_fields__:
+        for field, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise InvalidSpec(field, value, "Give a number greater than zero.")
+            kind = int if isinstance(default, int) else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or not value > 0:
+                what = "a whole number" if kind is int else "a number"
+                raise InvalidSpec(field, value, f"Give {what} greater than zero.")
         if self.workers_max > self.workers_ceiling:
             raise InvalidSpec("workers_max", self.workers_max, "It may not exceed workers_ceiling.")
+        if self.workers_min > self.workers_max:
+            raise InvalidSpec("workers_min", self.workers_min, "It may not exceed workers_max.")

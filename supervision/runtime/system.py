@@ -269,7 +269,9 @@ class ActorSystem:
             return
         try:
             hook(event)
-        except Exception:  # noqa: BLE001 -- named edge: an event hook must not hurt an actor
+        except KeyboardInterrupt:  # it is the host's, whatever it strikes
+            raise
+        except BaseException:  # noqa: BLE001 -- named edge: an event hook must not hurt an actor
             self.count("failed_hooks")
 
     # -- ending ------------------------------------------------------------

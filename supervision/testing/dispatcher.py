@@ -11,6 +11,7 @@ from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.timers import TimerFailed
 from callboard.supervision.testing.errors import SimulationError
 from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
+from callboard.supervision.testing.hub import act_name
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -139,7 +140,7 @@ class SimulatedTimers:
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: object) -> Timer:
         """Call `act(*args)` when time has come to `due_s`."""
-        timer = self._hub.call_at(due_s, partial(call_safely, self._emit, act), *args)
+        timer = self._hub.call_at(due_s, call_safely, self._emit, act, *args, name=act_name(act))
         if self._is_stopped:
             timer.cancel()
             return timer

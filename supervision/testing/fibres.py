@@ -8,6 +8,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from callboard.supervision.runtime.current import Runner
+from callboard.supervision.runtime.cycles import refuse_cycle
 from callboard.supervision.runtime.waiting import wait_as_actor
 from callboard.supervision.testing.errors import BlockedInHandOff, MissingExtra
 
@@ -22,6 +23,7 @@ class Greenlet(Protocol):
     """What we use of a greenlet, which has no types of its own."""
 
     gr_context: Context | None
+    parent: Greenlet
 
     def switch(self) -> object:
         """Go on there, and come back here when it switches back."""
@@ -128,7 +130,8 @@ class Fibre:
     def _run(self) -> None:
         while True:
             work, self.work = self.work, None
-            assert work is not None
+            if work is None:
+                return
             try:
                 work(self.runner)
             except BaseException as error:  # noqa: BLE001 -- as on a thread: the hub raises it
@@ -143,6 +146,11 @@ class Fibre:
         self.runner = self.own_runner
         self.loop = None
         self._greenlet.gr_context = None
+
+    def end(self) -> None:
+        """End the greenlet: its stack is seen by no garbage collector, and would stay for ever."""
+        self._greenlet.parent = self.home()
+        self._greenlet.switch()
 
 
 class FibreRunner(Runner):
@@ -160,7 +168,7 @@ class FibreRunner(Runner):
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
         """Suspend the activation until `future` is done or the time has come."""
-        refuse_in_hand_off(self)
+        refuse_in_hand_off(self, future)
         wait_as_actor(self, future, until_s, self._wait)
 
     def _wait(self, future: Future[Any], until_s: float | None) -> None:
@@ -174,18 +182,21 @@ class OutsideRunner(Runner):
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
         """Refuse: only a hand-off can be under way here."""
-        del future, until_s
-        refuse_in_hand_off(self)
+        del until_s
+        refuse_in_hand_off(self, future)
 
 
-def refuse_in_hand_off(runner: Runner) -> None:
+def refuse_in_hand_off(runner: Runner, future: Future[Any]) -> None:
     """Raise if an actor runs here by hand-off.
 
     Raises:
+        AskCycle: the wait would never end.
         BlockedInHandOff: with the name of the actor.
     """
     if runner.depth:
-        assert runner.cell is not None
-        name = runner.cell.name
+        cell = runner.cell
+        assert cell is not None
+        refuse_cycle(cell, future)
+        name = cell.name
         msg = f"{name} declares its handlers short (hand_off) but waited in one"
         raise BlockedInHandOff(msg, actor=name)

@@ -94,7 +94,7 @@ class Hub:
         self._steps_max = steps_max
         self._thread = threading.get_ident()
         self._spare: list[Fibre] = []
-        self._take_fibre()  # so that a missing greenlet is said at once
+        self._spare.append(self._take_fibre())  # so that a missing greenlet is said at once
         self._heap: list[_Entry] = []
         self._timer_order = count()
         self._timer_fibre: Fibre | None = None
@@ -159,15 +159,19 @@ class Hub:
         future.offer(result)
 
     def call_at(
-        self, due_s: float, act: Callable[..., object], *args: object, is_of_the_hub: bool = False
+        self,
+        due_s: float,
+        act: Callable[..., object],
+        *args: object,
+        is_of_the_hub: bool = False,
+        name: str | None = None,
     ) -> Timer:
         """Call `act(*args)` when time has come to `due_s`."""
         timer = Timer(due_s, act, args)
         if self.is_closed:
             timer.cancel()
             return timer
-        called = act.args[-1] if isinstance(act, partial) and act.args else act
-        name = getattr(called, "__qualname__", type(called).__name__)
+        name = act_name(act) if name is None else name
         order = next(self._timer_order)
         heapq.heappush(self._heap, _Entry(due_s, order, timer, name, is_of_the_hub))
         return timer
@@ -266,8 +270,7 @@ class Hub:
         if self._timer_fibre is fibre:
             self._timer_fibre = None
         failure, fibre.failure = fibre.failure, None
-        if len(self._spare) < _SPARE_FIBRES_MAX:
-            self._spare.append(fibre)
+        self._spare.append(fibre)
         if failure is not None and not isinstance(failure, Unwound):
             raise failure
 
@@ -505,14 +508,21 @@ class Hub:
         if self._outside is not None and local.runner is self._outside:
             local.runner = self._runner_before
         for fibre in self._spare:
+            fibre.rest()
             if len(_kept.fibres) < _SPARE_FIBRES_MAX:
-                fibre.rest()
                 _kept.fibres.append(fibre)
+            else:
+                fibre.end()
         self._spare.clear()
 
 
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 -- what asyncio offers to loops
 _set_running_loop = asyncio._set_running_loop  # noqa: SLF001 -- the same
+
+
+def act_name(act: Callable[..., object]) -> str:
+    """Return what to call a timer that calls this; the same in every run."""
+    return getattr(act, "__qualname__", type(act).__name__)
 
 
 def _nothing() -> None:

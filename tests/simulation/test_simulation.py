@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import importlib
 import math
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -388,6 +390,21 @@ class TestEnding:
             assert local.runner is not before
 
         assert local.runner is before
+
+    @pytest.mark.parametrize("clients", [3, 200])
+    def test_nothing_of_it_stays_in_memory(self, clients: int) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            asked = [system.spawn(AsyncCounter) for _ in range(3)]
+            for n in range(clients):
+                sim.spawn(f"client-{n}", lambda: sim.sleep(1))
+            sim.run()
+            assert [each.ask(Add(1)) for each in asked] == [1, 1, 1]
+            gone = weakref.ref(sim._hub)
+
+        del sim, system, asked
+        gc.collect()
+
+        assert gone() is None
 
 
 class TestContexts:

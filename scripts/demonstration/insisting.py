@@ -1,0 +1,47 @@
+"""How does a client get an answer from a daemon that crashes? It repeats, with the same key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from scripts.demonstration.door import NoAnswerError, RefusedError
+
+T = TypeVar("T")
+
+PAUSES_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""How long to wait before each repetition; from then on the last."""
+
+GIVE_UP_S: Final = 60.0
+"""Seconds after which nothing is repeated any more."""
+
+
+async def insist(act: Callable[[], Awaitable[T]], refusals: Counter[str]) -> T:
+    """Do something that may be repeated until it is answered; count what came instead.
+
+    A refusal that would come again is raised at once.
+
+    Raises:
+        RefusedError: for good, or still after a minute.
+        NoAnswerError: still none after a minute.
+    """
+    until_s = asyncio.get_running_loop().time() + GIVE_UP_S
+    tries = 0
+    while True:
+        try:
+            return await act()
+        except RefusedError as error:
+            problem = error.problem
+            refusals[problem.code] += 1
+            if problem.is_outcome_known and not problem.is_retryable:
+                raise
+            if asyncio.get_running_loop().time() > until_s:
+                raise
+        except NoAnswerError:
+            refusals["no answer"] += 1
+            if asyncio.get_running_loop().time() > until_s:
+                raise
+        await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+        tries += 1

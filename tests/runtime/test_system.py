@@ -1,0 +1,571 @@
+"""What one system owns, how it ends, and that two of them never meet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+from tests.runtime.kit import (
+    AsyncPuppet,
+    Boom,
+    Box,
+    Do,
+    Gate,
+    Pinned,
+    Puppet,
+    boom,
+    crash,
+    idle,
+    reason_of,
+    refuse,
+    threads_only,
+)
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorSystem,
+    DeadLetter,
+    DeliveryError,
+    InvalidSpec,
+    Killed,
+    Settings,
+    Shutdown,
+    StopReport,
+    SystemStopped,
+)
+from callboard.supervision.runtime.actors import SystemActor
+from callboard.supervision.runtime.chance import time_of
+
+
+class Supervisorish(Puppet, SystemActor):
+    """A system actor that does what a message says."""
+
+
+class TestStopping:
+    def test_ends_every_actor_in_order(self) -> None:
+        system = ActorSystem("stopped")
+        box = Box(system)
+        refs = [
+            system.spawn(Puppet, ends=lambda reason: box.put(reason)).wait_started()
+            for _ in range(10)
+        ]
+
+        report = system.stop()
+
+        assert report == StopReport()
+        assert report.is_clean
+        assert box.waiting == [Shutdown()] * 10
+        assert all(ref.is_dead for ref in refs)
+
+    def test_ends_system_actors_one_after_the_other_last_first(self) -> None:
+        system = ActorSystem("stopped")
+        box = Box(system)
+        for number in range(5):
+            system.spawn(Supervisorish, ends=lambda _, n=number: box.put(n)).wait_started()
+
+        system.stop()
+
+        assert box.waiting == [4, 3, 2, 1, 0]
+
+    def test_leaves_no_thread_behind(self) -> None:
+        with ActorSystem("gone") as system:
+            idle(system.spawn(Puppet))
+            idle(system.spawn(Pinned))
+            system.timers.call_at(system.clock.now_s() + 3600, print)
+            gate = Gate(system)
+            gate.open()
+            system.spawn(AsyncPuppet).ask(Do(gate.passed))
+            running = {each.name for each in threading.enumerate()}
+            assert any(name.startswith("gone") for name in running)
+
+        assert not [each for each in threading.enumerate() if each.name.startswith("gone")]
+
+    def test_leaves_no_descriptor_behind(self) -> None:
+        def open_descriptors() -> int:
+            return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- a folder of the kernel's
+
+        def live() -> None:
+            with ActorSystem("gone") as system:
+                gate = Gate(system)
+                gate.open()
+                system.spawn(AsyncPuppet).ask(Do(gate.passed))
+
+        live()
+        before = open_descriptors()
+        live()
+
+        assert open_descriptors() == before
+
+    def test_twice_gives_the_same_report(self) -> None:
+        system = ActorSystem("stopped")
+        system.spawn(Puppet)
+
+        assert system.stop() is system.stop()
+
+    def test_kills_what_does_not_end_in_time_and_names_it(self) -> None:
+        system = ActorSystem("stuck")
+        gate, box = Gate(system), Box(system)
+        ref = system.spawn_named("stuck", Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait())))
+        box.take()
+
+        report = system.stop(timeout_s=0.05)
+
+        assert report.unstopped == ("stuck",)
+        assert report.abandoned == ()
+        assert ref.reason == Killed()
+
+    def test_names_the_threads_that_even_a_kill_did_not_end(self) -> None:
+        system = ActorSystem("stuck")
+        over, box = threading.Event(), Box(system)
+        ref = system.spawn_named("stuck", Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), over.wait(10))))
+        box.take()
+
+        report = system.stop(timeout_s=0.05)
+
+        assert report.unstopped == ("stuck",)
+        assert len(report.abandoned) == 1
+        assert not report.is_clean
+        over.set()
+
+    def test_refuses_later_messages_by_saying_so(self) -> None:
+        system = ActorSystem("stopped")
+        ref = system.spawn(Puppet)
+        system.stop()
+
+        with pytest.raises(SystemStopped):
+            ref.tell("hello")
+        with pytest.raises(SystemStopped):
+            ref.ask("hello")
+
+    def test_that_was_never_used_is_clean(self) -> None:
+        assert ActorSystem("unused").stop().is_clean
+
+    def test_with_an_actor_that_was_only_just_started(self) -> None:
+        for _ in range(50):
+            system = ActorSystem("hasty")
+            system.spawn(Puppet)
+            assert system.stop().is_clean
+
+    def test_while_actors_start_others_ends_them_all(self) -> None:
+        system = ActorSystem("busy")
+        started: list[Any] = []
+
+        def go_on(_actor: Any) -> None:
+            try:
+                started.append(system.spawn(Puppet, starts=go_on))
+            except DeliveryError:
+                return
+
+        system.spawn(Puppet, starts=go_on)
+
+        system.stop(timeout_s=5)
+
+        assert all(each.is_dead for each in started)
+        assert system.roots == {}
+
+    def test_frees_its_names(self) -> None:
+        system = ActorSystem("stopped")
+        system.reserve("kept", keeps_mailbox=True).tell("waits")
+
+        system.stop()
+
+        assert system.names == {}
+        assert system.dead_letters.count == 1
+
+
+class TestTwoSystems:
+    def test_have_their_own_actors_names_and_counts(self, system: ActorSystem) -> None:
+        with ActorSystem("another") as another:
+            system.spawn_named("ada", Puppet)
+            another.spawn_named("ada", Puppet)
+
+            assert len(system.roots) == len(another.roots) == 1
+
+    @threads_only
+    def test_may_talk_to_each_other(self, system: ActorSystem) -> None:
+        with ActorSystem("another") as another:
+            mine, theirs = system.spawn(Puppet), another.spawn(Puppet)
+
+            assert mine.ask(Do(lambda _: theirs.ask(Do(lambda _: "hello")))) == "hello"
+
+    def test_end_on_their_own(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet)
+
+        with ActorSystem("another") as another:
+            another.spawn(Puppet)
+
+        assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+
+class TestDeadLetters:
+    """Law 2: what cannot be delivered is answered, or counted and seen."""
+
+    def test_are_kept_to_look_at(self, system: ActorSystem, gate: Gate, box: Box) -> None:
+        ref = system.spawn_named("ada", Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait())))
+        box.take()
+        ref.tell("never handled")
+        ref.exit()
+
+        gate.open()
+        reason_of(ref)
+
+        assert system.dead_letters.latest == (DeadLetter("never handled", "ada", "dead"),)
+
+    def test_of_a_refused_tell_carry_the_code(self, system: ActorSystem) -> None:
+        ref = system.spawn_named("ada", Puppet)
+
+        ref.tell(Do(refuse))
+        idle(ref)
+
+        (letter,) = system.dead_letters.latest
+        assert (letter.address, letter.why) == ("ada", "no")
+
+    def test_of_an_ask_are_none_its_asker_is_told(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Puppet, starts=gate.wait)
+        answer = ref.ask(Do(lambda _: None), block=False)
+
+        ref.kill()
+
+        with pytest.raises(ActorDeadError):
+            answer.get()
+        assert system.dead_letters.count == 0
+        gate.open()
+
+    def test_are_events(self) -> None:
+        events: list[object] = []
+        with ActorSystem("watched", on_event=events.append) as system:
+            gate = Gate(system)
+            ref = system.spawn_named("ada", Puppet, starts=gate.wait)
+            ref.tell("never handled")
+            ref.kill()
+            gate.open()
+
+        assert events[-1:] == [DeadLetter("never handled", "ada", "dead")] or DeadLetter(
+            "never handled", "ada", "dead"
+        ) in events
+
+    def test_beyond_the_bound_are_counted_and_the_latest_kept(self) -> None:
+        with ActorSystem("bounded", settings=Settings(dead_letters_kept=3)) as system:
+            gate = Gate(system)
+            ref = system.spawn(Puppet, starts=gate.wait)
+            for number in range(10):
+                ref.tell(number)
+            ref.kill()
+            gate.open()
+
+            assert system.dead_letters.count == 10
+            assert [each.message for each in system.dead_letters.latest] == [7, 8, 9]
+
+    def test_are_made_of_what_waits_behind_a_crash(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), gate.wait(), boom())))
+        box.take()
+        for number in range(5):
+            ref.tell(number)
+
+        gate.open()
+        reason_of(ref)
+
+        assert [each.message for each in system.dead_letters.latest] == [0, 1, 2, 3, 4]
+
+
+class TestTheEventHook:
+    def test_may_tell_an_actor_about_a_death(self) -> None:
+        told: list[Any] = []
+        with ActorSystem("watched", on_event=lambda event: told[0].tell(event)) as system:
+            box = Box(system)
+            told.append(system.spawn(Puppet, hears=box.put))
+
+            crash(system.spawn_named("ada", Puppet))
+
+            assert box.take().name == "ada"
+            assert "failed_hooks" not in system.counts
+
+    @pytest.mark.parametrize("kind", [ValueError, SystemExit, GeneratorExit])
+    def test_that_raises_whatever_hurts_nobody(self, kind: type[BaseException]) -> None:
+        def hook(_event: object) -> None:
+            raise kind
+
+        with ActorSystem("watched", on_event=hook) as system:
+            for _ in range(5):
+                crash(system.spawn(Puppet))
+
+            assert system.spawn(Puppet).ask(Do(lambda _: "alive")) == "alive"
+            assert system.counts["failed_hooks"] == 5
+
+
+class TestSettings:
+    def test_have_the_documented_defaults(self) -> None:
+        settings = Settings()
+
+        assert (
+            settings.ask_timeout_s,
+            settings.mailbox_max,
+            settings.batch_max,
+            settings.workers_max,
+            settings.workers_ceiling,
+            settings.worker_idle_s,
+            settings.kill_grace_s,
+            settings.abandoned_max,
+            settings.handoff_max_s,
+            settings.handoff_depth_max,
+        ) == (5.0, 10_000, 64, 256, 1_024, 10.0, 1.0, 64, 0.001, 8)
+
+    @pytest.mark.parametrize("field", Settings.__struct_fields__)
+    @pytest.mark.parametrize("value", [0, -1, True, "5", None, float("nan")], ids=repr)
+    def test_that_cannot_be_are_refused_by_name(self, field: str, value: Any) -> None:
+        with pytest.raises(InvalidSpec) as caught:
+            Settings(**{field: value})
+
+        assert caught.value.field == field
+        assert caught.value.remedy
+
+    @pytest.mark.parametrize(
+        "field",
+        ["mailbox_max", "batch_max", "workers_min", "workers_max", "workers_ceiling"],
+    )
+    def test_that_count_something_are_whole_numbers(self, field: str) -> None:
+        with pytest.raises(InvalidSpec) as caught:
+            Settings(**{field: 2.5})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+        assert caught.value.field == field
+
+    def test_keep_workers_below_their_ceiling(self) -> None:
+        with pytest.raises(InvalidSpec):
+            Settings(workers_max=10, workers_ceiling=5)
+        with pytest.raises(InvalidSpec):
+            Settings(workers_min=10, workers_max=5)
+
+    def test_are_frozen(self) -> None:
+        with pytest.raises(AttributeError):
+            Settings().ask_timeout_s = 1.0  # type: ignore[misc]  # pyright: ignore
+
+    def test_are_plain_values(self) -> None:
+        settings = Settings(ask_timeout_s=1.0)
+
+        assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
+
+
+class TestIds:
+    def test_are_version_7_and_carry_the_systems_wall_time(self, system: ActorSystem) -> None:
+        made = system.ids.new_id()
+
+        assert made[14] == "7"
+        assert made[19] in "89ab"
+        assert abs(time_of(made) / 1000 - system.clock.wall_s()) < 60
+
+    def test_differ(self, system: ActorSystem) -> None:
+        assert len({system.ids.new_id() for _ in range(1000)}) == 1000
+
+
+@threads_only
+class TestThePool:
+    def test_grows_while_handlers_block_and_shrinks_again(self) -> None:
+        settings = Settings(worker_idle_s=0.02)
+        with ActorSystem("growing", settings=settings) as system:
+            over, box = threading.Event(), Box(system)
+            refs = [system.spawn(Puppet) for _ in range(20)]
+            for ref in refs:
+                ref.tell(Do(lambda _: (box.put("blocked"), over.wait(10))))
+
+            assert box.take_many(20) == ["blocked"] * 20
+            over.set()
+            for ref in refs:
+                idle(ref)
+            workers = _until_few(system)
+
+        assert workers <= 2
+
+    def test_does_not_grow_beyond_its_bound(self) -> None:
+        with ActorSystem("bounded", settings=Settings(workers_max=3)) as system:
+            over, box = threading.Event(), Box(system)
+            for _ in range(10):
+                system.spawn(Puppet).tell(Do(lambda _: (box.put("blocked"), over.wait(10))))
+            box.take_many(3)
+            tick = Gate(system)
+            system.timers.call_at(system.clock.now_s() + 0.05, tick.open)
+            tick.wait()
+
+            assert box.waiting == []
+            assert len(system.dispatcher.workers) == 3  # type: ignore[attr-defined]  # pyright: ignore
+            over.set()
+
+    def test_does_not_grow_for_handlers_that_compute(self) -> None:
+        with ActorSystem("computing") as system:
+            answers = [
+                system.spawn(Puppet).ask(Do(lambda _: sum(range(100_000))), block=False)
+                for _ in range(20)
+            ]
+            for each in answers:
+                each.get(timeout=10)
+
+            assert len(system.dispatcher.workers) < 20  # type: ignore[attr-defined]  # pyright: ignore
+
+    def test_gives_others_the_worker_after_a_batch(self) -> None:
+        with ActorSystem("fair", settings=Settings(batch_max=4, workers_max=1)) as system:
+            gate, box = Gate(system), Box(system)
+            greedy, other = system.spawn(Puppet), system.spawn(Puppet)
+            idle(other)
+            greedy.tell(Do(gate.wait))
+            for number in range(100):
+                greedy.tell(Do(lambda _, n=number: box.put(n)))
+            other.tell(Do(lambda _: box.put("other")))
+
+            gate.open()
+
+            assert "other" in box.take_many(20)
+
+    def test_survives_an_exception_that_gets_past_every_hook(self) -> None:
+        with ActorSystem("hardened") as system:
+
+            class Broken(Puppet):
+                def let_go(self, reason: Any) -> None:
+                    super().let_go(reason)
+                    raise SystemExit
+
+            ref = system.spawn(Broken)
+            ref.exit()
+
+            assert reason_of(ref) == Shutdown()
+            assert system.spawn(Puppet).ask(Do(lambda _: "alive")) == "alive"
+
+
+def _until_few(system: ActorSystem) -> int:
+    for _ in range(1000):
+        workers = len(system.dispatcher.workers)  # type: ignore[attr-defined]  # pyright: ignore
+        if workers <= 2:
+            break
+        tick = Gate(system)
+        system.timers.call_at(system.clock.now_s() + 0.01, tick.open)
+        tick.wait()
+    return workers
+
+
+@threads_only
+class TestAPinnedActor:
+    def test_has_a_thread_of_its_own_for_all_of_its_life(self, system: ActorSystem) -> None:
+        threads: list[int] = []
+
+        def note(*_whatever: object) -> None:
+            threads.append(threading.get_ident())
+
+        ref = system.spawn(Pinned, starts=note, ends=note).wait_started()
+        for _ in range(10):
+            ref.ask(Do(note))
+        ref.stop()
+
+        assert len(threads) == 12
+        assert len(set(threads)) == 1
+
+    def test_gives_its_thread_back_when_it_ends(self, system: ActorSystem) -> None:
+        ref = system.spawn(Pinned).wait_started()
+        thread = ref.ask(Do(lambda _: threading.current_thread()))
+
+        ref.stop()
+        thread.join(10)
+
+        assert not thread.is_alive()
+
+    def test_that_crashes_gives_its_thread_back_too(self, system: ActorSystem) -> None:
+        ref = system.spawn(Pinned).wait_started()
+        thread = ref.ask(Do(lambda _: threading.current_thread()))
+
+        with pytest.raises(Boom):
+            ref.ask(Do(boom))
+        thread.join(10)
+
+        assert not thread.is_alive()
+
+
+class TestAProxy:
+    def test_calls_methods_and_reads_and_sets_attributes(self, system: ActorSystem) -> None:
+        proxy = system.spawn(Account).proxy()
+
+        proxy.deposit(5).get()
+        proxy.owner = "ada"
+
+        assert proxy.balance.get() == 5
+        assert proxy.owner.get() == "ada"
+
+    def test_has_no_attribute_that_the_actor_has_not(self, system: ActorSystem) -> None:
+        proxy = system.spawn(Account).wait_started().proxy()
+
+        with pytest.raises(AttributeError, match="nothing"):
+            proxy.nothing()
+        with pytest.raises(AttributeError):
+            proxy._secret()
+
+    def test_lists_the_actors_attributes(self, system: ActorSystem) -> None:
+        proxy = system.spawn(Account).wait_started().proxy()
+
+        assert {"balance", "deposit", "owner"} <= set(dir(proxy))
+
+    def test_of_a_dead_actor_is_refused(self, system: ActorSystem) -> None:
+        ref = system.spawn(Account)
+        ref.stop()
+
+        with pytest.raises(ActorDeadError):
+            ref.proxy()
+
+    def test_of_an_actor_that_has_not_started_waits_for_it(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
+        ref = system.spawn(lambda: Account(gate.wait))
+        gate.open()
+
+        assert ref.proxy().balance.get() == 0
+
+
+class Account(Puppet):
+    def __init__(self, starts: Any = None) -> None:
+        super().__init__()
+        if starts is not None:
+            starts()
+        self.balance = 0
+        self.owner = "nobody"
+
+    def deposit(self, amount: int) -> None:
+        self.balance += amount
+
+    def _secret(self) -> None:
+        return
+
+
+class TestEmbedding:
+    def test_takes_no_signal_handler_logger_or_loop_of_the_host(self) -> None:
+        code = """
+import asyncio, logging, signal
+before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+root = list(logging.getLogger().handlers)
+from callboard.supervision import ActorSystem, SupervisedActor, handles
+class A(SupervisedActor):
+    @handles(str)
+    async def echo(self, message): return message
+with ActorSystem("a") as system:
+    assert system.spawn(A).ask("x") == "x"
+assert before == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+assert root == list(logging.getLogger().handlers)
+import threading
+assert threading.active_count() == 1, threading.enumerate()
+print("left alone")
+"""
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+        assert ended.stdout == "left alone\n", ended.stderr
