@@ -51,7 +51,7 @@ from callboard.actors.sessions.internal import (
 from callboard.actors.sessions.naming import MANAGER, partition_name, session_name
 from callboard.actors.sessions.partition import spec_of
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.states import Presence, SessionEvent, takes_messages
+from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
     Ended,
@@ -273,7 +273,8 @@ class SessionManager(SystemActor):
     def on_session_awake(self, message: SessionAwake) -> None:
         """Watch the incarnation that has just started."""
         row = self._table.get(message.session_id)
-        if row is not None and _address(row).ref is message.cell:
+        # It may have ended by now, when a message waited for it: then the Down comes at once.
+        if row is not None and message.cell.address is _address(row):
             self._watch(row, message.cell)
 
     def _watch(self, row: Row, cell: Ref) -> None:
@@ -307,7 +308,8 @@ class SessionManager(SystemActor):
             row,
             Ended(
                 incarnation=cell.incarnation,
-                reason=message.reason,
+                # Of one that had ended before it was watched, the Down only says: no actor.
+                reason=message.reason if cell.reason is None else cell.reason,
                 failed_on=cell.failed_on,
                 has_supervisor=partition is not None and partition.ref is parent,
             ),
@@ -573,9 +575,10 @@ class SessionManager(SystemActor):
             draft.let_go()
             self._ended(row.id, None)
             return
-        draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
-        draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-        self._services.commit(draft.hand_in())
+        if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
+            draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
+            draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
+            self._services.commit(draft.hand_in())
         self._remove(row)
 
     def _take_care(self, row: Row) -> Draft:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import quote
 
 import httpx
@@ -28,7 +28,7 @@ _RESERVED = frozenset({"count", ".", ".."})
 """Ids that would mean something else if they stood in a path as they are."""
 
 
-class ProblemAnswered(Exception):  # noqa: N818 -- it says what happened
+class ProblemAnswered(Exception):
     """The daemon answered with a problem document.
 
     Args:
@@ -80,7 +80,7 @@ class Client:
             trust_env=False,  # no proxy stands between us
         )
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -125,9 +125,11 @@ class Client:
         except UnicodeEncodeError as error:
             raise InvalidField("text", error.object, "Give text that UTF-8 can carry.") from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NoDaemon(f"no daemon answers at {self._where}: {error}") from error
+            msg = f"no daemon answers at {self._where}: {error}"
+            raise NoDaemon(msg) from error
         except httpx.HTTPError as error:
-            raise BadAnswer(f"{self._where} did not answer: {error!r}") from error
+            msg = f"{self._where} did not answer: {error!r}"
+            raise BadAnswer(msg) from error
         return self._decoded(answer)
 
     def _decoded(self, answer: httpx.Response) -> Json:
@@ -138,5 +140,7 @@ class Client:
             if answer.is_success and media_type == "application/json":
                 return msgspec.json.decode(answer.content)
         except msgspec.DecodeError as error:
-            raise BadAnswer(f"{self._where} answered no JSON") from error
-        raise BadAnswer(f"{self._where} answered {answer.status_code} {media_type}")
+            msg = f"{self._where} answered no JSON"
+            raise BadAnswer(msg) from error
+        msg = f"{self._where} answered {answer.status_code} {media_type}"
+        raise BadAnswer(msg)

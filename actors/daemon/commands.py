@@ -1,4 +1,4 @@
-"""What can a person tell the daemon? The commands of `callboard`, over the same door as programs."""
+"""What can a person tell the daemon? The commands of `callboard`, over the programs' own door."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -176,9 +177,14 @@ def _behaviour(name: str) -> type[SessionActor[Any]]:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnknownBehaviour(name, f"cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, SessionActor)):
+    if not _is_behaviour(found):
         raise UnknownBehaviour(name, "is no SessionActor")
-    return found
+    behaviour: type[SessionActor[Any]] = found
+    return behaviour
+
+
+def _is_behaviour(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, SessionActor)
 
 
 def _logs(level: str) -> EventLog:
@@ -252,7 +258,7 @@ def create(
     }
     with where.client() as client:
         answer = client.request("POST", "/v1/sessions", body=body)
-    return _show(answer, where, [_escaped_id(answer)])
+    return _show(answer, where, [escaped(answer["id"])])
 
 
 @app.command
@@ -303,9 +309,7 @@ def show(session_id: str, /, *, messages: int = 10, where: Where = HERE) -> int:
 
 
 @app.command
-def log(
-    session_id: str, /, *, after_seq: int = 0, limit: int = 1_000, where: Where = HERE
-) -> int:
+def log(session_id: str, /, *, after_seq: int = 0, limit: int = 1_000, where: Where = HERE) -> int:
     """Show a part of a session's messages, from the first on.
 
     Parameters
@@ -371,7 +375,7 @@ def list_(
         answer = client.request("GET", "/v1/sessions", query=query)
     lines = list(list_lines(answer["sessions"]))
     if answer["next_after_id"] is not None:
-        lines.append(f"more: --after-id {_escaped_id({'id': answer['next_after_id']})}")
+        lines.append(f"more: --after-id {escaped(answer['next_after_id'])}")
     return _show(answer, where, lines)
 
 
@@ -394,7 +398,7 @@ def end(
     with where.client() as client:
         answer = client.request("DELETE", path_of(session_id), query=query)
     said = f"ended after {answer['message_count']} messages"
-    return _show(answer, where, [f"{_escaped_id(answer)} {said}"])
+    return _show(answer, where, [f"{escaped(answer['id'])} {said}"])
 
 
 @app.command
@@ -420,7 +424,7 @@ def crash(
     body = {"session_id": session_id, "part": part, "how": how.value}
     with where.client() as client:
         answer = client.request("POST", "/v1/faults", body=body)
-    return _show(answer, where, [f"{_escaped_id({'id': answer['struck']})} was struck: {how.value}"])
+    return _show(answer, where, [f"{escaped(answer['struck'])} was struck: {how.value}"])
 
 
 # -- the whole -------------------------------------------------------------
@@ -457,10 +461,6 @@ def _print(lines: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def _escaped_id(answer: Answer) -> str:
-    return escaped(answer["id"])
-
-
 def _json_object(field: str, text: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(text, type=dict[str, object])
@@ -472,7 +472,8 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out a command; return its exit code, and never show a traceback."""
     # A terminal that cannot show a character must not end the command.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # they are text files
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     wants_json = "--json" in arguments
     try:
         return _result(app(list(arguments), exit_on_error=False, print_error=True))
@@ -499,5 +500,3 @@ def _complain(lines: Iterable[str]) -> None:
 
 def _result(code: object) -> int:
     return code if isinstance(code, int) else EX_OK
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -41,8 +41,9 @@ def decode_body(raw: bytes, shape: type[T], *, is_optional: bool) -> T:
     """
     if not raw and is_optional:
         return shape()
+    decoder: msgspec.json.Decoder[T] = _decoder(shape)
     try:
-        return _decoder(shape).decode(raw)
+        return decoder.decode(raw)
     except msgspec.ValidationError as wrong:
         raise _invalid(wrong, _parsed(raw), shape) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
@@ -82,8 +83,8 @@ def decode_query(raw: bytes, shape: type[T]) -> T:
         raise InvalidField("query", raw.decode("latin-1"), remedy) from None
     values = dict(pairs)
     if len(values) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
         raise InvalidField(twice, values[twice], "Give it once.")
     try:
         return msgspec.convert(values, shape, strict=False)
@@ -112,8 +113,9 @@ def _choices(shape: type, path: str) -> list[str]:
     return list(get_args(hint)) if get_origin(hint) is Literal else []
 
 
-def _value_at(value: object, path: str) -> object:
+def _value_at(sent: object, path: str) -> object:
     """Return what was sent at a path such as `patch.metadata` or `tags[0]`, as far as it leads."""
+    value: Any = sent
     for step in re.findall(r"[^.\[\]]+", path):
         if isinstance(value, dict):
             value = cast("dict[str, object]", value).get(step)
@@ -122,4 +124,4 @@ def _value_at(value: object, path: str) -> object:
             value = items[int(step)] if int(step) < len(items) else None
         else:
             break
-    return value
+    return cast("object", value)

@@ -1,4 +1,4 @@
-"""What does the daemon offer, for programs? An OpenAPI 3.1 document, made of the table of routes."""
+"""What does the daemon offer, for programs? An OpenAPI 3.1 document, from the table of routes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def describe(routes: Iterable[Route], *, settings: DaemonSettings | None = None)
 def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
     summary = (inspect.getdoc(route.answer) or "").strip()
     described: dict[str, Any] = {
-        "operationId": route.answer.__name__,  # type: ignore[attr-defined]  # it is a function
+        "operationId": route.answer.__name__,
         "summary": summary,
         "responses": {
             str(route.status): {
@@ -159,7 +159,7 @@ def _with_words(schema: dict[str, Any]) -> dict[str, Any]:
         name: " ".join(words.split())
         for name, words in re.findall(
             r"^ {4}(\w+): (.*(?:\n {8}.*)*)",
-            inspect.cleandoc(f"\n{arguments}\n") and arguments,
+            arguments,
             re.MULTILINE,
         )
     }

@@ -1,4 +1,4 @@
-"""Where does the daemon listen? On a socket that it binds itself: a Unix socket or a loopback port."""
+"""Where does the daemon listen? On a socket that it binds itself: Unix, or a loopback port."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import stat
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from callboard.actors.daemon.errors import DaemonError, DoorInUse, NotASocket, NotLoopback
 from callboard.actors.daemon.folders import private_folder
@@ -59,7 +60,7 @@ class OpenDoor:
         if path is not None and _inode_of(path) == self._inode:
             path.unlink(missing_ok=True)
 
-    def __enter__(self) -> OpenDoor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -100,7 +101,8 @@ def open_unix(path: Path, *, backlog: int) -> OpenDoor:
             listener.listen(backlog)
         except OSError as error:
             listener.close()
-            raise NotASocket(f"{path} cannot be bound: {error.strerror}") from error
+            msg = f"{path} cannot be bound: {error.strerror}"
+            raise NotASocket(msg) from error
         listener.setblocking(False)
         return OpenDoor(listener, shown=f"unix:{path}", path=path)
     finally:
@@ -127,7 +129,8 @@ def _make_room(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise NotASocket(f"{path} is no socket")
+        msg = f"{path} is no socket"
+        raise NotASocket(msg)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
         visitor.settimeout(CONNECT_S)
         try:
@@ -138,8 +141,10 @@ def _make_room(path: Path) -> None:
         except FileNotFoundError:
             return
         except OSError as error:  # its queue is full, for one: somebody lives there
-            raise DoorInUse(f"a daemon seems to live at {path}: {error.strerror}") from error
-    raise DoorInUse(f"a daemon lives at {path}")
+            msg = f"a daemon seems to live at {path}: {error.strerror}"
+            raise DoorInUse(msg) from error
+    msg = f"a daemon lives at {path}"
+    raise DoorInUse(msg)
 
 
 def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDoor:
@@ -158,7 +163,8 @@ def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDo
     """
     address = loopback(host)
     if not 0 <= port <= PORT_MAX:
-        raise DaemonError(f"{port} is no port; give 0 to {PORT_MAX}")
+        msg = f"{port} is no port; give 0 to {PORT_MAX}"
+        raise DaemonError(msg)
     token = provide_token(token_file)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004 -- IPv6
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -169,8 +175,10 @@ def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDo
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise DoorInUse(f"somebody listens on {address} port {port}") from error
-        raise DaemonError(f"port {port} cannot be bound: {error.strerror}") from error
+            msg = f"somebody listens on {address} port {port}"
+            raise DoorInUse(msg) from error
+        msg = f"port {port} cannot be bound: {error.strerror}"
+        raise DaemonError(msg) from error
     listener.setblocking(False)
     bound = listener.getsockname()[1]
     shown = f"[{address}]" if family == socket.AF_INET6 else str(address)
@@ -188,9 +196,11 @@ def loopback(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError:
-        raise NotLoopback(f"{host!r} is no loopback address") from None
+        msg = f"{host!r} is no loopback address"
+        raise NotLoopback(msg) from None
     if not address.is_loopback:
-        raise NotLoopback(f"{address} is no loopback address")
+        msg = f"{address} is no loopback address"
+        raise NotLoopback(msg)
     return address
 
 

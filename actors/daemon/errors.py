@@ -195,7 +195,7 @@ class NoDaemon(DaemonError):
     """No daemon answers at this socket or port."""
 
     code: ClassVar[str] = "no_daemon"
-    remedy: str = "Start one with: callboard serve"
+    remedy: str = "Start one with `callboard serve`."
 
 
 class BadAnswer(DaemonError):

@@ -53,13 +53,17 @@ def private_folder(folder: Path) -> Path:
         folder = folder.resolve(strict=True)
         found = folder.stat()
     except OSError as error:
-        raise FolderNotPrivate(f"{folder} cannot be used: {error.strerror}") from error
+        msg = f"{folder} cannot be used: {error.strerror}"
+        raise FolderNotPrivate(msg) from error
     if not stat.S_ISDIR(found.st_mode):
-        raise FolderNotPrivate(f"{folder} is no folder")
+        msg = f"{folder} is no folder"
+        raise FolderNotPrivate(msg)
     if found.st_uid != os.geteuid():
-        raise FolderNotPrivate(f"{folder} belongs to somebody else")
+        msg = f"{folder} belongs to somebody else"
+        raise FolderNotPrivate(msg)
     if found.st_mode & _OTHERS_WRITE:
-        raise FolderNotPrivate(f"others may write to {folder}")
+        msg = f"others may write to {folder}"
+        raise FolderNotPrivate(msg)
     for above in folder.parents:
         _check_above(above)
     return folder
@@ -70,6 +74,8 @@ def _check_above(folder: Path) -> None:
     found = folder.stat()
     is_sticky = bool(found.st_mode & stat.S_ISVTX)
     if found.st_uid not in {0, os.geteuid()}:
-        raise FolderNotPrivate(f"{folder}, above, belongs to somebody else")
+        msg = f"{folder}, above, belongs to somebody else"
+        raise FolderNotPrivate(msg)
     if found.st_mode & _OTHERS_WRITE and not is_sticky:
-        raise FolderNotPrivate(f"others may write to {folder}, above")
+        msg = f"others may write to {folder}, above"
+        raise FolderNotPrivate(msg)

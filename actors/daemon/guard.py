@@ -77,63 +77,31 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        exchange = _Exchange(scope, receive, send, self._settings)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await answer(
-                refusal,
-                self._with_the_rest_read(receive, send),
-                retry_after_s=self._settings.retry_after_s,
-            )
+            await answer(refusal, exchange.send, retry_after_s=self._settings.retry_after_s)
             return
         # Routed as it was sent: a decoded slash or `count` would be taken for a part of the path.
         scope["path"] = scope["raw_path"].decode("ascii")
         self.in_flight += 1
         try:
-            await self._within_its_time(scope, receive, send)
+            await self._within_its_time(exchange)
         finally:
             self.in_flight -= 1
 
-    async def _within_its_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_begun = False
-        has_all = scope["method"] not in _WITH_BODY
-        sending = self._with_the_rest_read(receive, send)
-
-        async def noting_send(message: Any) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await sending(message)
-
-        async def noting_receive() -> Any:
-            nonlocal has_all
-            message = await receive()
-            has_all = not message.get("more_body", False)
-            return message
-
+    async def _within_its_time(self, exchange: _Exchange) -> None:
+        limit = asyncio.timeout(self._settings.request_s)
         try:
-            async with asyncio.timeout(self._settings.request_s) as limit:
-                await self._app(scope, noting_receive, noting_send)
+            async with limit:
+                await self._app(exchange.scope, exchange.receive, exchange.send)
         except TimeoutError:
             if not limit.expired():
                 raise
-            if not has_begun:
-                kind = RequestTimeout if has_all else RequestTooSlow
+            if not exchange.has_begun:
+                kind = RequestTimeout if exchange.has_all else RequestTooSlow
                 error = kind(f"not done within {self._settings.request_s:g} s")
-                await answer(error, send, closes=True)
-
-    def _with_the_rest_read(self, receive: Receive, send: Send) -> Send:
-        """Return what sends a response so that a client which still sends a body gets it.
-
-        A connection that is closed with something unread is reset, and the answer is lost.
-        """
-
-        async def patient_send(message: Any) -> None:
-            await send(message)
-            if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LINGER_S):
-                        await _read_out(receive, self._settings.body_bytes_max * _LINGER_BODIES)
-
-        return patient_send
+                await answer(error, exchange.send, closes=True)
 
     def _refusal(self, scope: Scope) -> CallboardError | None:
         settings, headers = self._settings, scope["headers"]
@@ -152,12 +120,40 @@ class Guard:
         return None
 
 
-async def _read_out(receive: Receive, bytes_max: int) -> None:
-    size, more = 0, True
-    while more and size < bytes_max:
-        message = await receive()
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
+class _Exchange:
+    """One request and its response, and how far each has come."""
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, settings: DaemonSettings
+    ) -> None:
+        self.scope = scope
+        self.has_all = scope["method"] not in _WITH_BODY
+        self.has_begun = False
+        self._receive = receive
+        self._send = send
+        self._bytes_max = settings.body_bytes_max * _LINGER_BODIES
+
+    async def receive(self) -> Any:
+        """Return the next part of the body."""
+        message = await self._receive()
+        self.has_all = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the response."""
+        self.has_begun = True
+        await self._send(message)
+        if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
+            # A connection that is closed with something unread is reset, and the answer is lost.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._read_out()
+
+    async def _read_out(self) -> None:
+        size = 0
+        while not self.has_all and size < self._bytes_max:
+            message = await self.receive()
+            size += len(message.get("body", b""))
 
 
 def size_of(scope: Scope) -> int:
@@ -178,10 +174,10 @@ def _stranger(door: Door, headers: Headers) -> CallboardError | None:
             if scheme != "http" or host not in door.hosts:
                 return UnknownOrigin("requests of this origin are not let in")
     given = [value for name, value in headers if name == b"authorization"]
-    scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    kind, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
     # Compared in constant time: how long it takes must not tell how much was right.
     is_right = hmac.compare_digest(token.strip(), door.token.encode())
-    if scheme.lower() != b"bearer" or not is_right:
+    if kind.lower() != b"bearer" or not is_right:
         return Unauthorized("the token is missing or wrong")
     return None
 

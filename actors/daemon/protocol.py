@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import h11
 import msgspec
@@ -15,6 +15,9 @@ from callboard.actors.daemon.guard import headers_of
 from callboard.actors.daemon.problems import problem_of
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.supervision.model.errors import CallboardError
+
+LINGER_S = 1.0
+"""How long a client that is sent away may take to read why."""
 
 _TOO_LARGE = 431
 _MAY_ANSWER = frozenset({h11.IDLE, h11.SEND_RESPONSE})
@@ -42,6 +45,7 @@ class DaemonProtocol(H11Protocol):
         super().__init__(config, *args, **kwargs)
         # Twice the bound: the guard refuses by its own count, with the request's own status.
         self.conn = _Connection(h11.SERVER, 2 * self.settings.header_bytes_max)
+        self._is_refused = False
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
@@ -54,6 +58,8 @@ class DaemonProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a request that has begun must be complete up to its body soon."""
+        if self._is_refused:
+            return
         super().data_received(data)
         self._look_at_the_clock()
 
@@ -63,10 +69,10 @@ class DaemonProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _look_at_the_clock(self) -> None:
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        # uvicorn's own annotation leaves out that there is none before the first request.
+        if cast("RequestResponseCycle | None", self.cycle) and not self.cycle.response_complete:
             self._stop_the_clock()
-        elif self._patience is None and not self.transport.is_closing():
+        elif self._patience is None and not self._is_refused and not self.transport.is_closing():
             self._patience = self.loop.call_later(self.settings.header_s, self.transport.close)
 
     def _stop_the_clock(self) -> None:
@@ -91,7 +97,12 @@ class DaemonProtocol(H11Protocol):
             )
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._is_refused = True
+        self.connections.discard(self)
+        self._stop_the_clock()
+        # A socket that is closed with something unread is reset, and the answer is lost.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
 
 def protocol_for(settings: DaemonSettings) -> type[DaemonProtocol]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
@@ -47,7 +48,7 @@ class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the daemon has its own."""
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -69,12 +70,12 @@ class Daemon:
         *,
         settings: DaemonSettings,
         faults: bool = False,
-        say: Callable[[str], None] = lambda line: print(line, flush=True),
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self._sessions = sessions
         self._door = door
         self._settings = settings
-        self._say = say
+        self._say = say or _say
         self._app: Guard = make_app(sessions, settings=settings, door=door.door, faults=faults)
         self._server = _Server(
             uvicorn.Config(
@@ -87,7 +88,7 @@ class Daemon:
                 proxy_headers=False,
                 server_header=False,
                 backlog=settings.backlog,
-                timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # call_later takes it
+                timeout_keep_alive=settings.keep_alive_s,
             )
         )
         self._signal: asyncio.Future[int] | None = None
@@ -113,9 +114,8 @@ class Daemon:
             try:
                 self._say(f"READY {self._door.shown} pid {os.getpid()}")
                 notify("READY=1")
-                await asyncio.wait(
-                    {ended, serving, self._signal}, return_when=asyncio.FIRST_COMPLETED
-                )
+                first: set[asyncio.Future[Any]] = {ended, serving, self._signal}
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
                 notify("STOPPING=1")
                 # Asked before the stop, which ends the tree as well.
                 gave_up = ended.result() if ended.done() else None
@@ -159,7 +159,7 @@ class Daemon:
             await self._drain(min(settings.drain_s, settings.stop_s / 3))
         # What the server leaves over is the tree's: its actors have shutdown times of their own.
         server_s = max(_SERVER_STOP_LEAST_S, (until_s - loop.time()) / 3)
-        self._server.config.timeout_graceful_shutdown = server_s  # type: ignore[assignment]  # as above
+        self._server.config.timeout_graceful_shutdown = math.ceil(server_s)
         self._server.should_exit = True
         await asyncio.wait({serving}, timeout=server_s + _BEYOND_THE_DEADLINE_S)
         left_s = max(_SERVER_STOP_LEAST_S, until_s - loop.time())
@@ -195,6 +195,11 @@ class Daemon:
             return EX_GAVE_UP
         self._say(f"STOPPED: {report}")
         return EX_OK if report.is_clean else EX_UNCLEAN
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def run(daemon: Daemon) -> int:

@@ -39,7 +39,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     header_s: float = 10.0
     request_s: float = 30.0
     ask_s: float = 20.0
-    keep_alive_s: float = 30.0
+    keep_alive_s: int = 30
     retry_after_s: int = 1
     drain_s: float = 5.0
     stop_s: float = 30.0

@@ -124,4 +124,7 @@ def moment(at_s: float) -> str:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return escaped(value)
-    return as_json(value) if isinstance(value, (dict, list)) else str(value)
+    return as_json(value) if type(value) in _STRUCTURES else str(value)
+
+
+_STRUCTURES = frozenset({dict, list})

@@ -33,7 +33,8 @@ def provide_token(path: Path) -> str:
     except FileExistsError:
         return read_token(path)
     except OSError as error:
-        raise TokenRefused(f"{path} cannot be made: {error.strerror}") from error
+        msg = f"{path} cannot be made: {error.strerror}"
+        raise TokenRefused(msg) from error
     with os.fdopen(opened, "w", encoding="ascii") as file:
         file.write(f"{token}\n")
     return token
@@ -48,14 +49,18 @@ def read_token(path: Path) -> str:
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise TokenRefused(f"{path} cannot be read: {error.strerror}") from error
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise TokenRefused(msg) from error
     with os.fdopen(opened, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise TokenRefused(f"{path} is no file of this user")
+            msg = f"{path} is no file of this user"
+            raise TokenRefused(msg)
         if found.st_mode & _OTHERS:
-            raise TokenRefused(f"others may read or write {path}")
+            msg = f"others may read or write {path}"
+            raise TokenRefused(msg)
         token = file.read(_FILE_BYTES_MAX).decode("ascii", errors="replace").strip()
     if len(token) < _CHARS_MIN or not token.isascii() or not token.isprintable() or " " in token:
-        raise TokenRefused(f"{path} holds no token")
+        msg = f"{path} holds no token"
+        raise TokenRefused(msg)
     return token

@@ -1,4 +1,4 @@
-"""How is text shown that somebody else wrote? With everything escaped that could steer a terminal."""
+"""How is text shown that somebody else wrote? With all escaped that could steer a terminal."""
 
 from __future__ import annotations
 

@@ -682,7 +682,7 @@ class Cell(ActorRef[A], Generic[A]):
         waiting = 0 if q is None else q.qsize()
         operation = self.operation
         if operation is not None:
-            if operation.has_missed(waiting):
+            if not self.is_dead and operation.has_missed(waiting):
                 self.schedule()
         elif (waiting and not self.is_suspended) or (
             self.next_message is not None and self.reason is None
@@ -883,8 +883,10 @@ class Cell(ActorRef[A], Generic[A]):
             if bonds:
                 due = [key for key, bond in bonds.items() if bond.is_due_at_start]
                 paid = [bonds.pop(key) for key in due]
-        if self.parent is not None:
-            self.parent.learn(ChildStarted(self))
+        parent = self.parent
+        # A parent that lent its thread sees it as soon as this returns.
+        if parent is not None and (parent.runner is None or parent.runner is not self.runner):
+            parent.learn(ChildStarted(self))
         for bond in paid:
             bond.pay(None)
 

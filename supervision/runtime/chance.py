@@ -59,9 +59,14 @@ def time_of(new_id: str) -> int:
     return UUID(new_id).time
 
 
-def system_bits(k: int) -> int:
-    """Return `k` bits from the operating system; nothing is prefetched, so fork is harmless."""
-    return int.from_bytes(os.urandom((k + 7) // 8), "big") >> (-k % 8)
+def new_bits() -> Callable[[int], int]:
+    """Return a source of bits for one system: seeded by the operating system, then without it.
+
+    An id must be unique, it is no secret; and a call into the kernel for each
+    costs more than all the rest of it. A forked child cannot repeat them: its
+    systems are foreign, and a new one has a seed of its own.
+    """
+    return random.Random(os.urandom(32)).getrandbits
 
 
 def system_stream(name: str) -> Stream:

@@ -48,7 +48,7 @@ class Address(Generic[A]):
     the sender gets `ActorDeadError` at once. Safe from any thread.
     """
 
-    __slots__ = ("cell", "incarnations", "items", "name", "system", "when_nobody")
+    __slots__ = ("cell", "incarnations", "items", "name", "owner", "system", "when_nobody")
 
     def __init__(self, system: ActorSystem, name: str, *, keeps_mailbox: bool = False) -> None:
         self.system = system
@@ -56,6 +56,8 @@ class Address(Generic[A]):
         self.cell: Cell[A] | None = None
         self.items: SimpleQueue[Any] | None = SimpleQueue() if keeps_mailbox else None
         self.incarnations = 0
+        self.owner: object = None
+        """The supervisor for whose child it was taken; it gives it back. None: somebody else does."""
         self.when_nobody: Callable[[], object] | None = None
         """Called when a message waits and nobody is there to take it."""
 

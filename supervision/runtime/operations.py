@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -173,7 +174,7 @@ class Steps(Operation):
 class Task(Operation):
     """A coroutine on the system's event loop; one message at a time all the same."""
 
-    __slots__ = ("_context", "_coroutine", "_is_cancelled", "_task")
+    __slots__ = ("_context", "_coroutine", "_is_cancelled", "_message", "_task")
 
     def __init__(
         self,
@@ -186,6 +187,7 @@ class Task(Operation):
         super().__init__(cell, then, future)
         self._coroutine = coroutine
         self._context = context
+        self._message = cell.handling
         self._task: asyncio.Task[Any] | None = None
         self._is_cancelled = False
 
@@ -204,6 +206,7 @@ class Task(Operation):
 
     def _create(self) -> None:
         if self._is_cancelled:
+            self._never_began()
             self._coroutine.close()
             return
         loop = asyncio.get_running_loop()
@@ -212,7 +215,15 @@ class Task(Operation):
 
     def _cancel(self) -> None:
         if self._task is not None:
+            if inspect.getcoroutinestate(self._coroutine) == inspect.CORO_CREATED:
+                self._never_began()
             self._task.cancel()
+
+    def _never_began(self) -> None:
+        # Not a line of the handler ran: a message without an asker is a dead letter, as it
+        # would be if its turn had not come.
+        if self.future is None and self._message is not None:
+            self.cell.undeliverable(self._message, None)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         error: BaseException | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callboard.supervision.runtime.chance import Ids, system_bits, system_stream
+from callboard.supervision.runtime.chance import Ids, new_bits, system_stream
 from callboard.supervision.runtime.clock import SystemClock
 from callboard.supervision.runtime.loop import ThreadLoop
 from callboard.supervision.runtime.pool import Pool
@@ -29,7 +29,7 @@ class Threads:
             dispatcher=Pool(name, settings, emit),
             timers=ThreadTimers(clock, f"{name}-timers", emit),
             loop=ThreadLoop(f"{name}-loop"),
-            ids=Ids(clock, system_bits),
+            ids=Ids(clock, new_bits()),
             stream=system_stream,
             point=None,
         )

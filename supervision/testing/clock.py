@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
-from callboard.supervision.runtime.chance import Ids, system_bits
+from callboard.supervision.runtime.chance import Ids, new_bits
 from callboard.supervision.runtime.ports import Ports, Runtime
 from callboard.supervision.runtime.threads import Threads
 from callboard.supervision.runtime.timers import Timer
@@ -141,5 +141,5 @@ class _ManualRuntime:
         """Return the ports for a system of this name."""
         clock = self._clock
         return Threads.ports(name, settings, emit)._replace(
-            clock=clock, timers=_ManualTimers(clock, emit), ids=Ids(clock, system_bits)
+            clock=clock, timers=_ManualTimers(clock, emit), ids=Ids(clock, new_bits())
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
@@ -73,7 +74,7 @@ class Interpreter:
         self._arguments_of = arguments_of
         self._report = report
         self._addresses: dict[ChildId, Address[Any]] = {}
-        self._starting: Ref | None = None
+        self._starting: tuple[Ref, ChildSpec] | None = None
         self.children: dict[ChildId, Child[Ref]] = {}
         self.state: SupervisorState[Ref] = SupervisorState(
             name=name,
@@ -82,6 +83,7 @@ class Interpreter:
             window=flags.new_window(),
             is_dynamic=is_dynamic,
         )
+        self._starting: Ref | None = None
         self.ends_with: ExitReason | None = None
         """Set by a plan that ends the supervisor: the reason."""
 
@@ -129,9 +131,39 @@ class Interpreter:
 
     def release_names(self) -> None:
         """Give back the names that this supervisor took for its children."""
-        for address in self._addresses.values():
+        for key in list(self._addresses):
+            self._release_name(key)
+
+    def orphan(self, reason: ExitReason) -> None:
+        """Take the children along, for this supervisor was killed; from the killer's thread.
+
+        Each gets an exit signal and its shutdown time, as if it were stopped;
+        its name is given back when it has ended, unless a successor of this
+        supervisor has taken it over.
+        """
+        if self._starting is not None:
+            self._take_along(*self._starting, reason)
+        for child in list(self.children.values()):
+            cell = child.ref
+            if cell is None or cell.is_dead:
+                self._release_name(child.key)
+                continue
+            self._take_along(cell, child.spec, reason)
+            release = partial(self._release_name, child.key)
+            if not cell.when_dead(("name", self), lambda _reason, release=release: release()):
+                release()
+
+    def _take_along(self, cell: Ref, spec: ChildSpec, reason: ExitReason) -> None:
+        cell.exit_from(self._ref, reason)
+        shutdown_s = spec.shutdown_time
+        if isinstance(shutdown_s, (int, float)) and shutdown_s != math.inf:
+            due_s = self._system.clock.now_s() + shutdown_s
+            self._system.timers.call_at(due_s, cell.kill)
+
+    def _release_name(self, key: ChildId) -> None:
+        address = self._addresses.pop(key, None)
+        if address is not None and address.owner is self:
             self._system.release(address)
-        self._addresses.clear()
 
     # -- starting ----------------------------------------------------------
 
@@ -148,37 +180,53 @@ class Interpreter:
     def _start(self, child: Child[Ref]) -> Generator[Until, bool, StartResult[Ref]]:
         spec = child.spec
         try:
+            address = yield from self._address_of(child)
             cell: Ref = self._system.start_child(
                 self._ref,
                 cast("Callable[..., Any]", spec.start),  # the model knows no actor classes
                 self._arguments_of(child),
                 _plain(spec.kwargs),
-                address=self._address_of(child),
+                address=address,
                 tag=child.key,
                 incarnation=child.incarnation,
             )
         except (CallboardError, RuntimeError) as error:  # the name is taken, or no thread is left
             return Failed(crashed(error))
-        self._starting = cell
+        self._starting = (cell, spec)
         if self._ref.is_dead:  # killed just now: who let its children go did not know this one
             cell.exit_from(self._ref, Killed())
+        self._starting = cell
         if not cell.is_started and not cell.is_dead:
             yield Until(lambda: cell.is_started or cell.is_dead)
+        self._starting = None
         if cell.is_started:
             return Started(cell, self._system.clock.now_s())
         assert cell.reason is not None
         return Ignored() if cell.is_ignored else Failed(cell.reason)
 
-    def _address_of(self, child: Child[Ref]) -> Address[Any] | None:
-        spec = child.spec
-        if spec.name is None:
+    def _address_of(self, child: Child[Ref]) -> Generator[Until, bool, Address[Any] | None]:
+        """Return the address for a child's name; whoever lives there must have ended before."""
+        name = child.spec.name
+        if name is None:
             return None
-        address = self._system.lookup(spec.name)
+        address = self._system.lookup(name)
         if address is None:
-            address = self._system.reserve(spec.name, keeps_mailbox=spec.keeps_mailbox)
+            address = self._system.reserve(name, keeps_mailbox=child.spec.keeps_mailbox)
+            address.owner = self
             self._addresses[child.key] = address
-        elif address.is_alive():
-            raise NameTaken(spec.name, address)
+            return address
+        holder = address.ref
+        if holder is None or holder.is_dead:
+            return address
+        if holder.parent is None or not holder.parent.is_dead:
+            raise NameTaken(name, address)
+        # A predecessor whose supervisor was killed: it still cleans up.
+        if address.owner is not None:
+            address.owner = self
+            self._addresses[child.key] = address
+        poke = self._ref.poke
+        if holder.when_dead(("successor", self), lambda _reason: poke()):
+            yield Until(lambda: holder.is_dead)
         return address
 
     # -- stopping ----------------------------------------------------------
@@ -221,7 +269,7 @@ class Interpreter:
             else:
                 child.ref.exit(Shutdown())
         ended: list[tuple[Child[Ref], ExitReason]] = []
-        for child in running:
+        for child in sorted(running, key=_patience):
             cell = child.ref
             assert cell is not None
             if not cell.is_dead:
@@ -244,9 +292,13 @@ class Interpreter:
 
     def _forget(self, key: ChildId) -> None:
         self.children.pop(key, None)
-        address = self._addresses.pop(key, None)
-        if address is not None:
-            self._system.release(address)
+        self._release_name(key)
+
+
+def _patience(child: Child[Ref]) -> float:
+    """Return how long a child may take to stop; those with the least time are waited for first."""
+    shutdown_s = child.spec.shutdown_time
+    return shutdown_s if isinstance(shutdown_s, (int, float)) else 0.0
 
 
 def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:

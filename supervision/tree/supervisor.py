@@ -131,8 +131,7 @@ class Supervisor(SystemActor):
         """Take along those that are left: this supervisor was killed."""
         super().let_go(reason)
         if self._tree is not None:
-            for child in self._tree.refs():
-                child.exit_from(self.actor_ref, reason)
+            self._tree.orphan(reason)
 
     def linked_children(self) -> list[Ref]:
         """Return the refs of the children; from any thread, to look at."""

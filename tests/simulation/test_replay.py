@@ -38,6 +38,7 @@ def busy_run(seed: int) -> str:
 
         for number in range(3):
             sim.spawn(f"client-{number}", partial(ask, number))
+
         def crash() -> None:
             with contextlib.suppress(DeliveryError):
                 actors["quick"].tell(Crash())

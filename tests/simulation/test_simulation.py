@@ -393,18 +393,19 @@ class TestEnding:
 
     @pytest.mark.parametrize("clients", [3, 200])
     def test_nothing_of_it_stays_in_memory(self, clients: int) -> None:
-        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
-            asked = [system.spawn(AsyncCounter) for _ in range(3)]
-            for n in range(clients):
-                sim.spawn(f"client-{n}", lambda: sim.sleep(1))
-            sim.run()
-            assert [each.ask(Add(1)) for each in asked] == [1, 1, 1]
-            gone = weakref.ref(sim._hub)
+        def use_it() -> weakref.ref[object]:
+            with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+                asked = [system.spawn(AsyncCounter) for _ in range(3)]
+                for n in range(clients):
+                    sim.spawn(f"client-{n}", lambda: sim.sleep(1))
+                sim.run()
+                assert [each.ask(Add(1)) for each in asked] == [1, 1, 1]
+                return weakref.ref(sim._hub)
 
-        del sim, system, asked
+        hub = use_it()
         gc.collect()
 
-        assert gone() is None
+        assert hub() is None
 
 
 class TestContexts:

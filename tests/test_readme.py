@@ -1,0 +1,242 @@
+"""README.md and the pages show programs that run, print what is shown, and name true bounds."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from callboard.actors import SessionLimits, SessionSystem
+from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.sessions.partition import DELAYS, RESTARTS
+from callboard.supervision import (
+    Backoff,
+    DynamicSupervisor,
+    PartitionSupervisor,
+    Settings,
+    Supervisor,
+)
+from tests.house import ROOT, sources, tree_of
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+SETTINGS = ROOT / "docs" / "reference" / "settings.md"
+
+BLOCK = re.compile(r"^```(?P<info>[^`\n]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLE = "docs/examples/"
+
+
+class Block(NamedTuple):
+    """A fenced block of a page that says where it comes from, or does not."""
+
+    page: Path
+    source: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}: {self.source}"
+
+
+def shown(language: str) -> list[Block]:
+    """Return every block in a language: where it stands, the file it names, its text."""
+    found: list[Block] = []
+    for page in PAGES:
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            said, _, source = block["info"].strip().partition(" ")
+            if said == language:
+                found.append(Block(page, source.strip(), block["text"]))
+    return found
+
+
+PROGRAMS = shown("python")
+OUTPUTS = [block for block in shown("text") if block.source]
+
+
+def part_of(source: str) -> str:
+    """Return the text of a file, or of its part: `guide.py#ask` is between `begin ask`, `end ask`.
+
+    A part is shown without the indentation of its marks.
+    """
+    name, _, part = source.partition("#")
+    text = (ROOT / name).read_text(encoding="utf-8")
+    if not part:
+        return text
+    found = re.search(
+        rf"^(?P<indent> *)# begin {part}\n(?P<text>.*?)^ *# end {part}$",
+        text,
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found, f"{name} has no part {part!r}"
+    lines = (line.removeprefix(found["indent"]) for line in found["text"].splitlines())
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def run(example: Path) -> str:
+    """Run a program and return what it printed; a warning is an error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(example)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert not done.returncode, f"{example.name} ended with {done.returncode}: {done.stderr}"
+    assert not done.stderr
+    return done.stdout
+
+
+class TestPages:
+    @pytest.mark.parametrize("block", PROGRAMS, ids=map(str, PROGRAMS))
+    def test_python_in_a_page_is_a_program_that_runs(self, block: Block) -> None:
+        assert block.source.startswith(EXAMPLE), "write ```python docs/examples/FILE.py"
+
+        assert block.text == part_of(block.source)
+
+    @pytest.mark.parametrize("block", OUTPUTS, ids=map(str, OUTPUTS))
+    def test_what_a_program_prints_is_what_the_page_says(self, block: Block) -> None:
+        assert block.source.startswith(EXAMPLE), "write ```text docs/examples/FILE.py"
+
+        assert block.text == run(ROOT / block.source)
+
+    @pytest.mark.parametrize("example", EXAMPLES, ids=[each.name for each in EXAMPLES])
+    def test_every_example_runs_and_is_shown(self, example: Path) -> None:
+        name = str(example.relative_to(ROOT))
+
+        assert run(example)
+        assert [block for block in PROGRAMS if block.source.partition("#")[0] == name]
+
+
+class TestReadme:
+    def test_it_begins_with_the_two_commands(self) -> None:
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        commands = re.findall(r"^    (scripts/\w+)", text, re.MULTILINE)
+
+        assert commands == ["scripts/demo", "scripts/test"]
+        assert all((ROOT / command).exists() for command in commands)
+
+    def test_the_scripts_that_pages_name_exist(self) -> None:
+        named = {
+            (page.name, name)
+            for page in PAGES
+            for name in re.findall(r"`(scripts/[\w.-]+)", page.read_text(encoding="utf-8"))
+        }
+
+        assert not [(page, name) for page, name in named if not (ROOT / name).exists()]
+
+
+NUMBERS = {"none": None, "no limit": math.inf}
+ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<default>[^|]+) \| (?P<unit>[^|]*) \|")
+
+NOT_BOUNDS = {
+    "_BYTES_PER_CHAR_MAX": "what UTF-8 says",
+    "_INT_MAX": "what JSON writers agree upon",
+    "_CHARS_MIN": "a floor, checked where the file is read",
+}
+
+
+def rows_of(heading: str) -> dict[str, object]:
+    """Return name -> default of the table below a heading of the page of settings."""
+    text = SETTINGS.read_text(encoding="utf-8")
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, f"{SETTINGS.name} has no heading {heading!r}"
+    rows = [ROW.match(line) for line in rest.partition("\n## ")[0].splitlines()]
+    return {row["name"]: value_of(row["default"].strip()) for row in rows if row}
+
+
+def value_of(text: str) -> object:
+    """Return what a default in a table means."""
+    if text in NUMBERS:
+        return NUMBERS[text]
+    return ast.literal_eval(re.sub(r"(?<=\d),(?=\d{3})", "", text))
+
+
+def defaults_of(callee: object) -> Mapping[str, object]:
+    """Return the default of every parameter that has one."""
+    assert callable(callee)
+    parameters = inspect.signature(callee).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
+
+
+def constants() -> dict[str, float]:
+    """Return the numbers that modules of the library name, by their names below `callboard`."""
+    found: dict[str, float] = {}
+    for module, path in sources().items():
+        for node in tree_of(path).body:
+            if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            value = node.value
+            if (
+                isinstance(target, ast.Name)
+                and isinstance(value, ast.Constant)
+                and isinstance(value.value, (int, float))
+            ):
+                found[f"{module.removeprefix('callboard.')}.{target.id}"] = value.value
+    return found
+
+
+def is_bound(constant: str) -> bool:
+    """Say whether a constant's name says that it bounds something for users."""
+    module, _, name = constant.rpartition(".")
+    return name.endswith(("_MAX", "_S")) and name not in NOT_BOUNDS and "testing" not in module
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("heading", "struct"),
+        [
+            ("Settings", Settings()),
+            ("SessionLimits", SessionLimits()),
+            ("DaemonSettings", DaemonSettings()),
+        ],
+        ids=["Settings", "SessionLimits", "DaemonSettings"],
+    )
+    def test_every_field_has_its_row(
+        self, heading: str, struct: Settings | SessionLimits | DaemonSettings
+    ) -> None:
+        expected = {field: getattr(struct, field) for field in struct.__struct_fields__}
+
+        assert rows_of(heading) == expected
+
+    @pytest.mark.parametrize(
+        ("heading", "callee"),
+        [
+            ("SessionSystem", SessionSystem),
+            ("Supervisor", Supervisor),
+            ("DynamicSupervisor", DynamicSupervisor),
+            ("PartitionSupervisor", PartitionSupervisor),
+            ("Backoff", Backoff),
+        ],
+        ids=lambda each: each if isinstance(each, str) else "",
+    )
+    def test_arguments_that_are_bounds_have_their_true_defaults(
+        self, heading: str, callee: object
+    ) -> None:
+        rows = rows_of(heading)
+        defaults = defaults_of(callee)
+
+        assert rows
+        assert rows == {name: defaults[name] for name in rows}
+
+    def test_every_fixed_bound_has_its_row(self) -> None:
+        bounds = {name: value for name, value in constants().items() if is_bound(name)}
+
+        assert bounds.items() <= rows_of("Fixed bounds").items(), f"add it to {SETTINGS.name}"
+
+    def test_every_row_of_a_fixed_bound_is_true(self) -> None:
+        assert rows_of("Fixed bounds").items() <= constants().items()
+
+    def test_the_budget_of_a_session_is_the_one_that_is_told(self) -> None:
+        said = " ".join(SETTINGS.read_text(encoding="utf-8").split())
+        *first, last = (f"{delay_s:g}" for delay_s in DELAYS.delays_s)
+
+        assert f"{RESTARTS.intensity} times within {RESTARTS.period_s:g} seconds" in said
+        assert f"after {', '.join(first)} and {last} second;" in said
