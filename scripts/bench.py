@@ -18,6 +18,12 @@ from scripts.benchmarks.measure import Figures, stay_on_one_core
 _DEADLINE_S = 600
 """Seconds that one process may take."""
 
+_CALL = "call_us"
+"""What an empty Python call took in a process: how fast the machine was just then."""
+
+_CALM = 1.3
+"""How much slower than at its best the machine may be for a process to count."""
+
 _TRIES = 2
 """Attempts at one measurement: a machine that was suspended meanwhile is no result."""
 
@@ -35,10 +41,26 @@ class Results:
         for key, value in figures.items():
             of_side.setdefault(key, []).append(value)
 
+    def calls_us(self) -> list[float]:
+        """Return what an empty call took, in every process."""
+        return [
+            value
+            for sides in self.samples.values()
+            for figures in sides.values()
+            for value in figures.get(_CALL, [])
+        ]
+
     def median(self, line: str, side: str, key: str) -> float | None:
-        """Return the median of a figure, or None when there is no sample."""
-        values = self.samples.get(line, {}).get(side, {}).get(key)
-        return statistics.median(values) if values else None
+        """Return the median of a figure, of the calm processes if there were any."""
+        figures = self.samples.get(line, {}).get(side, {})
+        values = figures.get(key, [])
+        limit_us = min(self.calls_us(), default=0.0) * _CALM
+        calm = [
+            value
+            for value, call_us in zip(values, figures.get(_CALL, []), strict=False)
+            if call_us <= limit_us
+        ]
+        return statistics.median(calm or values) if values else None
 
 
 def main() -> int:
@@ -98,7 +120,10 @@ def _measurement(line: str, side: str) -> Measurement:
 def _measure_here(line: str, side: str, *, is_quick: bool, is_pinned: bool) -> int:
     if is_pinned:
         stay_on_one_core()
-    print(json.dumps(_measurement(line, side)(is_quick=is_quick)))
+    before = FLOORS["call"](is_quick=is_quick)["us"]
+    figures = _measurement(line, side)(is_quick=is_quick)
+    after = FLOORS["call"](is_quick=is_quick)["us"]
+    print(json.dumps(figures | {_CALL: (before + after) / 2}))
     return 0
 
 
@@ -127,7 +152,6 @@ def _run_round(
     number: int, names: list[str], results: Results, options: argparse.Namespace
 ) -> None:
     is_quick, is_pinned = options.quick, options.pinned
-    _measure("floor", "call", results, is_quick=is_quick, is_pinned=is_pinned)
     for name in names:
         line = LINES[name]
         if line.is_long and number:
@@ -169,17 +193,30 @@ def _table(names: list[str], results: Results, *, is_pinned: bool) -> str:
         ).rstrip()
         for row in rows
     ]
-    call_us = results.median("floor", "call", "us")
     return "\n".join(
         [
             _machine(is_pinned=is_pinned),
-            f"medians; an empty Python call takes {_number(call_us, '')} us here today",
+            _calm(results.calls_us()),
             "",
             *printed,
             "",
             "* two threads, a queue there and a lock back: the switches alone, on this machine",
         ]
     )
+
+
+def _calm(calls_us: list[float]) -> str:
+    if not calls_us:
+        return "nothing was measured"
+    low = min(calls_us)
+    busy = sum(call_us > low * _CALM for call_us in calls_us)
+    said = f"medians; an empty Python call took {low:.3f} to {max(calls_us):.3f} us meanwhile"
+    if busy:
+        said += (
+            f"; {busy} of {len(calls_us)} processes found the machine busy with something else"
+            " and were left out where a line had a calm one"
+        )
+    return said
 
 
 def _row(name: str, line: Line, figure: Figure, results: Results) -> tuple[str, ...]:

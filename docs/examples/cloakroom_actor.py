@@ -1,6 +1,6 @@
 """A cloakroom: one actor, which says no to one mistake and dies of another."""
 
-# [actor]
+# begin actor
 from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
@@ -44,10 +44,10 @@ class Cloakroom(SupervisedActor):
         return coat
 
 
-# [/actor]
+# end actor
 
 if __name__ == "__main__":
-    # [ask]
+    # begin ask
     with ActorSystem() as system:
         cloakroom = system.spawn(Cloakroom, hooks=2)
         print("number", cloakroom.ask(HangUp("ada's coat")))
@@ -58,10 +58,10 @@ if __name__ == "__main__":
         print("number", cloakroom.ask(HangUp("bob's hat")))
         try:
             cloakroom.ask(HangUp("carl's cape"))
-        except ValueError as error:
-            print("crashed:", error)
+        except ValueError:
+            print("crashed: no hook is free")
         try:
             cloakroom.ask(Fetch(0))
         except ActorDeadError as error:
-            print("dead:", error)
-    # [/ask]
+            print("dead:", error.remedy)
+    # end ask

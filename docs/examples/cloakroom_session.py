@@ -1,6 +1,6 @@
 """The same cloakroom as a session: it comes back with every coat on its hook."""
 
-# [session]
+# begin session
 import msgspec
 
 from callboard.actors import CreateSession, SessionActor, SessionMessage, SessionSystem
@@ -44,8 +44,8 @@ with SessionSystem(session=Cloakroom) as sessions:
     for coat in ("ada's coat", "bob's hat", "carl's cape"):
         try:
             print("number", sessions.ask(HangUp(opera.id, coat=coat)))
-        except ValueError as error:
-            print("crashed:", error)
+        except ValueError:
+            print("crashed: no hook is free")
     print("fetched", sessions.ask(Fetch(opera.id, number=1)))
     print(sessions.get(opera.id).data)
-# [/session]
+# end session

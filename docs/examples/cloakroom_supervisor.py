@@ -2,7 +2,7 @@
 
 from cloakroom_actor import Cloakroom, Fetch, HangUp, UnknownNumber
 
-# [supervisor]
+# begin supervisor
 from callboard.supervision import ActorSystem, ChildSpec, Supervisor
 
 spec = ChildSpec(
@@ -20,11 +20,11 @@ with ActorSystem() as system:
     for coat in ("ada's coat", "bob's hat", "carl's cape"):
         try:
             print("number", cloakroom.ask(HangUp(coat)))
-        except ValueError as error:
-            print("crashed:", error)
+        except ValueError:
+            print("crashed: no hook is free")
     print("number", cloakroom.ask(HangUp("carl's cape")), "in life 2")
     try:
         cloakroom.ask(Fetch(1))
     except UnknownNumber:
         print("bob's hat is gone")
-# [/supervisor]
+# end supervisor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,9 +16,10 @@ import msgspec
 
 from scripts.demonstration.comparing import compare, role_of
 from scripts.demonstration.corpus import Conversation
-from scripts.demonstration.door import Door, NoAnswerError, RefusedError
+from scripts.demonstration.door import Door, RefusedError
 from scripts.demonstration.insisting import GIVE_UP_S, PAUSES_S, insist
 from scripts.demonstration.plan import RESTARTS_OF_SESSION, SessionStrike
+from scripts.demonstration.wire import NoAnswerError
 
 T = TypeVar("T")
 
@@ -152,7 +153,7 @@ class _Client:
         self.done = Done()
 
     @asynccontextmanager
-    async def telling(self, pipe: Connection[Any, Any]) -> AsyncIterator[None]:
+    async def telling(self, pipe: Connection[Any, Any]) -> AsyncGenerator[None]:
         """Say how far it is, again and again."""
 
         async def tell() -> None:
@@ -188,9 +189,7 @@ class _Client:
     async def replay(self, dialogue: Dialogue) -> None:
         """Say a conversation to a session of its own, while that crashes as planned."""
         conversation, door = dialogue.conversation, self._door
-        session = await self._insist(
-            lambda: door.create(key=conversation.name, user_id=self._name)
-        )
+        session = await self._insist(lambda: door.create(key=conversation.name, user_id=self._name))
         acknowledged: list[int] = []
         for index, content in enumerate(conversation.messages):
 

@@ -46,9 +46,9 @@ def compare(
     ]
     places: list[int] = []
     for place, message in enumerate(log, start=1):
-        index = expected.get(message.client_msg_id or "")
-        if index is None:
+        if message.client_msg_id not in expected:
             continue
+        index = expected[message.client_msg_id]
         places.append(index)
         title = _title(conversation, index)
         if (message.role, message.content) != (role_of(index), conversation.messages[index]):

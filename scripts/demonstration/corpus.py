@@ -1,4 +1,4 @@
-"""What is replayed? The conversations of the PyPI package chatterbot-corpus, in the order of its files."""
+"""What is replayed? The conversations of the PyPI package chatterbot-corpus, file by file."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def read_corpus(*, every: int = 1) -> tuple[Conversation, ...]:
 def _conversations() -> Iterator[Conversation]:
     data = Path(str(files("chatterbot_corpus"))) / "data"
     for path in sorted(data.glob("*/*.yml")):
-        content: dict[str, Any] = yaml.load(  # noqa: S506 -- both loaders are the safe one
-            path.read_bytes(), Loader=_LOADER
-        )
+        content: dict[str, Any] = yaml.load(path.read_bytes(), Loader=_LOADER)  # noqa: S506 -- both are safe
         for number, messages in enumerate(content["conversations"], start=1):
             if isinstance(messages, list):
                 name = f"{path.parent.name}/{path.name}#{number}"

@@ -9,9 +9,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from scripts.demonstration.client import Done, Order, Progress, run_client
+from scripts.demonstration.client import Compare, Done, Order, Progress, run_client
 
 END_S: Final = 10.0
 """Seconds that a client gets to end once it has no more orders."""
@@ -49,7 +49,7 @@ class Crew:
             theirs.close()
             self._clients.append((process, ours))
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -65,6 +65,11 @@ class Crew:
                 process.kill()
                 process.join()
             process.close()
+
+    async def wait_ready(self) -> None:
+        """Wait until all of them run: to start an interpreter takes its time."""
+        nothing: Sequence[Order] = [Compare(()) for _ in self._clients]
+        await self.carry_out(nothing, lambda _: None)
 
     async def carry_out(
         self, orders: Sequence[Order], on_progress: Callable[[Progress], None]

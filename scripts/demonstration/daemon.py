@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 import psutil
 
-from scripts.demonstration.door import Door, NoAnswerError, RefusedError
+from scripts.demonstration.door import Door, RefusedError
 from scripts.demonstration.plan import PARTITIONS
+from scripts.demonstration.wire import NoAnswerError
 
 START_S: Final = 30.0
 """Seconds until it must answer."""

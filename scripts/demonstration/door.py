@@ -1,21 +1,19 @@
-"""How does a client talk to the daemon? HTTP with JSON over its Unix socket, one error for a refusal."""
+"""What does a client ask the daemon? Each kind of request as a method; a refusal as an error."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
+
+from scripts.demonstration.wire import Answer, Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
 T = TypeVar("T")
-
-REQUEST_S: Final = 40.0
-"""Seconds for one request: more than the daemon itself allows."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +42,6 @@ class RefusedError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(f"{problem.code}: {problem.detail}")
         self.problem = problem
-
-
-class NoAnswerError(Exception):
-    """The connection broke, or no answer came in time: the outcome is unknown."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,20 +129,11 @@ class Door:
     """
 
     def __init__(self, socket: Path, *, lost_key: str | None = None) -> None:
-        transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(
-            uds=str(socket), limits=httpx.Limits(max_connections=None)
-        )
-        if lost_key is not None:
-            transport = _Forgetful(transport, lost_key)
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            base_url="http://localhost",
-            timeout=REQUEST_S,
-            headers={"Content-Type": "application/json"},
-            trust_env=False,
-        )
+        self._socket = socket
+        self._lost_key = lost_key
+        self._idle: list[Wire] = []
 
-    async def __aenter__(self) -> Door:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -157,7 +142,9 @@ class Door:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._http.aclose()
+        for wire in self._idle:
+            wire.close()
+        self._idle.clear()
 
     async def create(self, *, key: str, user_id: str) -> Session:
         """Create a session; repeated with the same key it creates nothing more."""
@@ -165,7 +152,7 @@ class Door:
         return await self._call("POST", "/v1/sessions", Session, body)
 
     async def append(self, session_id: str, *, role: str, content: str, key: str) -> int:
-        """Append a message; return its number. Repeated with the same key it appends nothing more."""
+        """Append a message; return its number. Repeated with the same key it adds nothing."""
         path = f"/v1/sessions/{quote(session_id, safe='')}/messages"
         body = {"role": role, "content": content, "client_msg_id": key}
         return (await self._call("POST", path, _Appended, body)).seq
@@ -216,43 +203,40 @@ class Door:
         """Say whether every part of the tree runs."""
         return (await self._call("GET", "/v1/health", _Health)).is_healthy
 
-    async def _call(self, method: str, url: str, reply: type[T], body: object = None) -> T:
-        content = None if body is None else msgspec.json.encode(body)
+    async def _call(self, method: str, target: str, reply: type[T], body: object = None) -> T:
+        answer = await self._send(
+            method, target, b"" if body is None else msgspec.json.encode(body)
+        )
+        if answer.is_success:
+            return msgspec.json.decode(answer.body, type=reply)
         try:
-            response = await self._http.request(method, url, content=content)
-        except httpx.TransportError as error:
-            raise NoAnswerError(repr(error)) from error
-        if response.is_success:
-            return msgspec.json.decode(response.content, type=reply)
-        try:
-            problem = msgspec.json.decode(response.content, type=Problem)
+            problem = msgspec.json.decode(answer.body, type=Problem)
         except msgspec.DecodeError:
             # No problem document: that is a defect of the daemon, and nothing to repeat.
-            problem = Problem(code=f"http_{response.status_code}", detail=response.text[:200])
+            problem = Problem(code=f"http_{answer.status}", detail=repr(answer.body[:200]))
         raise RefusedError(problem)
 
+    async def _send(self, method: str, target: str, body: bytes) -> Answer:
+        if self._lost_key is not None and target.endswith("/messages") and body:
+            key = msgspec.json.decode(body, type=dict[str, str])["client_msg_id"]
+            if key == self._lost_key:
+                return Answer(201, msgspec.json.encode({"seq": int(key.rpartition(":")[2])}))
+        wire = await self._wire()
+        try:
+            answer = await wire.request(method, target, body)
+        except BaseException:
+            wire.close()  # what it would read next might be the answer to this request
+            raise
+        if wire.is_usable:
+            self._idle.append(wire)
+        else:
+            wire.close()
+        return answer
 
-class _Forgetful(httpx.AsyncBaseTransport):
-    """Loses one append and acknowledges it.
-
-    Args:
-        transport: carries all the rest.
-        lost_key: the message's key.
-    """
-
-    def __init__(self, transport: httpx.AsyncBaseTransport, lost_key: str) -> None:
-        self._transport = transport
-        self._lost_key = lost_key
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Carry a request, or pretend to."""
-        content = await request.aread()
-        if request.url.path.endswith("/messages") and content:
-            if msgspec.json.decode(content).get("client_msg_id") == self._lost_key:
-                seq = int(self._lost_key.rpartition(":")[2])
-                return httpx.Response(201, json={"seq": seq})
-        return await self._transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._transport.aclose()
+    async def _wire(self) -> Wire:
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_usable:
+                return wire
+            wire.close()
+        return await Wire.open(self._socket)

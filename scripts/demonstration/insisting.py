@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from scripts.demonstration.door import NoAnswerError, RefusedError
+from scripts.demonstration.door import RefusedError
+from scripts.demonstration.wire import NoAnswerError
 
 T = TypeVar("T")
 

@@ -2,17 +2,19 @@
 
     NEW -> ALIVE -> ENDING -> DEAD         nothing goes back
 
-`busy` is the only right to run a cell; everything that leads a worker here is a
-hint. These pairs of steps must keep their order, each store before its load:
+The `baton` is the only right to run a cell; everything that leads a worker here
+is a hint. It is a list of one: `del baton[0]` takes it or raises, `baton[:] = _BATON`
+gives it back. Neither is a call, so no Ctrl-C can strike between it and the next
+step (a lock's `acquire` is one: it was held for ever after 1 in 100 interrupts). These pairs of steps must keep their order, each store before its load:
 
     send      (1) put into the mailbox   (2) is it still the cell's? else take it all out again
-    release   (1) let go of `busy`   (2) `is_scheduled = False`   (3) anything left? schedule
+    release   (1) give the baton back   (2) `is_scheduled = False`   (3) anything left? schedule
     in hand   worker: (1) `in_hand = future` (2) ended?      killer: (1) end (2) fail `in_hand`
     bond      (1) add under the lock, unless dead             ender: (1) dead, take all, under it
 
 ENDING is claimed once, DEAD is claimed once, both under the system's one lock
 for rare things (`rare`), which is never held while calling out. A kill claims
-both at once, from any thread; the holder of `busy` then finds its claim lost.
+both at once, from any thread; the holder of the baton then finds its claim lost.
 Between `is_scheduled = True` and the enqueue no Python function may be entered:
 an asynchronous exception lands at calls and would leave the cell unscheduled.
 """
@@ -21,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from _thread import allocate_lock
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import CoroutineType, GeneratorType
@@ -66,6 +67,9 @@ R = TypeVar("R")
 copy_context = contextvars.copy_context
 get_running_loop = asyncio._get_running_loop
 
+_BATON = (None,)
+"""What gives a cell's baton back: `baton[:] = _BATON`."""
+
 _SUSPENDING: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType, Later})
 """Results of a handler that say: the answer is not there yet."""
 
@@ -97,9 +101,9 @@ class Cell(ActorRef[A], Generic[A]):
         "actor",
         "actor_class",
         "address",
+        "baton",
         "birth",
         "bonds",
-        "busy",
         "deferred_exit",
         "enqueue",
         "failed_on",
@@ -151,7 +155,7 @@ class Cell(ActorRef[A], Generic[A]):
         self.incarnation = incarnation
         self.items: SimpleQueue[Any] | None = None if address is None else address.items
         self.signals: SimpleQueue[Any] | None = None
-        self.busy = allocate_lock()
+        self.baton: list[None] = [None]
         self.is_scheduled = False
         self.is_started = False
         self.is_suspended = False
@@ -628,10 +632,13 @@ class Cell(ActorRef[A], Generic[A]):
 
     def activate(self, runner: Runner) -> None:
         """Run what waits, as far as one turn goes; do nothing where another one does."""
-        if not self.busy.acquire(False):
+        try:
+            del self.baton[0]
+        except IndexError:
             return
         outer = runner.cell
         outer_deadline_s = runner.deadline_s
+        outer_target = runner.target
         runner.cell = self
         self.runner = runner
         try:
@@ -646,6 +653,7 @@ class Cell(ActorRef[A], Generic[A]):
             runner.target = None
             if runner.is_struck:
                 runner.disarm()
+            runner.target = outer_target
             runner.cell = outer
             runner.deadline_s = outer_deadline_s
             self._release()
@@ -670,10 +678,14 @@ class Cell(ActorRef[A], Generic[A]):
             self.handling = None
         if self.is_dead:
             self.actor = None
+        self.baton[:] = _BATON
+        self.is_scheduled = False
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """See that what came meanwhile is served. After the baton was given back."""
         if self.idle is not None:
             self.idle.touch()
-        self.busy.release()
-        self.is_scheduled = False
         lane = self.signals
         if lane is not None and lane.qsize():
             self.schedule()
@@ -904,7 +916,7 @@ class Cell(ActorRef[A], Generic[A]):
 
     @arms
     def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:
-        """Claim the end, close the mailbox, clean up, die. By the holder of `busy` alone."""
+        """Claim the end, close the mailbox, clean up, die. By the holder of the baton alone."""
         with self.system.rare:
             if self.reason is not None:
                 return
@@ -1037,35 +1049,43 @@ class Cell(ActorRef[A], Generic[A]):
             runner = dispatcher.runner_for_hand_off(self, runner)
             if runner is None:
                 return NOT_DONE
-        if get_running_loop() is not None or not self.busy.acquire(False):
-            return NOT_DONE
-        q = self.items
-        lane = self.signals
-        if (
-            not self.is_started
-            or self.reason is not None
-            or self.operation is not None
-            or self.is_suspended
-            or self.next_message is not None
-            or (q is not None and q.qsize())
-            or (lane is not None and lane.qsize())
-        ):
-            self._release()
+        if get_running_loop() is not None:
             return NOT_DONE
         outer = runner.cell
         outer_deadline_s = runner.deadline_s
-        if timeout is not None:
-            runner.deadline_s = system.deadline_after(timeout, runner)
-        if outer is not None:
-            outer.waiting = self
-        runner.cell = self
-        runner.depth += 1
-        context = copy_context()  # what the handler sets stays with the handler
+        depth = runner.depth
         now_s = dispatcher.now_s
         began_s = now_s()
-        actor = self.actor
+        has_begun = False
         awaited: Future[Any] | None = None
+        # This may be the host's main thread, where a signal handler may raise at any call. There is
+        # none between taking the baton and `try`, and none in `finally` before it is given back.
         try:
+            del self.baton[0]
+        except IndexError:
+            return NOT_DONE
+        try:
+            q = self.items
+            lane = self.signals
+            if (
+                not self.is_started
+                or self.reason is not None
+                or self.operation is not None
+                or self.is_suspended
+                or self.next_message is not None
+                or (q is not None and q.qsize())
+                or (lane is not None and lane.qsize())
+            ):
+                return NOT_DONE
+            if timeout is not None:
+                runner.deadline_s = system.deadline_after(timeout, runner)
+            if outer is not None:
+                outer.waiting = self
+            runner.cell = self
+            runner.depth = depth + 1
+            context = copy_context()  # what the handler sets stays with the handler
+            actor = self.actor
+            has_begun = True
             if actor is None:
                 raise KillSignal  # noqa: TRY301 -- the same way out as when it strikes later
             kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # of a message that may be anything
@@ -1082,18 +1102,27 @@ class Cell(ActorRef[A], Generic[A]):
             if self.is_dead and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 # Killed while it ran here: its asker is told, and is not killed with it.
                 raise self._killed_error() from None
-            # Its end runs on a worker: never on the stack of whoever asked.
-            self.signal(self._obey_exit, crashed(error))
+            if has_begun:
+                # Its end runs on a worker: never on the stack of whoever asked.
+                self.signal(self._obey_exit, crashed(error))
             raise
         finally:
-            runner.depth -= 1
+            runner.depth = depth
             runner.cell = outer
             runner.deadline_s = outer_deadline_s
             if outer is not None:
                 outer.waiting = None
-            if now_s() - began_s > system.settings.handoff_max_s:
-                system.count("slow_hand_offs")
-            self._release()
+            self.runner = None
+            self.in_hand = None
+            if self.operation is None:
+                self.handling = None
+            if self.is_dead:
+                self.actor = None
+            self.baton[:] = _BATON
+            self.is_scheduled = False
+            self._look_again()
+        if now_s() - began_s > system.settings.handoff_max_s:
+            system.count("slow_hand_offs")
         if outer is not None and outer.is_dead:
             raise KillSignal  # the safe point of an asker that lives in hand-offs
         if awaited is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.runtime.cell import NOT_DONE, Cell, copy_context
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import ActorDeadError, MailboxFull, Timeout
+from callboard.supervision.runtime.errors import ActorDeadError, MailboxFull, SystemStopped, Timeout
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.notices import Notice
 from callboard.supervision.runtime.seam import Actor
@@ -76,6 +76,8 @@ class Address(Generic[A]):
         """Forget an incarnation that has ended; a later one is not touched."""
         if self.cell is cell:
             self.cell = None
+            if not self.system.is_open:
+                self.close()  # nobody will come any more
 
     @property
     def ref(self) -> Cell[A] | None:
@@ -113,6 +115,8 @@ class Address(Generic[A]):
 
     def dead_error(self) -> Exception:
         """Return what a sender gets when nobody lives here."""
+        if not self.system.is_open:
+            return SystemStopped(f"{self.system} has been stopped", address=self.name)
         return ActorDeadError(f"nobody is at {self.name}", address=self.name)
 
     def timeout_error(self, future: Future[Any]) -> Exception:

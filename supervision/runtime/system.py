@@ -304,6 +304,9 @@ class ActorSystem:
             was_open, self.is_open = self.is_open, False
         if not was_open:
             return self._report or StopReport(unstopped=("still stopping",))
+        for address in list(self.names.values()):
+            if not address.is_alive():
+                address.close()  # what waits there waits for nobody
         # In the dispatcher's time, as all waits are: a clock moved by hand does not end them.
         now_s = self.dispatcher.now_s
         until_s = now_s() + (self.settings.stop_timeout_s if timeout_s is None else timeout_s)

@@ -74,7 +74,6 @@ class Interpreter:
         self._arguments_of = arguments_of
         self._report = report
         self._addresses: dict[ChildId, Address[Any]] = {}
-        self._starting: tuple[Ref, ChildSpec] | None = None
         self.children: dict[ChildId, Child[Ref]] = {}
         self.state: SupervisorState[Ref] = SupervisorState(
             name=name,
@@ -84,6 +83,7 @@ class Interpreter:
             is_dynamic=is_dynamic,
         )
         self._starting: Ref | None = None
+        self._starting_spec: ChildSpec | None = None
         self.ends_with: ExitReason | None = None
         """Set by a plan that ends the supervisor: the reason."""
 
@@ -141,8 +141,9 @@ class Interpreter:
         its name is given back when it has ended, unless a successor of this
         supervisor has taken it over.
         """
-        if self._starting is not None:
-            self._take_along(*self._starting, reason)
+        starting, spec = self._starting, self._starting_spec
+        if starting is not None and spec is not None:
+            self._take_along(starting, spec, reason)
         for child in list(self.children.values()):
             cell = child.ref
             if cell is None or cell.is_dead:
@@ -192,13 +193,12 @@ class Interpreter:
             )
         except (CallboardError, RuntimeError) as error:  # the name is taken, or no thread is left
             return Failed(crashed(error))
-        self._starting = (cell, spec)
-        if self._ref.is_dead:  # killed just now: who let its children go did not know this one
-            cell.exit_from(self._ref, Killed())
+        self._starting_spec = spec
         self._starting = cell
+        if self._ref.is_dead:  # killed just now: who let its children go did not know this one
+            self._take_along(cell, spec, Killed())
         if not cell.is_started and not cell.is_dead:
             yield Until(lambda: cell.is_started or cell.is_dead)
-        self._starting = None
         if cell.is_started:
             return Started(cell, self._system.clock.now_s())
         assert cell.reason is not None

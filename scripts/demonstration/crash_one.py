@@ -43,7 +43,7 @@ class Watch(SupervisedActor):
         self.stop()
 
 
-def main() -> None:
+def crash_one() -> None:
     """Run the demonstration."""
     with ActorSystem("demo") as system:
         calculator = system.spawn_named("calculator", Calculator)
@@ -56,7 +56,3 @@ def main() -> None:
         watch.actor_stopped.wait(5)
         print(f"asker:   the calculator is {'alive' if calculator.is_alive() else 'dead'}")
     print("system:  stopped")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,81 @@
+"""The demonstration from its beginning to its verdict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from scripts.demonstration.corpus import read_corpus
+from scripts.demonstration.crew import ClientLostError
+from scripts.demonstration.daemon import Daemon, DaemonError
+from scripts.demonstration.door import RefusedError
+from scripts.demonstration.giving_up import spend_the_budget
+from scripts.demonstration.options import Options
+from scripts.demonstration.replaying import Run
+from scripts.demonstration.showing import WRONG_SHOWN_MAX, Ticker
+from scripts.demonstration.striking import NotHealedError
+from scripts.demonstration.wire import NoAnswerError
+
+QUICK: Final = 10
+"""`--quick` replays one conversation of so many."""
+
+FAILED: Final = (ClientLostError, DaemonError, NoAnswerError, NotHealedError, RefusedError)
+"""What ends a run early, as a failure."""
+
+
+async def conduct(options: Options) -> bool:
+    """Run the whole demonstration; say whether all is well."""
+    corpus = read_corpus(every=QUICK if options.is_quick else 1)
+    messages = sum(len(each.messages) for each in corpus)
+    ticker = Ticker(messages_max=messages, sessions_max=len(corpus))
+    ticker.say(
+        f"corpus     {len(corpus):,} conversations, {messages:,} messages;"
+        f" {options.clients} clients, seed {options.seed}"
+    )
+    wrong: list[str] = []
+    with _daemon() as daemon:
+        run = Run(daemon, options=options, corpus=corpus, ticker=ticker)
+        try:
+            await run.carry_out()
+        except* FAILED as group:
+            wrong += [f"{type(each).__name__}: {each}" for each in _leaves(group)]
+            wrong.append(f"the daemon's last words:\n{daemon.last_lines()}")
+        for line in run.figures.lines():
+            ticker.say(line)
+        wrong += run.wrong
+    with _daemon() as daemon:
+        try:
+            ticker.say(f"gave up    {await spend_the_budget(daemon, wrong)}")
+        except FAILED as error:
+            wrong.append(f"{type(error).__name__}: {error}")
+    for sentence in wrong[:WRONG_SHOWN_MAX]:
+        ticker.say(f"WRONG      {sentence}")
+    if len(wrong) > WRONG_SHOWN_MAX:
+        ticker.say(f"           and {len(wrong) - WRONG_SHOWN_MAX:,} more")
+    ticker.say(
+        f"failed; the same crashes again: scripts/demo {options}"
+        if wrong
+        else "all is well: nothing acknowledged is missing, doubled or out of order"
+    )
+    return not wrong
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
+
+
+@contextmanager
+def _daemon() -> Generator[Daemon]:
+    with tempfile.TemporaryDirectory(prefix="callboard-demo-") as folder:
+        daemon = Daemon(Path(folder))
+        try:
+            yield daemon
+        finally:
+            daemon.kill()

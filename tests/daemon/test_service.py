@@ -1,0 +1,196 @@
+"""How a daemon starts and ends, as a service manager sees it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from callboard.actors.daemon.settings import DaemonSettings
+from callboard.supervision import InvalidSpec
+from tests.daemon.daemons import READY_S, Moody, Process, running
+
+MOODY = ["--session", "tests.daemon.daemons:Moody"]
+
+
+def over(path: str) -> httpx.Client:
+    transport = httpx.HTTPTransport(uds=path.removeprefix("unix:"))
+    return httpx.Client(base_url="http://callboard", transport=transport, timeout=READY_S)
+
+
+class TestASignal:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+    def test_stops_the_daemon_in_order(self, private: Path, number: signal.Signals) -> None:
+        path = private / "callboard.sock"
+        with Process(["--socket", str(path)]) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json={})
+
+            code, out, err = daemon.end(number)
+
+        assert code == 0
+        assert number.name in out
+        assert "everything stopped in time" in out
+        assert "Traceback" not in err
+        assert list(private.iterdir()) == []
+
+    def test_names_what_did_not_stop(self, private: Path) -> None:
+        bounds = ["--set", "stop_s=2", "--set", "drain_s=0.2", "--set", "kill_grace_s=0.2"]
+        arguments = ["--socket", str(private / "s"), *MOODY, *bounds]
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json={"session_id": "stuck"})
+                with pytest.raises(httpx.ReadTimeout):
+                    http.post(
+                        "/v1/sessions/stuck/messages",
+                        json={"role": "user", "content": "wait"},
+                        timeout=0.3,
+                    )
+
+            code, out, _ = daemon.end()
+
+        assert code == 1
+        assert "STOPPED: killed: root/sessions/" in out
+
+    def test_the_second_time_forces_it(self, private: Path) -> None:
+        bounds = ["--set", "drain_s=9"]
+        with Process(["--socket", str(private / "s"), *MOODY, *bounds]) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json={"session_id": "stuck"})
+                with pytest.raises(httpx.ReadTimeout):
+                    http.post(
+                        "/v1/sessions/stuck/messages",
+                        json={"role": "user", "content": "wait"},
+                        timeout=0.3,
+                    )
+            daemon.child.send_signal(signal.SIGTERM)
+            assert daemon.child.stdout is not None
+            assert daemon.child.stdout.readline().startswith("STOPPING")
+
+            code, out, _ = daemon.end()
+
+        assert code == 128 + signal.SIGTERM
+        assert "FORCED" in out
+        assert list(private.iterdir()) == []
+
+
+class TestTheRoot:
+    def test_that_gives_up_ends_the_daemon_with_70(self, private: Path) -> None:
+        with Process(["--socket", str(private / "s"), "--faults"]) as daemon:
+            with over(daemon.ready()) as http:
+                for _ in range(100):
+                    try:
+                        http.post("/v1/faults", json={"part": "front", "how": "kill"})
+                    except httpx.TransportError:
+                        break
+
+            code, out, err = daemon.result()
+
+        assert code == 70
+        assert "FAILED: the root of the tree gave up" in out
+        assert "supervisor.gave_up" in err
+        assert "Traceback" not in err
+
+
+class TestTheServiceManager:
+    def test_is_told_when_the_daemon_is_ready_and_when_it_stops(self, private: Path) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(private / "notify"))
+            manager.settimeout(READY_S)
+            environment = {"NOTIFY_SOCKET": str(private / "notify")}
+            with Process(["--socket", str(private / "s")], **environment) as daemon:
+                assert manager.recv(100) == b"READY=1"
+
+                code, _, _ = daemon.end()
+
+            assert manager.recv(100) == b"STOPPING=1"
+        assert code == 0
+
+
+class TestADaemonThatCannotStart:
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["--socket", "{folder}/file"], 73),
+            (["--socket", "{folder}/open/s"], 78),
+            (["--port", "0", "--host", "0.0.0.0"], 78),
+            (["--session", "nowhere:Nobody", "--socket", "{folder}/s"], 78),
+            (["--set", "in_flight_max=0", "--socket", "{folder}/s"], 78),
+            (["--set", "tea=1", "--socket", "{folder}/s"], 78),
+            (["--partitions", "0", "--socket", "{folder}/s"], 78),
+            (["--colour"], 64),
+        ],
+        ids=["file", "folder", "host", "class", "bound", "name", "partitions", "option"],
+    )
+    def test_says_why_in_a_line(self, private: Path, arguments: list[str], code: int) -> None:
+        (private / "file").touch()
+        (private / "open").mkdir()
+        (private / "open").chmod(0o777)
+        given = [each.format(folder=private) for each in arguments]
+
+        with Process(given) as daemon:
+            got, out, err = daemon.result()
+
+        assert got == code, err
+        assert out == ""
+        assert err
+        assert "Traceback" not in err
+
+    def test_because_another_lives_there_says_so(self, private: Path) -> None:
+        with running(private) as first, Process(["--socket", str(first.path)]) as second:
+            code, _, err = second.result()
+
+        assert code == 69
+        assert "[door_in_use]" in err
+
+
+class TestTheSettings:
+    @pytest.mark.parametrize("field", DaemonSettings.__struct_fields__)
+    def test_have_no_bound_at_zero(self, field: str) -> None:
+        with pytest.raises(InvalidSpec, match=field):
+            DaemonSettings(**{field: 0})
+
+    @pytest.mark.parametrize("field", DaemonSettings.__struct_fields__)
+    def test_explain_every_bound(self, field: str) -> None:
+        assert f"    {field}: " in (DaemonSettings.__doc__ or "")
+
+    def test_let_an_actor_answer_before_the_request_is_given_up(self) -> None:
+        with pytest.raises(InvalidSpec, match="ask_s"):
+            DaemonSettings(ask_s=2.0, request_s=1.0)
+
+
+class TestManyClients:
+    def test_lose_nothing_and_keep_order(self, private: Path) -> None:
+        with running(private, session=Moody) as daemon, daemon.client() as http:
+            path = f"/v1/sessions/{http.post('/v1/sessions', json={}).json()['id']}"
+            for number in range(300):
+                body = {"role": "user", "content": f"{number} ʕ•ᴥ•ʔ \u202e\x1b"}
+                assert http.post(f"{path}/messages", json=body).json() == {"seq": number + 1}
+
+            page = http.get(f"{path}/messages", params={"after_seq": 100, "limit": 150}).json()
+
+        assert page["last_seq"] == 300
+        assert [each["seq"] for each in page["messages"]] == list(range(101, 251))
+        assert page["messages"][0]["content"] == "100 ʕ•ᴥ•ʔ \u202e\x1b"
+
+    def test_get_pages_of_a_bounded_length(self, private: Path) -> None:
+        settings = DaemonSettings(page_bytes_max=5_000, drain_s=0.5, stop_s=10.0)
+        with running(private, settings=settings) as daemon, daemon.client() as http:
+            path = f"/v1/sessions/{http.post('/v1/sessions', json={}).json()['id']}"
+            for _ in range(10):
+                http.post(f"{path}/messages", json={"role": "user", "content": "x" * 1_000})
+            seqs: list[int] = []
+            while True:
+                query = {"after_seq": seqs[-1] if seqs else 0}
+                page = http.get(f"{path}/messages", params=query).json()
+                seqs += [each["seq"] for each in page["messages"]]
+                assert len(page["messages"]) <= 4
+                if seqs[-1] == page["last_seq"]:
+                    break
+            tail = http.get(path, params={"messages": 10}).json()["messages"]
+
+        assert seqs == list(range(1, 11))
+        assert [each["seq"] for each in tail] == [7, 8, 9, 10]
