@@ -8,7 +8,7 @@ manager's own crash lives in the `Book`, which the system owns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -77,12 +77,16 @@ from callboard.supervision import (
 )
 from callboard.supervision.model.routing import partition_of
 from callboard.supervision.runtime.actors import SystemActor
+from callboard.supervision.runtime.operations import Until
 from callboard.supervision.tree.requests import StartChild, TerminateChild
 
 Ref: TypeAlias = Any
 
 _WOKEN_AT_ONCE_MAX = 64
 """Sessions of one partition that are started at the same time after it came back."""
+
+_OUTLAST_CHECK_S = 0.001
+"""How often a new manager looks whether a killed one still works."""
 
 _DRAIN_CHECK_S = 0.05
 """How often a shutdown looks whether the work in hand is done."""
@@ -107,14 +111,20 @@ class SessionManager(SystemActor):
 
     # -- life --------------------------------------------------------------
 
-    def on_start(self) -> None:
+    def on_start(self) -> Generator[Until, bool, None]:
         """Take over: monitor every awake row, go on with what the predecessor had begun."""
+        yield from self._outlast_predecessor()
+        book = self._book
         self._table.recount()
-        self._book.starting.clear()
+        book.starting.clear()
+        for session_id in [each for each in book.creations if self._table.get(each) is None]:
+            book.creations.pop(session_id).fail(SessionNotFound(session_id))
         for number in range(self._services.partitions):
             self._watch_partition(number)
         for row in self._table.rows():
             self._take_over(row)
+        for number in range(self._services.partitions):
+            self._wake_more(number)
         for session_id in list(self._book.endings):
             ending_row = self._table.get(session_id)
             if ending_row is None:
@@ -122,14 +132,39 @@ class SessionManager(SystemActor):
             else:
                 self._drive_end(ending_row, self._book.endings[session_id])
 
+    def _outlast_predecessor(self) -> Generator[Until, bool, None]:
+        """Wait until a killed predecessor's handler is over: two must not write at once."""
+        predecessor: Ref = self._book.keeper
+        until_s = self.system.clock.now_s() + self.system.settings.kill_grace_s
+        while predecessor is not None and predecessor.is_at_work:
+            if self.system.clock.now_s() > until_s:
+                break
+            yield Until(lambda: False, _OUTLAST_CHECK_S)
+        self._book.keeper = self.actor_ref
+
     def _take_over(self, row: Row) -> None:
-        cell = _address(row).ref
+        address = row.address
+        is_being_created = row.id in self._book.creations
+        never_ran = row.incarnation == 0 and row.standing is None
+        if not isinstance(address, SessionAddress) or (never_ran and not is_being_created):
+            self._undo_reservation(row)
+            return
+        cell = address.ref
         if cell is not None and not cell.is_dead:
             self._watch(row, cell)
-        elif row.id in self._book.creations:
-            self._start(row)
-        elif row.presence is Presence.AWAKE:
+        elif row.presence is Presence.AWAKE and not is_being_created:
             self._learn(row, Ended(incarnation=row.incarnation, reason=NoActor()))
+        elif row.presence is Presence.ASLEEP and address.mailbox_size:
+            self._wake(row)
+        if is_being_created:
+            self._start(row)  # whether the predecessor had asked is not known: twice does no harm
+
+    def _undo_reservation(self, row: Row) -> None:
+        """Take back a row whose create had not come far enough to be answered."""
+        self._table.remove(row.id)
+        if isinstance(row.address, SessionAddress):
+            self.system.release(row.address)
+        self._book.forget_create(row.id)
 
     # -- creating ----------------------------------------------------------
 
@@ -261,6 +296,7 @@ class SessionManager(SystemActor):
             type(message.error).__name__, str(message.error)
         )
         if creation is not None:
+            self._book.forget_create(row.id)
             creation.fail(_spawn_error(row, reason))
             self._learn(row, NotStarted(reason=reason))
         elif row.presence is not Presence.AWAKE:

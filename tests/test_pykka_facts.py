@@ -332,7 +332,7 @@ class TestAProxy:
 
         marked = pykka.traversable(Holder())
 
-        assert marked._pykka_traversable is True  # type: ignore[attr-defined]  # pyright: ignore
+        assert marked._pykka_traversable is True  # type: ignore[attr-defined]
 
     def test_refuses_a_dead_actor(self) -> None:
         ref = Echo.start()
@@ -370,9 +370,12 @@ class TestAThreadingActor:
     def test_has_a_thread_named_after_its_class(self) -> None:
         class Named(Echo):
             def on_receive(self, message: Any) -> Any:
+                del message
                 return threading.current_thread().name
 
-        assert Named.start().ask("x", timeout=WITHIN_S).startswith("Named-")
+        name: Any = Named.start().ask("x", timeout=WITHIN_S)
+
+        assert name.startswith("Named-")
 
     def test_is_dead_before_its_on_stop_has_run(self) -> None:
         over, began = threading.Event(), threading.Event()
@@ -393,6 +396,7 @@ class TestAThreadingActor:
     def test_lives_on_after_an_exception_under_ask(self) -> None:
         class Failing(Echo):
             def on_receive(self, message: Any) -> Any:
+                del message
                 raise ValueError
 
         ref = Failing.start()

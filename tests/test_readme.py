@@ -132,14 +132,47 @@ class TestReadme:
         assert not [(page, name) for page, name in named if not (ROOT / name).exists()]
 
 
+NAMED_FILE = re.compile(r"`((?:actors|supervision|runtime|model|tests|docs)/[\w./-]+\.py)`")
+NAMED_METHOD = re.compile(r"`([A-Z]\w+)\.([a-z_]\w*)`")
+
+
+def methods() -> set[tuple[str, str]]:
+    """Return the class and the name of every method of the library."""
+    return {
+        (cls.name, node.name)
+        for path in sources().values()
+        for cls in ast.walk(tree_of(path))
+        if isinstance(cls, ast.ClassDef)
+        for node in cls.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+
+
+class TestExplanations:
+    def test_the_files_that_pages_name_exist(self) -> None:
+        named = {
+            (page.name, name)
+            for page in ROOT.glob("docs/**/*.md")
+            for name in NAMED_FILE.findall(page.read_text(encoding="utf-8"))
+        }
+
+        assert named
+        assert not [
+            (page, name)
+            for page, name in named
+            if not (ROOT / name).exists() and not (ROOT / "supervision" / name).exists()
+        ]
+
+    def test_the_methods_that_explain_a_life_exist(self) -> None:
+        page = ROOT / "docs" / "explanation" / "life-of-a-message-and-a-failure.md"
+        named = set(NAMED_METHOD.findall(page.read_text(encoding="utf-8")))
+
+        assert named
+        assert named <= methods()
+
+
 NUMBERS = {"none": None, "no limit": math.inf}
 ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<default>[^|]+) \| (?P<unit>[^|]*) \|")
-
-NOT_BOUNDS = {
-    "_BYTES_PER_CHAR_MAX": "what UTF-8 says",
-    "_INT_MAX": "what JSON writers agree upon",
-    "_CHARS_MIN": "a floor, checked where the file is read",
-}
 
 
 def rows_of(heading: str) -> dict[str, object]:
@@ -183,10 +216,10 @@ def constants() -> dict[str, float]:
     return found
 
 
-def is_bound(constant: str) -> bool:
-    """Say whether a constant's name says that it bounds something for users."""
+def is_public_bound(constant: str) -> bool:
+    """Say whether a constant bounds something by its name, and is no module's own affair."""
     module, _, name = constant.rpartition(".")
-    return name.endswith(("_MAX", "_S")) and name not in NOT_BOUNDS and "testing" not in module
+    return name.endswith(("_MAX", "_S")) and not name.startswith("_") and "testing" not in module
 
 
 class TestSettings:
@@ -226,8 +259,8 @@ class TestSettings:
         assert rows
         assert rows == {name: defaults[name] for name in rows}
 
-    def test_every_fixed_bound_has_its_row(self) -> None:
-        bounds = {name: value for name, value in constants().items() if is_bound(name)}
+    def test_every_public_constant_that_is_a_bound_has_its_row(self) -> None:
+        bounds = {name: value for name, value in constants().items() if is_public_bound(name)}
 
         assert bounds.items() <= rows_of("Fixed bounds").items(), f"add it to {SETTINGS.name}"
 

@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         commands = importlib.import_module("callboard.actors.daemon.commands")
+        code = commands.run(sys.argv[1:] if arguments is None else list(arguments))
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRA:
@@ -28,5 +29,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"callboard: the package {missing} is missing; the daemon and its commands need\n"
             "  pip install 'callboard[daemon]'\n"
         )
-        sys.exit(EX_CONFIG)
-    sys.exit(commands.run(sys.argv[1:] if arguments is None else list(arguments)))
+        code = EX_CONFIG
+    sys.exit(code)

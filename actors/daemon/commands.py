@@ -264,7 +264,7 @@ def create(
 @app.command
 def send(
     session_id: str,
-    text: str,
+    text: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     role: Role = Role.USER,
@@ -476,7 +476,12 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     wants_json = "--json" in arguments
     try:
-        return _result(app(list(arguments), exit_on_error=False, print_error=True))
+        return _result(app(
+                list(arguments),
+                exit_on_error=False,
+                print_error=True,
+                result_action="return_value",
+            ))
     except CycloptsError:
         return EX_USAGE
     except ProblemAnswered as answered:

@@ -153,7 +153,8 @@ def _anything(shape: type) -> dict[str, Any]:
 
 def _with_words(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema whose properties are described by what the docstring's `Args:` says."""
-    text, _, arguments = cast("str", schema.get("description", "")).partition("\n\nArgs:\n")
+    docstring = inspect.cleandoc(cast("str", schema.get("description", "")))
+    text, _, arguments = docstring.partition("\n\nArgs:\n")
     arguments = arguments.split("\n\n")[0]
     words = {
         name: " ".join(words.split())

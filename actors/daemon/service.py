@@ -1,10 +1,9 @@
-"""How does a daemon live? Door, sessions, server: opened in this order, ended in the other."""
+"""How does a daemon live? It opens door, sessions and server, and ends them in order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 import sys
@@ -40,7 +39,8 @@ EX_GAVE_UP = EX_SOFTWARE
 """The root of the tree gave up: sysexits' EX_SOFTWARE, for which a service manager restarts."""
 
 _SIGNALED = 128
-_SERVER_STOP_LEAST_S = 0.5
+_LEAST_S = 0.5
+_SERVER_STOP_S = 1
 _BEYOND_THE_DEADLINE_S = 2.0
 
 
@@ -89,6 +89,7 @@ class Daemon:
                 server_header=False,
                 backlog=settings.backlog,
                 timeout_keep_alive=settings.keep_alive_s,
+                timeout_graceful_shutdown=_SERVER_STOP_S,
             )
         )
         self._signal: asyncio.Future[int] | None = None
@@ -151,23 +152,25 @@ class Daemon:
     # -- stopping ----------------------------------------------------------
 
     async def _stop(self, serving: asyncio.Future[None], *, has_ended: bool) -> StopReport:
-        """End the work in hand, then the server, then the tree; within one deadline."""
+        """End the work in hand, then the tree, then the server; within one deadline.
+
+        The server comes last, so that whoever still waits is answered: the
+        tree's end answers every ask, and every new request is told to go.
+        """
         loop, settings = asyncio.get_running_loop(), self._settings
         until_s = loop.time() + settings.stop_s
         self._app.is_draining = True
         if not has_ended:
             await self._drain(min(settings.drain_s, settings.stop_s / 3))
-        # What the server leaves over is the tree's: its actors have shutdown times of their own.
-        server_s = max(_SERVER_STOP_LEAST_S, (until_s - loop.time()) / 3)
-        self._server.config.timeout_graceful_shutdown = math.ceil(server_s)
-        self._server.should_exit = True
-        await asyncio.wait({serving}, timeout=server_s + _BEYOND_THE_DEADLINE_S)
-        left_s = max(_SERVER_STOP_LEAST_S, until_s - loop.time())
+        left_s = max(_LEAST_S, until_s - loop.time() - _SERVER_STOP_S)
         try:
             async with asyncio.timeout(left_s + _BEYOND_THE_DEADLINE_S):
-                return await asyncio.to_thread(self._sessions.stop, left_s)
+                report = await asyncio.to_thread(self._sessions.stop, left_s)
         except TimeoutError:  # its thread would keep the process: the deadline counts
             self._leave("STOPPED: not in time; the sessions' own stop did not return", EX_UNCLEAN)
+        self._server.should_exit = True
+        await asyncio.wait({serving}, timeout=_SERVER_STOP_S + _BEYOND_THE_DEADLINE_S)
+        return report
 
     async def _drain(self, grace_s: float) -> None:
         try:

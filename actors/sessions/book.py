@@ -76,6 +76,8 @@ class Book:
         self.creates: dict[str, tuple[CreateSession, str]] = {}
         self.starting: dict[str, None] = {}
         """Sessions whose start the manager has asked for: it will hear of it by the answer."""
+        self.keeper: Any = None
+        """The manager's incarnation that writes here."""
         self.is_draining = False
         self._waiting: dict[int, dict[str, None]] = {}
         self._numbers = count(1)
@@ -89,6 +91,13 @@ class Book:
         self.creates[key] = (message, session_id)
         if len(self.creates) > CREATES_MAX:
             del self.creates[next(iter(self.creates))]
+
+    def forget_create(self, session_id: str) -> None:
+        """Let a create be repeated: the session never came to be. Looks at all keys; rare."""
+        for key, (_, known_id) in self.creates.items():
+            if known_id == session_id:
+                del self.creates[key]
+                return
 
     def let_wait(self, partition: int, session_id: str) -> None:
         """Have a session started when its partition has a place for one more start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 from callboard.actors.sessions.internal import PartitionReady, SessionGivenUp
@@ -13,6 +14,10 @@ from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.specs import ChildSpec, RestartType
+from callboard.supervision.model.strategy import calls_for_restart
+from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.operations import Until
+from callboard.supervision.tree.requests import StartChild
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
 RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
@@ -56,6 +61,25 @@ class SessionPartition(DynamicSupervisor):
         """Start, and say so to the manager."""
         yield from super().on_start()
         self._services.announce(PartitionReady(self._number))
+
+    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+        """Start a session, unless it has its place here: then it runs, or comes back by itself.
+
+        A manager that follows on one that was killed cannot know what that one had asked for:
+        it asks again, and must not start a session twice.
+        """
+        spec = message.spec
+        children = self._children_of().children
+        known = children.get(spec.id)
+        if known is not None:
+            cell: Cell[Any] | None = known.ref
+            if cell is None or not cell.is_dead or known.is_restarting:
+                return cell
+            if cell.reason is None or calls_for_restart(spec.restart, cell.reason):
+                return cell
+            # It ended in order, and its exit is not handled yet: that finds it replaced.
+            del children[spec.id]
+        return (yield from self._start_as(spec.id, spec))
 
     def on_report(self, event: TreeEvent) -> None:
         """Tell the manager of a session that was given up."""

@@ -283,6 +283,8 @@ class Cell(ActorRef[A], Generic[A]):
         """
         q = self.items
         if q is None:
+            if self.reason is not None:  # no error to be made for nobody
+                return False
             try:
                 q = self._open_mailbox()
             except DeliveryError:
@@ -491,7 +493,12 @@ class Cell(ActorRef[A], Generic[A]):
 
     def poke(self) -> None:
         """Have the cell look again at what it waits for."""
-        self.signal(_do_nothing)
+        lane = self.signals
+        if lane is None or not lane.qsize():
+            self.signal(_do_nothing)
+        elif not self.is_scheduled:
+            # Whoever obeys what waits there looks again after it.
+            self.schedule()
 
     def suspend(self) -> None:
         """Stop serving the mailbox; signals are still obeyed. Source: OTP, sys:suspend/1."""
@@ -670,6 +677,11 @@ class Cell(ActorRef[A], Generic[A]):
         if q is not None and not self._outlives(q):
             self._drain(q)
         self._die(reason)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a thread is inside it just now; after a kill for a moment still."""
+        return not self.baton
 
     def _release(self) -> None:
         self.runner = None

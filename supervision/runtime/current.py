@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.replies import Replies
 
 
 class Runner:
@@ -54,10 +55,12 @@ class Runner:
 
 class _Local(threading.local):
     runner: Runner | None = None
+    replies: Replies | None = None
 
 
 local = _Local()
-"""`local.runner` is the record of this thread, or None where no actor ever ran."""
+"""`local.runner` is the record of this thread, or None where no actor ever ran;
+`local.replies` what the event loop of this thread waits for, or None."""
 
 
 class Activation(NamedTuple):

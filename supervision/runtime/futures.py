@@ -8,11 +8,13 @@ import sys
 import time
 from _thread import allocate_lock
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import Timeout
+from callboard.supervision.runtime.replies import Replies
 from callboard.supervision.runtime.seam import PykkaFuture
 
 T = TypeVar("T")
@@ -60,7 +62,6 @@ class _Threads:
     @staticmethod
     def block(future: Future[Any], until_s: float | None) -> None:
         wait_on_thread(future, until_s)
-
 
     @staticmethod
     def awaited_in(loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:
@@ -203,6 +204,8 @@ class Future(PykkaFuture[T]):
 
     def remove_waiter(self, wake: Callable[[], object]) -> None:
         """Take a waker back; harmless when it was called already."""
+        if not self._waiters:
+            return
         try:
             self._waiters.remove(wake)
         except ValueError:
@@ -315,30 +318,23 @@ class Future(PykkaFuture[T]):
     __iter__ = __await__
 
     def _wait_in(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
-        waiting = loop.create_future()
-
-        def wake_here() -> None:
-            if not waiting.done():
-                waiting.set_result(None)
-
-        def wake() -> None:
-            try:
-                loop.call_soon_threadsafe(wake_here)
-            except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
-                return
-
+        replies = local.replies
+        if replies is None or replies.loop is not loop:
+            replies = local.replies = Replies(loop)
+        waiting: asyncio.Future[None] = loop.create_future()
+        wake = partial(replies.wake, waiting)
         if not self.add_waiter(wake):
             return
-        timer = None
+        group = None
         if self.deadline_s is not None:
             left_s = max(0.0, self.deadline_s - self.blocker.now_s())
-            timer = loop.call_later(left_s, self.give_up)
+            group = replies.watch(self, waiting, left_s)
         self.blocker.awaited_in(loop, self)
         try:
-            yield from waiting.__await__()
+            yield from waiting
         finally:
-            if timer is not None:
-                timer.cancel()
+            if group is not None:
+                group.members.pop(self, None)
             self.remove_waiter(wake)
 
     # -- combining, with one deadline for all -----------------------------

@@ -48,7 +48,16 @@ class Address(Generic[A]):
     the sender gets `ActorDeadError` at once. Safe from any thread.
     """
 
-    __slots__ = ("cell", "incarnations", "items", "name", "owner", "system", "when_nobody")
+    __slots__ = (
+        "cell",
+        "incarnations",
+        "items",
+        "mailbox_max",
+        "name",
+        "owner",
+        "system",
+        "when_nobody",
+    )
 
     def __init__(self, system: ActorSystem, name: str, *, keeps_mailbox: bool = False) -> None:
         self.system = system
@@ -56,8 +65,10 @@ class Address(Generic[A]):
         self.cell: Cell[A] | None = None
         self.items: SimpleQueue[Any] | None = SimpleQueue() if keeps_mailbox else None
         self.incarnations = 0
+        self.mailbox_max = system.settings.mailbox_max
+        """The bound of its own mailbox: that of the class which lives here."""
         self.owner: object = None
-        """The supervisor for whose child it was taken; it gives it back. None: somebody else does."""
+        """The supervisor for whose child it was taken, and who gives it back; None: another."""
         self.when_nobody: Callable[[], object] | None = None
         """Called when a message waits and nobody is there to take it."""
 
@@ -69,6 +80,7 @@ class Address(Generic[A]):
     def enter(self, cell: Cell[A]) -> int:
         """Make `cell` the current incarnation; return its number."""
         self.cell = cell
+        self.mailbox_max = cell.mailbox_max
         self.incarnations += 1
         return self.incarnations
 
@@ -197,7 +209,7 @@ class Address(Generic[A]):
         q = self.items
         if q is None:
             raise self.dead_error()
-        mailbox_max = self.system.settings.mailbox_max
+        mailbox_max = self.mailbox_max
         if q.qsize() >= mailbox_max:
             raise MailboxFull(mailbox_max, unsent=message, address=self.name)
         point = self.system.point

@@ -131,7 +131,10 @@ class Pool:
         self.hand_off_depth = settings.handoff_depth_max
         self._lock = threading.Lock()
         self._numbers = count(1)
+        self._starting = threading.Lock()
+        self._is_started = False
         self._is_stopped = False
+        self._leaving: dict[Worker, None] = {}
         self.users: SimpleQueue[Cell[Any] | None] = SimpleQueue()
         """User cells that have work."""
         self._put_user = self.users.put  # one bound method for all: 72 bytes a cell less
@@ -158,7 +161,7 @@ class Pool:
 
     def wake(self) -> None:
         """Start the threads, or wake the watcher; called when something was enqueued."""
-        if self.reserved is None:
+        if not self._is_started:
             self._start()
         self.watcher.wake()
 
@@ -183,13 +186,16 @@ class Pool:
     def has_ended(self, cell: Cell[Any]) -> None:
         pinned = self.pinned.pop(cell, None)
         if pinned is not None:
-            pinned[1].put(None)
+            worker, line = pinned
+            with self._lock:
+                self._leaving[worker] = None
+            line.put(None)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         until_s = self.now_s() + timeout_s
         with self._lock:
             self._is_stopped = True
-            threads = [each.thread for each in (*self.workers, *self.abandoned)]
+            threads = [each.thread for each in (*self.workers, *self.abandoned, *self._leaving)]
             threads += [worker.thread for worker, _ in self.pinned.values()]
             if self.reserved is not None:
                 threads.append(self.reserved.thread)
@@ -207,17 +213,23 @@ class Pool:
     # -- workers -----------------------------------------------------------
 
     def _start(self) -> None:
-        with self._lock:
-            if self.reserved is not None or self._is_stopped:
+        # On a thread of the host a signal may strike between any two steps: each can be repeated.
+        with self._starting:
+            if self._is_stopped:
                 return
-            reserved = Worker(self, f"{self._name}-reserved", self._take_reserved)
-            reserved.may_run_user_code = False
-            reserved.enqueue_system = None
-            reserved.thread.start()
-            self.reserved = reserved
-        for _ in range(self._settings.workers_min):
-            self.add_worker()
-        self.watcher.start()
+            if self.reserved is None:
+                reserved = Worker(self, f"{self._name}-reserved", self._take_reserved)
+                reserved.may_run_user_code = False
+                reserved.enqueue_system = None
+                reserved.thread.start()
+                self.reserved = reserved
+            while len(self.workers) < self._settings.workers_min and self.add_worker():
+                pass
+            if not self.workers:
+                msg = "can't start new thread"
+                raise RuntimeError(msg)
+            self.watcher.start()
+            self._is_started = True
 
     def add_worker(self) -> bool:
         """Start one more worker; say whether that was possible."""
@@ -225,13 +237,11 @@ class Pool:
             if self._is_stopped or len(self.workers) >= self._settings.workers_ceiling:
                 return False
             worker = Worker(self, f"{self._name}-{next(self._numbers)}", self._take)
+            try:
+                worker.thread.start()
+            except RuntimeError:  # no more threads, or the interpreter is ending
+                return False
             self.workers[worker] = None
-        try:
-            worker.thread.start()
-        except RuntimeError:  # no more threads, or the interpreter is ending
-            with self._lock:
-                self.workers.pop(worker, None)
-            return False
         return True
 
     def _pin(self, cell: Cell[Any]) -> Callable[[Any], object]:
@@ -251,6 +261,7 @@ class Pool:
         with self._lock:
             self.workers.pop(worker, None)
             self.abandoned.pop(worker, None)
+            self._leaving.pop(worker, None)
 
     def abandon(self, worker: Worker) -> bool:
         """Stop counting on a worker that does not come back; say whether it was replaced."""
@@ -335,4 +346,6 @@ class Pool:
         worker.is_idle = True
         cell = self.systems.get()
         worker.is_idle = False
+        if cell is None:
+            self.systems.put(None)  # for one whose start was interrupted, if there is
         return cell

@@ -153,7 +153,7 @@ class PooledCell(Cell[A]):
             raise error
         self.claim(crashed(error))
         if self.actor is not None:
-            self.actor.fail(error)
+            self.actor._fail(error)
 
     def _turn(self, runner: Runner) -> None:
         super()._turn(runner)
@@ -190,12 +190,12 @@ class PooledCell(Cell[A]):
         if isinstance(error, KillSignal):
             raise error
         if not isinstance(error, Exception):
-            actor.stop_everybody(error)
+            actor._stop_everybody(error)
         elif future is not None:
-            actor.log_returned(error)
+            actor._log_returned(error)
         else:
             self.claim(crashed(error))
-            actor.fail(error)
+            actor._fail(error)
         if future is not None:
             future.offer_exception(error)
 
@@ -289,13 +289,13 @@ class PooledActor(Actor):
         except (KillSignal, Exception):
             raise
         except BaseException as error:  # noqa: BLE001 -- pykka's thread would be gone, and a stop hang
-            self.log_failure(error)
+            self._log_failure(error)
 
-    def log_failure(self, error: BaseException) -> None:
+    def _log_failure(self, error: BaseException) -> None:
         """Log an unhandled failure and leave pykka's registry, as pykka does."""
         self._handle_failure(type(error), error, error.__traceback__)
 
-    def log_returned(self, error: BaseException) -> None:
+    def _log_returned(self, error: BaseException) -> None:
         """Log that the asker got an exception, as pykka does."""
         if pykka_logger.isEnabledFor(20):
             pykka_logger.info(
@@ -304,17 +304,17 @@ class PooledActor(Actor):
                 exc_info=(type(error), error, error.__traceback__),
             )
 
-    def fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """End after an exception that nobody waits for, as pykka does."""
-        self.log_failure(error)
+        self._log_failure(error)
         try:
             self.on_failure(type(error), error, error.__traceback__)
         except KillSignal:
             raise
         except BaseException as worse:  # noqa: BLE001 -- as in pykka: a failing hook is logged
-            self.log_failure(worse)
+            self._log_failure(worse)
 
-    def stop_everybody(self, error: BaseException) -> None:
+    def _stop_everybody(self, error: BaseException) -> None:
         """Stop this actor and all others, as pykka does after a BaseException."""
         pykka_logger.debug("%r in %s. Stopping all actors.", error, self)
         self._stop()

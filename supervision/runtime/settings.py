@@ -18,7 +18,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long `ask` waits when it is not told, as in OTP's `gen_server:call`."""
 
     mailbox_max: int = 10_000
-    """Messages that may wait in one mailbox; notices and signals are not counted."""
+    """Messages that may wait in one mailbox. Notices are never refused; signals do not wait."""
 
     batch_max: int = 64
     """Messages an actor may handle before it lets others have the worker."""

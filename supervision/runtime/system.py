@@ -17,6 +17,7 @@ from callboard.supervision.runtime.cell import Birth, Cell, copy_context
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
 from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped
+from callboard.supervision.runtime.foreign import ForeignCell, is_foreign
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.settings import Settings
@@ -164,7 +165,9 @@ class ActorSystem:
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
             self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))
         birth = Birth(factory, args, {} if kwargs is None else kwargs, copy_context())
-        cell_class: type[Cell[A]] = getattr(factory, "cell_class", Cell)
+        cell_class: type[Cell[A]] = (
+            ForeignCell if is_foreign(factory) else getattr(factory, "cell_class", Cell)
+        )
         cell = cell_class(
             self,
             cast("type[A]", factory),  # mostly; a function has a name as well

@@ -126,8 +126,9 @@ class ThreadTimers:
                 self._sweep()
             heapq.heappush(self._heap, (due_s, next(self._order), timer))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
             elif self._heap[0][2] is timer:
                 self._changed.notify()
         return timer

@@ -71,17 +71,21 @@ class Watcher:
         self._seen: dict[Worker, tuple[int, float]] = {}
         self._saw_near = False
         self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
+        """Begin to watch; harmless when it has begun."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
 
     def stop(self) -> None:
         """End, soon, and wait for that."""
         self._is_stopped = True
         self.wake()
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
 
     def wake(self) -> None:
@@ -132,6 +136,9 @@ class Watcher:
         """Add as many workers as are stuck, within the bound."""
         pool = self._pool
         workers = list(pool.workers)
+        if not workers:  # the last one was abandoned, and no thread could be had in its place
+            pool.add_worker()
+            return
         stuck = running = 0
         for worker in workers:
             if worker.is_waiting:

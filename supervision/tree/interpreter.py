@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
@@ -31,7 +32,13 @@ from callboard.supervision.model.plan import (
     Stop,
 )
 from callboard.supervision.model.reasons import ExitReason, Killed, Shutdown
-from callboard.supervision.model.specs import BRUTAL_KILL, ChildId, ChildSpec, SupervisorFlags
+from callboard.supervision.model.specs import (
+    BRUTAL_KILL,
+    BrutalKill,
+    ChildId,
+    ChildSpec,
+    SupervisorFlags,
+)
 from callboard.supervision.model.starting import Failed, Ignored, Started, StartResult, after_start
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_parallel_stop, after_stop
@@ -268,38 +275,52 @@ class Interpreter:
                 child.ref.kill()
             else:
                 child.ref.exit(Shutdown())
+        yield from self._await_ends(running, began_s)
         ended: list[tuple[Child[Ref], ExitReason]] = []
-        for child in sorted(running, key=_patience):
-            cell = child.ref
-            assert cell is not None
-            if not cell.is_dead:
-                yield from self._await_end(cell, child.spec, began_s)
-            assert cell.reason is not None
-            ended.append((child, cell.reason))
+        for child in running:
+            assert child.ref is not None
+            assert child.ref.reason is not None
+            ended.append((child, child.ref.reason))
         for child in children:
             if not child.is_running:
                 self._forget(child.key)
         yield from self.carry_out(after_parallel_stop(self.state, ended))
 
-    def _await_end(self, cell: Ref, spec: ChildSpec, began_s: float) -> Steps:
-        shutdown_s = spec.shutdown_time
-        assert isinstance(shutdown_s, (int, float)), "a brutal kill is over at once"
-        left_s = None
-        if shutdown_s != math.inf:
-            left_s = max(0.0, began_s + shutdown_s - self._system.clock.now_s())
-        if not (yield Until(lambda: cell.is_dead, left_s)):
-            self._kill_late(cell)
+    def _await_ends(self, running: list[Child[Ref]], began_s: float) -> Steps:
+        """Wait for all, those with the shortest times first: one wait for each time there is."""
+        by_time: dict[float, list[Ref]] = {}
+        for child in running:
+            shutdown_s = child.spec.shutdown_time
+            assert child.ref is not None
+            if not isinstance(shutdown_s, BrutalKill):  # a brutal kill is over at once
+                by_time.setdefault(shutdown_s, []).append(child.ref)
+        for shutdown_s, cells in sorted(by_time.items(), key=itemgetter(0)):
+            left_s = None
+            if shutdown_s != math.inf:
+                left_s = max(0.0, began_s + shutdown_s - self._system.clock.now_s())
+            if not (yield Until(_all_dead(cells), left_s)):
+                for cell in cells:
+                    if not cell.is_dead:
+                        self._kill_late(cell)
 
     def _forget(self, key: ChildId) -> None:
         self.children.pop(key, None)
         self._release_name(key)
 
 
-def _patience(child: Child[Ref]) -> float:
-    """Return how long a child may take to stop; those with the least time are waited for first."""
-    shutdown_s = child.spec.shutdown_time
-    return shutdown_s if isinstance(shutdown_s, (int, float)) else 0.0
-
-
 def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:
     return dict(kwargs) if kwargs else {}
+
+
+def _all_dead(cells: list[Ref]) -> Callable[[], bool]:
+    """Return a condition that looks at each cell until it is dead, and then never again."""
+    left = iter(cells)
+    waited_for = next(left, None)
+
+    def are_all_dead() -> bool:
+        nonlocal waited_for
+        while waited_for is not None and waited_for.is_dead:
+            waited_for = next(left, None)
+        return waited_for is None
+
+    return are_all_dead

@@ -308,9 +308,11 @@ class DynamicSupervisor(Supervisor):
     @handles(StartChild)
     def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
         """Start one more child; reply its ref, or None when it chose not to run."""
+        return self._start_as(next(self._keys), message.spec)
+
+    def _start_as(self, key: ChildId, spec: ChildSpec) -> Generator[Until, bool, Any]:
         tree = self._children_of()
-        key = next(self._keys)
-        child: Child[Ref] = Child(key=key, spec=message.spec)
+        child: Child[Ref] = Child(key=key, spec=spec)
         yield from self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
         return self._ref_of(key)
 

@@ -63,7 +63,9 @@ class Moody(SessionActor[None]):
             case "wait":
                 Moody.is_waiting.set()
                 Moody.gate.wait(READY_S)
-        return self.append(message.role, message.content).seq
+        return self.append(
+            message.role, message.content, client_msg_id=message.client_msg_id
+        ).seq
 
 
 class Running:

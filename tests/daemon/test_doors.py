@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -222,14 +223,16 @@ class TestAPort:
             open_port("127.0.0.1", 70_000, token_file=private / "token", backlog=1)
 
 
-class TestWhoIsLetInOverAPort:
-    @pytest.fixture(scope="class")
-    def daemon(self, tmp_path_factory: pytest.TempPathFactory) -> Running:
-        folder = tmp_path_factory.mktemp("port")
-        folder.chmod(0o700)
-        with running(folder, port=0) as it:
-            yield it
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A daemon on a port."""
+    folder = tmp_path_factory.mktemp("port")
+    folder.chmod(0o700)
+    with running(folder, port=0) as it:
+        yield it
 
+
+class TestWhoIsLetInOverAPort:
     def test_whoever_has_the_token(self, daemon: Running) -> None:
         with daemon.client() as http:
             assert http.get("/v1/health").status_code == 200

@@ -78,6 +78,9 @@ class TestASignal:
 
 
 class TestTheRoot:
+    # httpcore leaves a socket open that could not connect.
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_that_gives_up_ends_the_daemon_with_70(self, private: Path) -> None:
         with Process(["--socket", str(private / "s"), "--faults"]) as daemon:
             with over(daemon.ready()) as http:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.runtime.kit import Box, Gate, is_for_threads
 
 from callboard.supervision import ActorSystem
 from callboard.supervision.testing import Simulation
+from tests.runtime.kit import Box, Gate, is_for_threads
 
 SEEDS = (0, 1, 2)
 """The schedules under which a test runs in simulation; CALLBOARD_SEED names another one."""

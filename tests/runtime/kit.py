@@ -7,7 +7,7 @@ on real threads and in a simulation.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from callboard.supervision import (
@@ -45,10 +45,10 @@ class Do(Request[R], Generic[R], frozen=True):
     act: Callable[[Any], R]
 
 
-class Note(Request[object], frozen=True):
-    """Have the actor tell its listener that this came, and answer it."""
+class Await(Request[R], Generic[R], frozen=True):
+    """Have the actor answer with what it awaits of `act(actor)`."""
 
-    text: object
+    act: Callable[[Any], Awaitable[R]]
 
 
 class Puppet(SupervisedActor):
@@ -109,8 +109,8 @@ class Pinned(Puppet, PinnedActor):
 class AsyncPuppet(Puppet):
     """Awaits what a message says."""
 
-    @handles(Do)
-    async def do(self, message: Do[Any]) -> Any:
+    @handles(Await)
+    async def wait_for(self, message: Await[Any]) -> Any:
         return await message.act(self)
 
 
@@ -120,11 +120,12 @@ class Gate:
     def __init__(self, system: ActorSystem) -> None:
         self._future: Future[None] = Future(blocker=system.dispatcher)
 
-    def open(self, *_whatever: object) -> None:
-        self._future.offer(None)
+    def open(self, *_whatever: object) -> bool:
+        return self._future.offer(None)
 
-    def wait(self, *_whatever: object) -> None:
+    def wait(self, *_whatever: object) -> bool:
         self._future.get(timeout=WITHIN_S)
+        return True
 
     async def passed(self, *_whatever: object) -> None:
         await self._future
@@ -142,11 +143,10 @@ class Box:
         self._items: deque[Any] = deque()
         self._waiting: Future[None] | None = None
 
-    def put(self, item: Any) -> None:
+    def put(self, item: Any) -> bool:
         self._items.append(item)
         waiting = self._waiting
-        if waiting is not None:
-            waiting.offer(None)
+        return waiting is not None and waiting.offer(None)
 
     def take(self) -> Any:
         """Return the next item; wait for it."""
@@ -172,6 +172,16 @@ def boom(_actor: object = None) -> Any:
 
 def refuse(_actor: object = None) -> Any:
     raise No("as it was told to")
+
+
+def give(value: T) -> Callable[[Any], T]:
+    """Return what a handler does that answers with `value`."""
+    return lambda _actor: value
+
+
+def put(box: Box, item: Any) -> Callable[[Any], bool]:
+    """Return what a handler does that puts `item` into a box."""
+    return lambda _actor: box.put(item)
 
 
 def reason_of(ref: ActorRef[Any]) -> ExitReason:

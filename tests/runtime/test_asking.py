@@ -7,6 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorRef,
+    ActorSystem,
+    AskCycle,
+    Crashed,
+    DeliveryError,
+    Settings,
+    Timeout,
+    TooManyWaiting,
+)
 from tests.runtime.kit import (
     Boom,
     Box,
@@ -20,18 +32,6 @@ from tests.runtime.kit import (
     reason_of,
     refuse,
     threads_only,
-)
-
-from callboard.supervision import (
-    ActorDeadError,
-    ActorRef,
-    ActorSystem,
-    AskCycle,
-    Crashed,
-    DeliveryError,
-    Settings,
-    Timeout,
-    TooManyWaiting,
 )
 
 NewGate = Callable[[], Gate]
@@ -208,7 +208,7 @@ class TestADeadline:
         assert caught.value.address == "slow"
         gate.open()
 
-    def test_is_the_systems_when_none_is_given(self, box: Box) -> None:
+    def test_is_the_systems_when_none_is_given(self) -> None:
         with ActorSystem("hasty", settings=Settings(ask_timeout_s=0.01)) as system:
             gate = Gate(system)
             ref = system.spawn(Puppet)
@@ -295,9 +295,7 @@ class TestADeadline:
         last, middle, first = (system.spawn(Puppet) for _ in range(3))
 
         with pytest.raises(Timeout):
-            first.ask(
-                Do(lambda _: middle.ask(Do(lambda _: last.ask(Do(gate.wait))))), timeout=0.05
-            )
+            first.ask(Do(lambda _: middle.ask(Do(lambda _: last.ask(Do(gate.wait))))), timeout=0.05)
 
         gate.open()
 
@@ -323,7 +321,9 @@ class TestACycle:
         for name in ("one", "two", "three"):
             system.spawn_named(name, Puppet)
         one, two, three = (system.lookup(name) for name in ("one", "two", "three"))
-        assert one and two and three
+        assert one
+        assert two
+        assert three
 
         with pytest.raises(AskCycle, match="three -> one -> two -> three"):
             one.ask(Do(lambda _: two.ask(Do(lambda _: three.ask(Do(lambda _: one.ask("x")))))))

@@ -7,8 +7,19 @@ import threading
 from typing import Any
 
 import pytest
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorSystem,
+    Crashed,
+    Killed,
+    Normal,
+    Shutdown,
+    Timeout,
+)
 from tests.runtime.kit import (
     AsyncPuppet,
+    Await,
     Boom,
     Box,
     Do,
@@ -22,16 +33,6 @@ from tests.runtime.kit import (
     threads_only,
 )
 
-from callboard.supervision import (
-    ActorDeadError,
-    ActorSystem,
-    Crashed,
-    Killed,
-    Normal,
-    Shutdown,
-    Timeout,
-)
-
 
 async def aboom(_actor: object) -> None:
     raise Boom("as it was told to")
@@ -43,7 +44,7 @@ class TestAnAsyncHandler:
             await asyncio.sleep(0)
             return 42
 
-        assert system.spawn(AsyncPuppet).ask(Do(act)) == 42
+        assert system.spawn(AsyncPuppet).ask(Await(act)) == 42
 
     def test_holds_the_mailbox_until_it_is_over(
         self, system: ActorSystem, gate: Gate, box: Box
@@ -55,7 +56,7 @@ class TestAnAsyncHandler:
             await gate.passed()
             box.put("ends")
 
-        ref.tell(Do(act))
+        ref.tell(Await(act))
         assert box.take() == "begins"
         ref.tell("next")
         gate.open()
@@ -68,7 +69,7 @@ class TestAnAsyncHandler:
             await gate.passed()
             return 1
 
-        answers = [system.spawn(AsyncPuppet).ask(Do(act), block=False) for _ in range(200)]
+        answers = [system.spawn(AsyncPuppet).ask(Await(act), block=False) for _ in range(200)]
         idle(system.spawn(Puppet))
 
         mine = [each for each in threading.enumerate() if each.name.startswith("under-test")]
@@ -80,7 +81,7 @@ class TestAnAsyncHandler:
         ref = system.spawn(AsyncPuppet)
 
         with pytest.raises(Boom):
-            ref.ask(Do(aboom))
+            ref.ask(Await(aboom))
 
         reason = reason_of(ref)
         assert isinstance(reason, Crashed)
@@ -93,7 +94,7 @@ class TestAnAsyncHandler:
             refuse(actor)
 
         with pytest.raises(No):
-            ref.ask(Do(act))
+            ref.ask(Await(act))
 
         assert ref.is_alive()
 
@@ -112,10 +113,10 @@ class TestAnAsyncHandler:
         ref, other = system.spawn(AsyncPuppet), system.spawn(AsyncPuppet)
 
         with pytest.raises(kind):
-            ref.ask(Do(act))
+            ref.ask(Await(act))
 
         assert isinstance(reason_of(ref), Crashed)
-        assert other.ask(Do(fine)) == "fine"
+        assert other.ask(Await(fine)) == "fine"
 
     def test_may_await_another_actor(self, system: ActorSystem) -> None:
         other = system.spawn(Puppet)
@@ -123,7 +124,7 @@ class TestAnAsyncHandler:
         async def act(_actor: Any) -> int:
             return await other.ask_async(Do(lambda _: 7)) + 1
 
-        assert system.spawn(AsyncPuppet).ask(Do(act)) == 8
+        assert system.spawn(AsyncPuppet).ask(Await(act)) == 8
 
     def test_gives_a_nested_ask_what_is_left_of_its_time(self, system: ActorSystem) -> None:
         other = system.spawn(Puppet)
@@ -133,7 +134,7 @@ class TestAnAsyncHandler:
             await future
             return future.deadline_s
 
-        future = system.spawn(AsyncPuppet).ask(Do(act), block=False, timeout=30)
+        future = system.spawn(AsyncPuppet).ask(Await(act), block=False, timeout=30)
 
         assert future.get() == future.deadline_s
 
@@ -144,7 +145,7 @@ class TestAnAsyncHandler:
             other.ask(Do(lambda _: box.put("handled all the same")))
 
         with pytest.raises(Exception, match="blocking"):
-            system.spawn(AsyncPuppet).ask(Do(act))
+            system.spawn(AsyncPuppet).ask(Await(act))
 
         idle(other)
         assert box.waiting == []
@@ -153,10 +154,10 @@ class TestAnAsyncHandler:
         """No cycle is seen where nothing blocks: what awaits may be one of several tasks."""
 
         async def act(actor: Any) -> None:
-            await actor.actor_ref.ask_async(Do(act))
+            await actor.actor_ref.ask_async(Await(act))
 
         with pytest.raises(Timeout):
-            system.spawn(AsyncPuppet).ask(Do(act), timeout=0.05)
+            system.spawn(AsyncPuppet).ask(Await(act), timeout=0.05)
 
     def test_whose_asker_gave_up_goes_on(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         async def act(_actor: Any) -> None:
@@ -164,7 +165,7 @@ class TestAnAsyncHandler:
             box.put("went on")
 
         with pytest.raises(Timeout):
-            system.spawn(AsyncPuppet).ask(Do(act), timeout=0.01)
+            system.spawn(AsyncPuppet).ask(Await(act), timeout=0.01)
         gate.open()
 
         assert box.take() == "went on"
@@ -176,7 +177,7 @@ class TestAnAsyncHandler:
             return "finished"
 
         ref = system.spawn(AsyncPuppet)
-        answer = ref.ask(Do(act), block=False)
+        answer = ref.ask(Await(act), block=False)
         box.take()
 
         ref.exit()
@@ -194,7 +195,7 @@ class TestAnAsyncHandler:
 
         ref = system.spawn(AsyncPuppet)
 
-        assert ref.ask(Do(act)) == "answer"
+        assert ref.ask(Await(act)) == "answer"
         assert reason_of(ref) == Normal()
 
     @threads_only
@@ -206,14 +207,14 @@ class TestAnAsyncHandler:
             gate.wait()  # the loop is busy
 
         hogging = system.spawn(AsyncPuppet)
-        hogging.tell(Do(hog_in_thread(gate, box)))
+        hogging.tell(Await(hog_in_thread(gate, box)))
         assert box.take() == "hogging"
         ref = system.spawn(AsyncPuppet)
 
         async def act(_actor: Any) -> None:
             box.put("began")
 
-        answer = ref.ask(Do(act), block=False)
+        answer = ref.ask(Await(act), block=False)
         until_it_is_in_hand(system, ref)
         ref.kill()
         gate.open()
@@ -235,7 +236,7 @@ class TestAnAsyncHandler:
         ref = system.spawn(AsyncPuppet)
         trace.set("trace-1")
 
-        assert ref.ask(Do(act)) == "trace-1"
+        assert ref.ask(Await(act)) == "trace-1"
 
     @threads_only
     def test_may_ask_a_short_actor_without_running_it_on_the_loop(
@@ -248,11 +249,11 @@ class TestAnAsyncHandler:
             mine = threading.current_thread().name
             return mine, await short.ask_async(Do(lambda _: threading.current_thread().name))
 
-        mine, theirs = system.spawn(AsyncPuppet).ask(Do(act))
+        mine, theirs = system.spawn(AsyncPuppet).ask(Await(act))
 
         assert mine != theirs
 
-    def test_under_way_when_the_system_stops_is_cancelled(self, box: Box) -> None:
+    def test_under_way_when_the_system_stops_is_cancelled(self) -> None:
         with ActorSystem("stopped") as system:
             gate, inner = Gate(system), Box(system)
 
@@ -264,7 +265,7 @@ class TestAnAsyncHandler:
                     inner.put("finally")
 
             ref = system.spawn_named("waiting", AsyncPuppet)
-            answer = ref.ask(Do(act), block=False)
+            answer = ref.ask(Await(act), block=False)
             inner.take()
 
             report = system.stop(timeout_s=0.05)
@@ -315,4 +316,4 @@ def idle_async(ref: Any) -> None:
     async def nothing(_actor: Any) -> None:
         return
 
-    ref.ask(Do(nothing))
+    ref.ask(Await(nothing))

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, crash, idle, reason_of
 
 from callboard.supervision import (
     ActorCrashed,
@@ -20,6 +19,7 @@ from callboard.supervision import (
     Normal,
     Shutdown,
 )
+from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, crash, idle, reason_of
 
 
 class TestAnExitReason:
@@ -70,7 +70,9 @@ class TestAnExitReason:
         assert box.take() == Shutdown("my own")
 
     def test_is_the_first_one_given(self, system: ActorSystem, gate: Gate, box: Box) -> None:
-        ref = system.spawn(Puppet, ends=lambda reason: (box.put(reason), gate.wait())).wait_started()
+        ref = system.spawn(
+            Puppet, ends=lambda reason: (box.put(reason), gate.wait())
+        ).wait_started()
         ref.exit(Shutdown("first"))
         assert box.take() == Shutdown("first")
 
@@ -85,7 +87,7 @@ class TestAnExitReason:
         reason = crash(ref)
 
         stored = msgspec.json.encode(reason)
-        assert msgspec.json.decode(stored, type=ExitReason) == reason  # type: ignore[arg-type]
+        assert msgspec.json.decode(stored, type=ExitReason) == reason
 
     def test_does_not_keep_the_dead_actor_in_memory(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)
@@ -140,7 +142,9 @@ class TestAnOrderlyStop:
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
         ref = system.spawn(Puppet)
-        answer = ref.ask(Do(lambda _: (box.put("in hand"), gate.wait(), "finished")[-1]), block=False)
+        answer = ref.ask(
+            Do(lambda _: (box.put("in hand"), gate.wait(), "finished")[-1]), block=False
+        )
         box.take()
 
         ref.exit()
@@ -171,19 +175,20 @@ class TestAnOrderlyStop:
         assert second.get()
         assert not ref.is_alive()
 
-    def test_before_the_start_keeps_the_actor_from_being_made(
-        self, system: ActorSystem, gate: Gate
+    def test_before_the_start_is_complete_waits_for_it(
+        self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
-        made: list[object] = []
-        blocker = system.spawn(Puppet, starts=gate.wait)
-        ref = system.spawn(lambda: made.append("made"))  # type: ignore[arg-type, return-value]  # pyright: ignore
-        ref.exit()
+        ref = system.spawn(
+            Puppet, starts=lambda _: (box.put("starting"), gate.wait()), ends=box.put
+        )
+        assert box.take() == "starting"
 
+        ref.exit()
+        assert ref.is_alive()
         gate.open()
 
-        blocker.stop()
-        reason_of(ref)
-        assert made in ([], ["made"])
+        assert reason_of(ref) == Shutdown()
+        assert box.take() == Shutdown()
 
     def test_by_itself_happens_after_the_message_in_hand(
         self, system: ActorSystem, box: Box
@@ -262,7 +267,9 @@ class TestTerminate:
 
     def test_may_ask_others(self, system: ActorSystem, box: Box) -> None:
         other = system.spawn(Puppet)
-        ref = system.spawn(Puppet, ends=lambda _: box.put(other.ask(Do(lambda _: "answer")))).wait_started()
+        ref = system.spawn(
+            Puppet, ends=lambda _: box.put(other.ask(Do(lambda _: "answer")))
+        ).wait_started()
 
         ref.stop()
 
@@ -277,9 +284,7 @@ class TestTerminate:
 
         assert box.waiting == ["on_stop"]
 
-    def test_calls_on_failure_by_default_after_a_crash(
-        self, system: ActorSystem, box: Box
-    ) -> None:
+    def test_calls_on_failure_by_default_after_a_crash(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Hooks, box).wait_started()
 
         crash(ref)
@@ -318,7 +323,7 @@ class Hooks(Puppet):
 
 
 class TestACrash:
-    def test_is_an_event_with_the_reason(self, box: Box) -> None:
+    def test_is_an_event_with_the_reason(self) -> None:
         events: list[object] = []
         with ActorSystem("watched", on_event=events.append) as system:
             ref = system.spawn_named("ada", Puppet)

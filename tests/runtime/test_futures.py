@@ -9,9 +9,9 @@ from typing import Any
 
 import pykka
 import pytest
-from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom, threads_only
 
 from callboard.supervision import ActorSystem, Future, Timeout, get_all
+from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom, give, threads_only
 
 
 class TestAFuture:
@@ -133,14 +133,14 @@ class TestCombinedFutures:
 
     def test_join_gives_all_results_in_order(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)
-        one, two, three = (ref.ask(Do(lambda _, n=n: n), block=False) for n in (1, 2, 3))
+        one, two, three = (ref.ask(Do(give(n)), block=False) for n in (1, 2, 3))
 
         assert list(one.join(two, three).get()) == [1, 2, 3]
 
     def test_get_all_gives_all_results_in_order(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)
 
-        futures = [ref.ask(Do(lambda _, n=n: n), block=False) for n in range(5)]
+        futures = [ref.ask(Do(give(n)), block=False) for n in range(5)]
 
         assert get_all(futures, timeout=WITHIN_S) == [0, 1, 2, 3, 4]
 
@@ -168,7 +168,7 @@ class TestCombinedFutures:
         assert future.get() == 1
 
     def test_filter_and_reduce_work_as_in_pykka(self, system: ActorSystem) -> None:
-        numbers = system.spawn(Puppet).ask(Do(lambda _: [1, 2, 3, 4]), block=False)
+        numbers: Any = system.spawn(Puppet).ask(Do(lambda _: [1, 2, 3, 4]), block=False)
 
         assert list(numbers.filter(lambda n: n % 2 == 0).get()) == [2, 4]
         assert numbers.reduce(lambda a, b: a + b).get() == 10
@@ -187,6 +187,9 @@ class _Steps:
         self.time_s += 1.0
         if until_s is None or until_s >= self.time_s:
             future.offer(None)
+
+    def awaited_in(self, loop: object, future: Future[Any]) -> None:
+        """Take notice of a wait on an event loop; none is made here."""
 
 
 class _Ticking(Future[Any]):
@@ -254,9 +257,7 @@ class TestAwaiting:
         done = Gate(system)
 
         async def main() -> None:
-            task = asyncio.ensure_future(
-                ref.ask_async(Do(lambda _: (gate.wait(), done.open())))
-            )
+            task = asyncio.ensure_future(ref.ask_async(Do(lambda _: (gate.wait(), done.open()))))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -269,9 +270,7 @@ class TestAwaiting:
         refs = [system.spawn(Puppet) for _ in range(100)]
 
         async def main() -> list[int]:
-            return await asyncio.gather(
-                *(ref.ask_async(Do(lambda _, n=n: n)) for n, ref in enumerate(refs))
-            )
+            return await asyncio.gather(*(ref.ask_async(Do(give(n))) for n, ref in enumerate(refs)))
 
         assert asyncio.run(main()) == list(range(100))
 
@@ -296,7 +295,7 @@ class TestAwaiting:
     ) -> None:
         mapped = system.spawn(Puppet).ask(Do(lambda _: (gate.wait(), 1)[1]), block=False).map(str)
 
-        async def main() -> str:
+        async def main() -> Any:
             answer = asyncio.ensure_future(_await(mapped))
             await asyncio.sleep(0)
             gate.open()
@@ -309,11 +308,11 @@ class TestAwaiting:
     ) -> None:
         future = system.spawn(Puppet).ask(Do(lambda _: (gate.wait(), 1)[1]), block=False)
 
-        async def main() -> list[int]:
+        async def main() -> list[Any]:
             both = asyncio.gather(_await(future), _await(future))
             await asyncio.sleep(0)
             gate.open()
-            return await both
+            return list(await both)
 
         assert asyncio.run(main()) == [1, 1]
 

@@ -8,8 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+
+from callboard.supervision import LATER, ActorDeadError, ActorSystem, Crashed, Normal, Settings
 from tests.runtime.kit import (
     AsyncPuppet,
+    Await,
     Boom,
     Box,
     Do,
@@ -18,13 +21,13 @@ from tests.runtime.kit import (
     Puppet,
     Short,
     boom,
+    give,
     idle,
+    put,
     reason_of,
     refuse,
     threads_only,
 )
-
-from callboard.supervision import LATER, ActorDeadError, ActorSystem, Crashed, Normal, Settings
 
 
 def thread_of(_actor: Any) -> str:
@@ -55,7 +58,9 @@ class TestAnAskOfAShortActor:
         assert ref.ask(Do(thread_of)) != here()
 
     @threads_only
-    def test_that_has_not_started_waits_for_its_start(self, system: ActorSystem, gate: Gate) -> None:
+    def test_that_has_not_started_waits_for_its_start(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
         ref = system.spawn(Short, starts=gate.wait)
         answer = ref.ask(Do(thread_of), block=False)
 
@@ -70,7 +75,7 @@ class TestAnAskOfAShortActor:
 
         for number in range(200):
             ref.tell(number)
-            ref.ask(Do(lambda _, n=number: box.put(-n)))
+            ref.ask(Do(put(box, -number)))
 
         assert box.waiting == [each for n in range(200) for each in (n, -n)]
 
@@ -126,7 +131,7 @@ class TestAnAskOfAShortActor:
             await asyncio.sleep(0)
             return "awaited"
 
-        assert ref.ask(Do(act)) == "awaited"
+        assert ref.ask(Await(act)) == "awaited"
 
     def test_that_took_long_is_counted(self) -> None:
         with ActorSystem("strict", settings=Settings(handoff_max_s=1e-9)) as system:
@@ -140,7 +145,7 @@ class TestAnAskOfAShortActor:
     def test_leaves_the_actor_free_for_the_next(self, system: ActorSystem) -> None:
         ref = system.spawn(Short).wait_started()
 
-        assert [ref.ask(Do(lambda _, n=n: n)) for n in range(100)] == list(range(100))
+        assert [ref.ask(Do(give(n))) for n in range(100)] == list(range(100))
 
     def test_gives_a_nested_ask_what_is_left_of_its_time(self, system: ActorSystem) -> None:
         inner, outer = system.spawn(Puppet), system.spawn(Short).wait_started()
@@ -156,9 +161,7 @@ class TestAnAskOfAShortActor:
         assert deadline_s <= system.clock.now_s() + 7
         assert deadline_s >= before_s
 
-    def test_does_not_let_the_handlers_context_leak_to_the_asker(
-        self, system: ActorSystem
-    ) -> None:
+    def test_does_not_let_the_handlers_context_leak_to_the_asker(self, system: ActorSystem) -> None:
         color = ContextVar("color", default="none")
         ref = system.spawn(Short).wait_started()
         idle(ref)
@@ -280,7 +283,7 @@ class TestAHandedActorMay:
 
         assert box.take() == "next"
 
-    def test_answer_later(self, system: ActorSystem, box: Box) -> None:
+    def test_answer_later(self, system: ActorSystem) -> None:
         ref = system.spawn(Short).wait_started()
         idle(ref)
 

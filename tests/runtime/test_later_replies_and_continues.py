@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, crash, idle
 
 from callboard.supervision import LATER, ActorSystem, Settings, Timeout
+from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, crash, idle
 
 
 def later(box: Box) -> Any:
@@ -47,9 +47,7 @@ class TestALaterReply:
             answer.get()
         assert ref.is_alive()
 
-    def test_is_given_once_what_comes_after_is_dropped(
-        self, system: ActorSystem, box: Box
-    ) -> None:
+    def test_is_given_once_what_comes_after_is_dropped(self, system: ActorSystem, box: Box) -> None:
         answer = system.spawn(Puppet).ask(Do(later(box)), block=False)
         reply = box.take()
 
@@ -122,7 +120,9 @@ class TestAContinue:
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
         ref = system.spawn(
-            Puppet, starts=lambda actor: (gate.wait(), actor.continue_with("continued")), hears=box.put
+            Puppet,
+            starts=lambda actor: (gate.wait(), actor.continue_with("continued")),
+            hears=box.put,
         )
         ref.tell("waiting")
 
@@ -139,17 +139,19 @@ class TestAContinue:
         gate.open()
 
     def test_may_go_on_in_steps(self, system: ActorSystem, box: Box) -> None:
-        def hears(number: int) -> None:
+        def step(number: int) -> Do[None]:
+            return Do(lambda actor: go(actor, number))
+
+        def go(actor: Any, number: int) -> None:
             box.put(number)
             if number < 5:
-                ref.ref.actor.continue_with(number + 1)  # type: ignore[union-attr]
+                actor.continue_with(step(number + 1))
 
-        ref = system.spawn(Puppet, hears=hears)
-        ref.tell(Do(lambda actor: actor.continue_with(1)))
+        system.spawn(Puppet).tell(step(1))
 
         assert box.take_many(5) == [1, 2, 3, 4, 5]
 
-    def test_at_the_end_of_a_batch_is_not_forgotten(self, box: Box) -> None:
+    def test_at_the_end_of_a_batch_is_not_forgotten(self) -> None:
         with ActorSystem("small-batches", settings=Settings(batch_max=1)) as system:
             inner = Box(system)
             ref = system.spawn(Puppet, hears=inner.put)
@@ -169,15 +171,13 @@ class TestAContinue:
     def test_after_an_async_handler_is_handled_before_what_waits(
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
-        from tests.runtime.kit import AsyncPuppet  # noqa: PLC0415
-
         ref = system.spawn(AsyncPuppet, hears=box.put)
 
         async def act(actor: Any) -> None:
             await gate.passed()
             actor.continue_with("continued")
 
-        ref.tell(Do(act))
+        ref.tell(Await(act))
         ref.tell("waiting")
         gate.open()
 

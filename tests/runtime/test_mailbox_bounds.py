@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.kit import Box, Do, Gate, Puppet, Small, idle, reason_of
 
 from callboard.supervision import ActorRef, ActorSystem, MailboxFull, Settings
+from tests.runtime.kit import Box, Do, Gate, Puppet, Small, idle, reason_of
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Box, Do, Gate, Puppet, Trapping, boom, crash, idle, reason_of
 
 from callboard.supervision import (
     ActorDeadError,
@@ -19,6 +19,7 @@ from callboard.supervision import (
     Normal,
     Shutdown,
 )
+from tests.runtime.kit import Box, Do, Gate, Puppet, Trapping, boom, crash, idle, reason_of
 
 
 def monitor(watcher: ActorRef[Any], target: object) -> int:
@@ -106,7 +107,11 @@ class TestAMonitor:
         ref = system.spawn(Puppet)
         monitor(watcher, ref)
 
-        ref.tell(Do(lambda actor: (watcher.tell("last words"), actor.stop())))
+        def speak(actor: Any) -> None:
+            watcher.tell("last words")
+            actor.stop()
+
+        ref.tell(Do(speak))
 
         assert box.take() == "last words"
         assert isinstance(box.take(), Down)
@@ -254,7 +259,7 @@ class TestALink:
 
     def test_travels_along_a_chain(self, system: ActorSystem) -> None:
         refs = [system.spawn(Puppet) for _ in range(10)]
-        for one, two in zip(refs, refs[1:], strict=False):
+        for one, two in pairwise(refs):
             link(one, two)
 
         crash(refs[0])
@@ -427,9 +432,7 @@ class TestADeathInTheMiddleOf:
     def test_a_start_ends_the_linked_starter(self, system: ActorSystem, gate: Gate) -> None:
         one = system.spawn(Puppet)
 
-        two = system.spawn(
-            Puppet, starts=lambda actor: (actor.link(one), gate.wait(), boom())
-        )
+        two = system.spawn(Puppet, starts=lambda actor: (actor.link(one), gate.wait(), boom()))
         gate.open()
 
         assert isinstance(reason_of(two), Crashed)

@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from callboard.supervision import (
+    ActorDeadError,
+    ActorRef,
+    ActorSystem,
+    Address,
+    IdleTimeout,
+    MailboxFull,
+    NameTaken,
+    Settings,
+    Timeout,
+)
 from tests.runtime.kit import (
     Boom,
     Box,
@@ -17,18 +29,6 @@ from tests.runtime.kit import (
     idle,
     reason_of,
     threads_only,
-)
-
-from callboard.supervision import (
-    ActorDeadError,
-    ActorRef,
-    ActorSystem,
-    Address,
-    IdleTimeout,
-    MailboxFull,
-    NameTaken,
-    Settings,
-    Timeout,
 )
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
 
 import pytest
-from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
 
 from callboard.supervision import ActorDeadError, ActorSystem, Crashed, Killed, Shutdown
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.operations import Until
+from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
+
+R = TypeVar("R")
 
 
 class Keeper(Puppet, SystemActor):
     """A puppet of the system's own kind."""
+
+
+def through(steps: Callable[[Any], Generator[Until, bool, R]]) -> Callable[[Any], R]:
+    """Return the handler as what it is for its asker: something that answers with an `R`."""
+    return cast("Callable[[Any], R]", steps)
 
 
 def until(gate: Gate, timeout_s: float | None = None) -> Any:
@@ -39,7 +46,7 @@ class TestAnOperation:
             second = yield Until(lambda: True)
             return [first, second]
 
-        assert system.spawn(Keeper).ask(Do(act)) == [True, True]
+        assert system.spawn(Keeper).ask(Do(through(act))) == [True, True]
 
     def test_goes_on_when_its_condition_holds(self, system: ActorSystem, gate: Gate) -> None:
         ref = system.spawn(Keeper)
@@ -73,7 +80,7 @@ class TestAnOperation:
             yield Until(lambda: gate.is_open)
             box.put("ends")
 
-        ref.tell(Do(act))
+        ref.tell(Do(through(act)))
         assert box.take() == "begins"
         for number in range(5):
             ref.tell(number)
@@ -102,7 +109,7 @@ class TestAnOperation:
             boom()
 
         with pytest.raises(Boom):
-            ref.ask(Do(act))
+            ref.ask(Do(through(act)))
 
         assert isinstance(reason_of(ref), Crashed)
 
@@ -117,7 +124,7 @@ class TestAnOperation:
             raise kind
 
         with pytest.raises(kind):
-            ref.ask(Do(act))
+            ref.ask(Do(through(act)))
 
         assert isinstance(reason_of(ref), Crashed)
 
@@ -128,7 +135,7 @@ class TestAnOperation:
             yield Until(boom)
 
         with pytest.raises(Boom):
-            ref.ask(Do(act))
+            ref.ask(Do(through(act)))
 
         assert isinstance(reason_of(ref), Crashed)
 
@@ -140,7 +147,7 @@ class TestAnOperation:
         def act(_actor: Any) -> Generator[Until, bool, None]:
             yield Until(lambda: boom() if gate.is_open else False)
 
-        answer = ref.ask(Do(act), block=False)
+        answer = ref.ask(Do(through(act)), block=False)
         open_and_poke(gate, ref)
 
         with pytest.raises(Boom):
@@ -155,7 +162,7 @@ class TestAnOperation:
             yield Until(lambda: gate.is_open)
             return "finished"
 
-        answer = ref.ask(Do(act), block=False)
+        answer = ref.ask(Do(through(act)), block=False)
         assert box.take() == "begins"
 
         ref.exit()
@@ -189,7 +196,7 @@ class TestAnOperation:
             finally:
                 box.put("finally")
 
-        ref.tell(Do(act))
+        ref.tell(Do(through(act)))
         assert box.take() == "waiting"
 
         ref.kill()
@@ -204,7 +211,7 @@ class TestAnOperation:
             yield Until(lambda: child.is_dead, 5.0)
             return str(child.reason)
 
-        assert system.spawn(Keeper, hears=lambda _: None).ask(Do(act)) == "shutdown"
+        assert system.spawn(Keeper, hears=lambda _: None).ask(Do(through(act))) == "shutdown"
 
 
 class TestAnOperationIn:

@@ -17,23 +17,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import pykka
 import pytest
-from tests.runtime.kit import (
-    WITHIN_S,
-    Boom,
-    Box,
-    Do,
-    Gate,
-    Puppet,
-    Trapping,
-    boom,
-    crash,
-    idle,
-    reason_of,
-)
 
 from callboard.supervision import (
     ActorDeadError,
@@ -54,9 +42,22 @@ from callboard.supervision import (
     SystemStopped,
     Timeout,
     get_all,
-    handles,
 )
 from callboard.supervision.runtime.pooled import process_system
+from tests.runtime.kit import (
+    WITHIN_S,
+    Boom,
+    Box,
+    Do,
+    Gate,
+    Puppet,
+    Trapping,
+    boom,
+    crash,
+    idle,
+    put,
+    reason_of,
+)
 
 THREADS_ONLY = True
 
@@ -106,7 +107,7 @@ class Plain(PooledActor):
 
 
 @pytest.fixture
-def plain(system: ActorSystem) -> Iterator[type[Plain]]:
+def plain() -> Iterator[type[Plain]]:
     """Return the drop-in class; its actors are stopped after the test."""
     yield Plain
     pykka.ActorRegistry.stop_all(timeout=WITHIN_S)
@@ -202,7 +203,7 @@ class TestD09:
     def test_so_does_one_in_a_proxy_call_that_nobody_looks_at(self, system: ActorSystem) -> None:
         ref = system.spawn(Methods)
 
-        ref.proxy().fail()
+        ref.proxy().explode()
 
         assert isinstance(reason_of(ref), Crashed)
 
@@ -218,7 +219,7 @@ class TestD09:
 class Methods(Puppet):
     """Has methods for a proxy to call."""
 
-    def fail(self) -> None:
+    def explode(self) -> None:
         boom()
 
     def answer(self) -> int:
@@ -260,9 +261,7 @@ class TestD14:
         ],
         ids=["stop", "ask", "stop_all"],
     )
-    def test_it_raises_in_a_drop_in(
-        self, plain: type[Plain], act: Callable[[Any], Any]
-    ) -> None:
+    def test_it_raises_in_a_drop_in(self, plain: type[Plain], act: Callable[[Any], Any]) -> None:
         with pytest.raises(AskCycle):
             plain.start().ask(Do(act), timeout=WITHIN_S)
 
@@ -447,9 +446,7 @@ class TestD03:
     """on_stop() is not called after a crash: cleanup must be written twice."""
 
     def test_terminate_runs_on_both_endings(self, system: ActorSystem, box: Box) -> None:
-        crashing, stopping = (
-            system.spawn(Puppet, ends=box.put).wait_started() for _ in range(2)
-        )
+        crashing, stopping = (system.spawn(Puppet, ends=box.put).wait_started() for _ in range(2))
 
         reason = crash(crashing)
         stopping.stop()
@@ -472,9 +469,7 @@ class TestD05:
     """One BaseException in one actor stops all the others."""
 
     @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-    def test_it_ends_that_actor_alone(
-        self, system: ActorSystem, kind: type[BaseException]
-    ) -> None:
+    def test_it_ends_that_actor_alone(self, system: ActorSystem, kind: type[BaseException]) -> None:
         def act(_actor: Any) -> None:
             raise kind
 
@@ -510,9 +505,7 @@ class TestD06:
             system.spawn(kind).ask(Do(act), timeout=WITHIN_S)
 
     @pytest.mark.parametrize("kind", [Puppet, Plain])
-    def test_so_does_an_asker_that_is_an_actor(
-        self, system: ActorSystem, kind: type[Any]
-    ) -> None:
+    def test_so_does_an_asker_that_is_an_actor(self, system: ActorSystem, kind: type[Any]) -> None:
         def act(_actor: Any) -> None:
             raise SystemExit
 
@@ -589,9 +582,7 @@ class TestD17:
 class TestD18:
     """stop() waits behind the whole backlog, and there is no kill."""
 
-    def test_a_stop_overtakes_the_backlog(
-        self, system: ActorSystem, gate: Gate, box: Box
-    ) -> None:
+    def test_a_stop_overtakes_the_backlog(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         ref = system.spawn(Puppet)
         hold(ref, gate, box)
         for _ in range(500):
@@ -625,7 +616,7 @@ class TestD18:
         ref = plain.start()
         ref.tell(Do(gate.wait))
         for number in range(100):
-            ref.tell(Do(lambda _, n=number: box.put(n)))
+            ref.tell(Do(put(box, number)))
 
         stopped = ref.stop(block=False)
         gate.open()
@@ -679,7 +670,7 @@ class TestD22:
         parent = system.spawn(Puppet)
         children = [system.spawn(Puppet) for _ in range(5)]
         for child in children:
-            parent.ask(Do(lambda actor, child=child: actor.link(child)))
+            parent.ask(Do(partial(Puppet.link, target=child)))
 
         reason = crash(parent)
 
@@ -798,6 +789,9 @@ class Clock:
         if until_s is None or until_s >= self.time_s:
             future.offer(None)
 
+    def awaited_in(self, loop: object, future: Future[Any]) -> None:
+        """Take notice of a wait on an event loop; none is made here."""
+
 
 @defect("D20")
 class TestD20:
@@ -854,11 +848,12 @@ class TestD21:
             each.join(WITHIN_S)
 
 
-def _quietly(act: Callable[[], Any]) -> None:
+def _quietly(act: Callable[[], Any]) -> bool:
     try:
         act()
     except pykka.ActorDeadError:
-        return
+        return False
+    return True
 
 
 # -- the process -----------------------------------------------------------------
@@ -896,9 +891,7 @@ class TestD15:
 
     @pytest.mark.parametrize("code", [_SUPERVISED, _PLAIN], ids=["supervised", "pooled"])
     def test_an_interrupted_process_ends(self, code: str) -> None:
-        ended = in_a_process(
-            code + "print('ready', flush=True)\ntime.sleep(60)", interrupts=True
-        )
+        ended = in_a_process(code + "print('ready', flush=True)\ntime.sleep(60)", interrupts=True)
 
         assert ended.returncode != 0
         assert "KeyboardInterrupt" in ended.stderr
@@ -1074,9 +1067,7 @@ class TestD31:
         assert len(reason.walk) <= 12
         assert reason.walk[-1].name == "boom"
 
-    def test_kept_for_drop_in(
-        self, plain: type[Plain], caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_kept_for_drop_in(self, plain: type[Plain], caplog: pytest.LogCaptureFixture) -> None:
         ref: Any = plain.start()
 
         ref.tell(Do(boom))
@@ -1094,9 +1085,7 @@ class TestD32:
     ) -> None:
         ref = system.spawn(Methods).wait_started()
         looked_at: list[str] = []
-        monkeypatch.setattr(
-            Methods, "__dir__", lambda _self: looked_at.append("everything") or []
-        )
+        monkeypatch.setattr(Methods, "__dir__", lambda _self: looked_at)
 
         proxy = ref.proxy()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Box, Do, Gate, Puppet, idle, reason_of, refuse
 
 from callboard.supervision import (
     ActorDeadError,
@@ -16,6 +15,7 @@ from callboard.supervision import (
     UnhandledMessage,
     handles,
 )
+from tests.runtime.kit import Box, Do, Gate, Puppet, idle, reason_of, refuse
 
 
 class Base(Request[str], frozen=True):

@@ -6,7 +6,6 @@ import threading
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
 
 from callboard.supervision import (
     ActorRef,
@@ -14,8 +13,8 @@ from callboard.supervision import (
     Crashed,
     IgnoreStart,
     InvalidSpec,
-    NoSystem,
     Normal,
+    NoSystem,
     Shutdown,
     StartFailed,
     StopStart,
@@ -25,6 +24,7 @@ from callboard.supervision import (
     handles,
 )
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted
+from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
 
 
 def ignore(_actor: object = None) -> None:
@@ -200,7 +200,9 @@ class TestAnIgnoredStart:
     @pytest.mark.parametrize("hook", ["__init__", "on_start"])
     def test_is_no_failure(self, system: ActorSystem, hook: str) -> None:
         ref: ActorRef[Any] = (
-            system.spawn(Born, ignore) if hook == "__init__" else system.spawn(Puppet, starts=ignore)
+            system.spawn(Born, ignore)
+            if hook == "__init__"
+            else system.spawn(Puppet, starts=ignore)
         )
 
         assert reason_of(ref) == Normal()

@@ -15,11 +15,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pykka
 import pytest
-from tests.runtime.kit import AsyncPuppet, Boom, Do, Puppet, Short
 
 from callboard.supervision import (
     ActorCrashed,
@@ -35,6 +34,7 @@ from callboard.supervision import (
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.operations import Until
 from callboard.supervision.runtime.pool import Worker
+from tests.runtime.kit import AsyncPuppet, Await, Boom, Do, Puppet, Short
 
 pytestmark = pytest.mark.stress
 
@@ -50,7 +50,7 @@ def many(count: int, *, short: int) -> int:
 
 def report(what: str, began_s: float, **counts: Any) -> None:
     said = ", ".join(f"{name} {value}" for name, value in counts.items())
-    print(f"\n{what}: {said}; {time.monotonic() - began_s:.1f} s")
+    print(f"\n{what}: {said}; {time.monotonic() - began_s:.1f} s")  # noqa: T201 -- the counts are the result
 
 
 @pytest.fixture(params=[None, 1e-6], ids=["usual switches", "switching all the time"])
@@ -106,7 +106,7 @@ class CountedShort(Counted):
 
 
 def _stop(ref: ActorRef[Any]) -> None:
-    ref.stop(block=False)
+    _ = ref.stop(block=False)
 
 
 def _exit(ref: ActorRef[Any]) -> None:
@@ -169,11 +169,13 @@ def test_every_ask_ends_whatever_ends_its_actor_and_when(
     for _ in range(rounds):
         ref = system.spawn(kind, begun)
         assert ref.when_dead("stress", downs.append)
+        while taken.acquire(blocking=False):
+            pass
         current[0] = ref
         futures.append(ref.ask(0, block=False))
-        if chance.random() < 0.5:
+        if chance.random() < 0.7:
             assert taken.acquire(timeout=WITHIN_S)
-        for _ in range(chance.randrange(300)):
+        for _ in range(chance.randrange(1_000)):
             pass
         futures.append(end(ref) or ref.ask(0, block=False))
         futures.append(ref.ask(0, block=False))
@@ -203,7 +205,7 @@ def test_every_ask_ends_whatever_ends_its_actor_and_when(
     # Law 2: each tell that was taken was begun, or is a dead letter; none both.
     letters = system.dead_letters.count
     begun_tells = sum(tells) - letters
-    assert 0 <= begun_tells
+    assert begun_tells >= 0
     assert len(begun) >= begun_tells
 
 
@@ -364,6 +366,8 @@ def alarm() -> Iterator[Callable[[float], None]]:
     signal.signal(signal.SIGALRM, usual)
 
 
+# A signal that strikes in a weakref callback of the standard library is lost, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("fallen")
 @pytest.mark.parametrize("how", ["tell", "ask by hand-off", "ask through the pool"])
 def test_a_sender_that_is_interrupted_leaves_no_receiver_stuck(
@@ -406,6 +410,8 @@ def test_a_sender_that_is_interrupted_leaves_no_receiver_stuck(
     assert final.is_clean
 
 
+# A signal that strikes in a weakref callback of the standard library is lost, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("fallen")
 def test_a_system_whose_very_first_message_is_interrupted_still_works(
     alarm: Callable[[float], None],
@@ -442,7 +448,7 @@ def test_a_thousand_handlers_that_sleep_are_all_served() -> None:
         for each in answers:
             each.get()
         report("sleepers", began_s, handlers=count)
-        assert len(system.dispatcher.workers) <= Settings().workers_max  # type: ignore[attr-defined]  # pyright: ignore
+        assert len(system.dispatcher.workers) <= Settings().workers_max  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("fallen")
@@ -457,7 +463,7 @@ def test_ten_thousand_async_handlers_wait_on_a_few_threads() -> None:
     with ActorSystem("waiters") as system:
         refs = [system.spawn(AsyncPuppet) for _ in range(count)]
         began_s = time.monotonic()
-        answers = [ref.ask(Do(act), block=False, timeout=WITHIN_S) for ref in refs]
+        answers = [ref.ask(Await(act), block=False, timeout=WITHIN_S) for ref in refs]
         most = threading.active_count() - before
         assert sum(each.get() for each in answers) == count
         report("waiters", began_s, handlers=count, threads=most)
@@ -563,7 +569,7 @@ def test_an_operation_misses_nothing_it_waits_for() -> None:
             return has_started, has_ended
 
         for _ in range(rounds):
-            assert keeper.ask(Do(act)) == (True, True)
+            assert keeper.ask(Do(cast("Callable[[Any], object]", act))) == (True, True)
     report("operations", began_s, rounds=rounds)
     assert time.monotonic() - began_s < WITHIN_S / 2 + rounds * 0.05
 
@@ -585,8 +591,8 @@ def test_every_monitor_gives_exactly_one_down() -> None:
                 watcher.ask(Do(lambda actor: actor.monitor(ref)), block=False)  # noqa: B023
                 for watcher in watchers
             ]
-            for _ in range(chance.randrange(100)):
-                pass
+            if chance.random() < 0.8:
+                asked[chance.randrange(watchers_count)].get()
             chance.choice(ends)(ref)
             numbers += [each.get() for each in asked]
             assert ref.actor_stopped.wait(WITHIN_S)
@@ -606,9 +612,9 @@ def test_systems_come_and_go_without_a_trace() -> None:
     for _ in range(rounds):
         system = ActorSystem("fleeting")
         refs = [system.spawn(Puppet) for _ in range(10)]
-        for ref in refs:
-            ref.ask(Do(lambda _: None), block=False)
+        answers = [ref.ask(Do(lambda _: None), block=False) for ref in refs]
         assert system.stop(timeout_s=WITHIN_S).is_clean
+        assert all(each.is_done for each in answers)
     report("systems", began_s, rounds=rounds)
 
     assert threading.active_count() == before

@@ -10,21 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.runtime.kit import (
-    AsyncPuppet,
-    Boom,
-    Box,
-    Do,
-    Gate,
-    Pinned,
-    Puppet,
-    boom,
-    crash,
-    idle,
-    reason_of,
-    refuse,
-    threads_only,
-)
 
 from callboard.supervision import (
     ActorDeadError,
@@ -40,6 +25,23 @@ from callboard.supervision import (
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.chance import time_of
+from tests.runtime.kit import (
+    AsyncPuppet,
+    Await,
+    Boom,
+    Box,
+    Do,
+    Gate,
+    Pinned,
+    Puppet,
+    boom,
+    crash,
+    idle,
+    put,
+    reason_of,
+    refuse,
+    threads_only,
+)
 
 
 class Supervisorish(Puppet, SystemActor):
@@ -50,10 +52,7 @@ class TestStopping:
     def test_ends_every_actor_in_order(self) -> None:
         system = ActorSystem("stopped")
         box = Box(system)
-        refs = [
-            system.spawn(Puppet, ends=lambda reason: box.put(reason)).wait_started()
-            for _ in range(10)
-        ]
+        refs = [system.spawn(Puppet, ends=box.put).wait_started() for _ in range(10)]
 
         report = system.stop()
 
@@ -66,7 +65,7 @@ class TestStopping:
         system = ActorSystem("stopped")
         box = Box(system)
         for number in range(5):
-            system.spawn(Supervisorish, ends=lambda _, n=number: box.put(n)).wait_started()
+            system.spawn(Supervisorish, ends=put(box, number)).wait_started()
 
         system.stop()
 
@@ -79,7 +78,7 @@ class TestStopping:
             system.timers.call_at(system.clock.now_s() + 3600, print)
             gate = Gate(system)
             gate.open()
-            system.spawn(AsyncPuppet).ask(Do(gate.passed))
+            system.spawn(AsyncPuppet).ask(Await(gate.passed))
             running = {each.name for each in threading.enumerate()}
             assert any(name.startswith("gone") for name in running)
 
@@ -93,7 +92,7 @@ class TestStopping:
             with ActorSystem("gone") as system:
                 gate = Gate(system)
                 gate.open()
-                system.spawn(AsyncPuppet).ask(Do(gate.passed))
+                system.spawn(AsyncPuppet).ask(Await(gate.passed))
 
         live()
         before = open_descriptors()
@@ -248,9 +247,10 @@ class TestDeadLetters:
             ref.kill()
             gate.open()
 
-        assert events[-1:] == [DeadLetter("never handled", "ada", "dead")] or DeadLetter(
-            "never handled", "ada", "dead"
-        ) in events
+        assert (
+            events[-1:] == [DeadLetter("never handled", "ada", "dead")]
+            or DeadLetter("never handled", "ada", "dead") in events
+        )
 
     def test_beyond_the_bound_are_counted_and_the_latest_kept(self) -> None:
         with ActorSystem("bounded", settings=Settings(dead_letters_kept=3)) as system:
@@ -282,7 +282,11 @@ class TestDeadLetters:
 class TestTheEventHook:
     def test_may_tell_an_actor_about_a_death(self) -> None:
         told: list[Any] = []
-        with ActorSystem("watched", on_event=lambda event: told[0].tell(event)) as system:
+
+        def tell(event: object) -> None:
+            told[0].tell(event)
+
+        with ActorSystem("watched", on_event=tell) as system:
             box = Box(system)
             told.append(system.spawn(Puppet, hears=box.put))
 
@@ -348,7 +352,7 @@ class TestSettings:
 
     def test_are_frozen(self) -> None:
         with pytest.raises(AttributeError):
-            Settings().ask_timeout_s = 1.0  # type: ignore[misc]  # pyright: ignore
+            Settings().ask_timeout_s = 1.0  # type: ignore[misc]
 
     def test_are_plain_values(self) -> None:
         settings = Settings(ask_timeout_s=1.0)
@@ -397,7 +401,7 @@ class TestThePool:
             tick.wait()
 
             assert box.waiting == []
-            assert len(system.dispatcher.workers) == 3  # type: ignore[attr-defined]  # pyright: ignore
+            assert len(system.dispatcher.workers) == 3  # type: ignore[attr-defined]
             over.set()
 
     def test_does_not_grow_for_handlers_that_compute(self) -> None:
@@ -409,7 +413,7 @@ class TestThePool:
             for each in answers:
                 each.get(timeout=10)
 
-            assert len(system.dispatcher.workers) < 20  # type: ignore[attr-defined]  # pyright: ignore
+            assert len(system.dispatcher.workers) < 20  # type: ignore[attr-defined]
 
     def test_gives_others_the_worker_after_a_batch(self) -> None:
         with ActorSystem("fair", settings=Settings(batch_max=4, workers_max=1)) as system:
@@ -418,7 +422,7 @@ class TestThePool:
             idle(other)
             greedy.tell(Do(gate.wait))
             for number in range(100):
-                greedy.tell(Do(lambda _, n=number: box.put(n)))
+                greedy.tell(Do(put(box, number)))
             other.tell(Do(lambda _: box.put("other")))
 
             gate.open()
@@ -441,8 +445,9 @@ class TestThePool:
 
 
 def _until_few(system: ActorSystem) -> int:
+    workers = 1_000
     for _ in range(1000):
-        workers = len(system.dispatcher.workers)  # type: ignore[attr-defined]  # pyright: ignore
+        workers = len(system.dispatcher.workers)  # type: ignore[attr-defined]
         if workers <= 2:
             break
         tick = Gate(system)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from tests.runtime.kit import AsyncPuppet, Box, Do, Gate, Puppet, boom, crash, idle, threads_only
-
 from callboard.supervision import ActorSystem, IdleTimeout
+from tests.runtime.kit import (
+    AsyncPuppet,
+    Await,
+    Box,
+    Do,
+    Gate,
+    Puppet,
+    boom,
+    crash,
+    idle,
+    threads_only,
+)
 
 
 def after(system: ActorSystem, delay_s: float) -> None:
@@ -88,7 +98,7 @@ class TestATimer:
             crash(ref)
         after(system, 0.0)
 
-        pending = [timer for _, _, timer in system.timers._heap if timer.is_pending]  # type: ignore[attr-defined]  # pyright: ignore
+        pending = [timer for _, _, timer in system.timers._heap if timer.is_pending]  # type: ignore[attr-defined]
         assert pending == []
 
     @threads_only
@@ -98,7 +108,7 @@ class TestATimer:
             ref.ask(Do(lambda actor: actor.send_after(3600.0, "in an hour").cancel()))
         after(system, 0.0)
 
-        assert len(system.timers._heap) <= 300  # type: ignore[attr-defined]  # pyright: ignore
+        assert len(system.timers._heap) <= 300  # type: ignore[attr-defined]
 
     def test_carries_the_context_in_which_it_was_set(self, system: ActorSystem, box: Box) -> None:
         trace: ContextVar[str] = ContextVar("trace", default="none")
@@ -209,7 +219,7 @@ class TestAnIdleTimeout:
             actor.set_idle_timeout(0.005)
             await gate.passed()
 
-        ref.tell(Do(act))
+        ref.tell(Await(act))
         after(system, 0.03)
 
         assert ref.mailbox_size == 0

@@ -1,0 +1,116 @@
+"""How an event loop waits for replies: woken once for many, with one timer for many deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.futures import Future
+
+_SPAN_S = 0.01
+"""Deadlines within this time share a timer; each is met to the moment all the same."""
+
+
+Due: TypeAlias = tuple[float, "asyncio.Future[None]"]
+"""Until when a future is awaited, and what the awaiting task is suspended on."""
+
+
+class Group:
+    """Futures whose deadlines lie close together.
+
+    Args:
+        timer_s: when the loop looks at them next; never after the first deadline.
+    """
+
+    __slots__ = ("members", "timer_s")
+
+    def __init__(self, timer_s: float) -> None:
+        self.timer_s = timer_s
+        self.members: dict[Future[Any], Due] = {}
+
+
+class Replies:
+    """The replies that one event loop waits for.
+
+    A wake from another thread costs a system call, and a timer of asyncio's a
+    heap that compares in Python: together most of what an awaited ask took.
+
+    Args:
+        loop: the loop; all but `wake` is called on its thread alone.
+    """
+
+    __slots__ = ("_groups", "_is_called", "_woken", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._woken: SimpleQueue[asyncio.Future[None]] = SimpleQueue()
+        self._is_called = False
+        self._groups: dict[int, Group] = {}
+
+    # -- from any thread ---------------------------------------------------
+
+    def wake(self, waiting: asyncio.Future[None]) -> None:
+        """Have the loop go on with the task that waits here.
+
+        Two pairs that must keep their order:
+
+            waker: (1) put   (2) called already? else call
+            loop:  (1) `_is_called = False`   (2) take all
+        """
+        self._woken.put(waiting)
+        if self._is_called:
+            return
+        self._is_called = True
+        try:
+            self.loop.call_soon_threadsafe(self._go_on)
+        except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
+            return
+        except BaseException:
+            self._is_called = False  # interrupted: let the next one call
+            raise
+
+    # -- on the loop -------------------------------------------------------
+
+    def _go_on(self) -> None:
+        self._is_called = False
+        while self._woken.qsize():
+            try:
+                waiting = self._woken.get_nowait()
+            except Empty:
+                return
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def watch(self, future: Future[Any], waiting: asyncio.Future[None], left_s: float) -> Group:
+        """Give the future up in `left_s` seconds; take it out of the group to call that off."""
+        due_s = self.loop.time() + left_s
+        number = int(due_s / _SPAN_S)
+        group = self._groups.get(number)
+        if group is None:
+            group = self._groups[number] = Group(due_s)
+            self.loop.call_at(due_s, self._look, number, due_s)
+        elif due_s < group.timer_s:
+            group.timer_s = due_s
+            self.loop.call_at(due_s, self._look, number, due_s)
+        group.members[future] = (due_s, waiting)
+        return group
+
+    def _look(self, number: int, now_s: float) -> None:
+        """Give up whose time has come; look again when the next one's has."""
+        group = self._groups.get(number)
+        if group is None:
+            return
+        now_s = max(now_s, self.loop.time())
+        for future, (due_s, waiting) in list(group.members.items()):
+            if due_s <= now_s:
+                del group.members[future]
+                future.give_up()
+                if not waiting.done():
+                    waiting.set_result(None)
+        if group.members:
+            group.timer_s = min(due_s for due_s, _ in group.members.values())
+            self.loop.call_at(group.timer_s, self._look, number, group.timer_s)
+        else:
+            del self._groups[number]

@@ -1,0 +1,282 @@
+"""What a person says to the daemon, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from callboard.actors.daemon.client import path_of
+from callboard.actors.daemon.cli import EXTRA
+from callboard.actors.daemon.commands import run
+from tests.daemon.daemons import Running, running
+
+NASTY = "a\x1b[2J\u202eb\x7f"
+"""Clears the terminal, turns the direction of writing round."""
+
+
+class Said(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, decoded; one line."""
+        assert self.out.count("\n") == 1
+        return json.loads(self.out)
+
+
+Say = Callable[..., Said]
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("commands")
+    folder.chmod(0o700)
+    with running(folder) as it:
+        yield it
+
+
+@pytest.fixture
+def say(
+    daemon: Running, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Say:
+    """Run a command against the daemon."""
+    monkeypatch.setenv("CALLBOARD_SOCKET", str(daemon.path))
+
+    def command(*arguments: str) -> Said:
+        code = run(arguments)
+        return Said(code, *capfd.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def ada(say: Say) -> Iterator[str]:
+    """The id of a session."""
+    session_id = say("create", "--user-id", "ada").out.strip()
+    yield session_id
+    say("end", session_id)
+
+
+class TestTheCommands:
+    def test_tell_a_sessions_whole_life(self, say: Say) -> None:
+        created = say("create", "--user-id", "ada", "--role", "guide", "--metadata", '{"a": 1}')
+        session_id = created.out.strip()
+        sent = say("send", session_id, "hello\nworld")
+        answered = say("send", session_id, "hi", "--role", "assistant", "--key", "k")
+        repeated = say("send", session_id, "hi", "--role", "assistant", "--key", "k")
+        shown = say("show", session_id)
+        logged = say("log", session_id, "--after-seq", "1")
+        listed = say("list", "--user-id", "ada", "--state", "active")
+        ended = say("end", session_id, "--reason", "curtain")
+
+        assert [created.code, sent.code, shown.code, listed.code, ended.code] == [0] * 5
+        assert (sent.out, answered.out, repeated.out) == ("1\n", "2\n", "2\n")
+        assert "guide" in shown.out
+        assert "    1 user      hello\n                world\n" in shown.out
+        assert logged.out == "    2 assistant hi\n"
+        assert session_id in listed.out
+        assert ended.out == f"{session_id} ended after 2 messages\n"
+        assert say("show", session_id).code == 66
+
+    def test_read_a_text_from_stdin(
+        self, say: Say, ada: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.stdin, "read", lambda: "from a pipe")
+
+        say("send", ada, "-")
+
+        assert say("show", ada, "--json").json["messages"][0]["content"] == "from a pipe"
+
+    def test_list_a_page_and_say_how_to_go_on(self, say: Say) -> None:
+        for number in range(3):
+            say("create", "--id", f"page-{number}", "--org-id", "pages")
+
+        first = say("list", "--org-id", "pages", "--limit", "2")
+        rest = say("list", "--org-id", "pages", "--after-id", "page-1")
+
+        assert first.out.endswith("more: --after-id page-1\n")
+        assert "page-2" in rest.out
+        assert "more" not in rest.out
+
+    def test_crash_a_session_which_comes_back(self, say: Say, ada: str) -> None:
+        assert say("crash", ada, "--how", "kill").out == f"{ada} was struck: kill\n"
+
+        assert say("send", ada, "still here?").out == "1\n"
+        assert say("show", ada, "--json").json["restarts"] == 1
+
+    def test_crash_a_part_of_the_tree(self, say: Say) -> None:
+        before = say("tree", "--json").json
+
+        assert say("crash", "--part", "front/manager", "--how", "kill").code == 0
+        assert say("create").code == 0
+
+        assert part(before, "front", "manager")["restarts"] == 0
+        assert part(say("tree", "--json").json, "front", "manager")["restarts"] == 1
+
+    def test_draw_the_tree(self, say: Say, ada: str) -> None:
+        drawn = say("tree").out
+
+        assert drawn.startswith("root  supervisor, running\n├─ ")
+        assert f"session/{ada}  worker, running\n" in drawn
+        assert "└─ front  supervisor, running\n" in drawn
+
+    def test_say_how_the_sessions_are(self, say: Say, ada: str) -> None:
+        assert ada
+        assert say("health").out.startswith("healthy\nsessions ")
+        assert say("health", "--json").json["is_healthy"]
+
+    def test_print_the_description_without_a_daemon(
+        self, say: Say, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CALLBOARD_SOCKET", "/nowhere")
+
+        plain, with_faults = say("openapi"), say("openapi", "--faults")
+
+        assert "/v1/faults" not in json.loads(plain.out)["paths"]
+        assert "/v1/faults" in json.loads(with_faults.out)["paths"]
+
+    @pytest.mark.parametrize(
+        "arguments", [["create"], ["list"], ["tree"], ["health"]], ids=lambda a: a[0]
+    )
+    def test_print_json_for_programs(self, say: Say, arguments: list[str]) -> None:
+        assert isinstance(say(*arguments, "--json").json, dict)
+
+    @pytest.mark.parametrize("session_id", ["count", "..", ".", "a/b", "a b?c#d%2F", "ä€", NASTY])
+    def test_reach_a_session_whatever_its_id(self, say: Say, session_id: str) -> None:
+        assert say("create", "--id", session_id).code == 0
+
+        assert say("send", session_id, "x").out == "1\n"
+        assert say("show", session_id, "--json").json["id"] == session_id
+        assert say("end", session_id).code == 0
+
+    def test_reach_a_daemon_on_a_port(
+        self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        tmp_path.chmod(0o700)
+        with running(tmp_path, port=0) as other:
+            where = ["--url", other.url, "--token-file", str(tmp_path / "token")]
+            assert run(["health", *where]) == 0
+            (tmp_path / "token").write_text("x" * 43)
+            assert run(["health", *where]) == 77
+
+        assert "[unauthorized]" in capfd.readouterr().err
+
+
+def part(tree: Any, *steps: str) -> Any:
+    for step in steps:
+        tree = next(each for each in tree["children"] if each["name"] == step)
+    return tree
+
+
+class TestWhatSomebodyElseWrote:
+    def test_cannot_steer_the_terminal(self, say: Say) -> None:
+        say("create", "--id", NASTY, "--user-id", NASTY, "--role", NASTY)
+        say("send", NASTY, f"{NASTY}\nline")
+
+        said = [
+            say("show", NASTY),
+            say("log", NASTY),
+            say("list"),
+            say("tree"),
+            say("show", NASTY, "--json"),
+            say("list", "--json"),
+            say("create", "--id", NASTY),
+            say("create", "--id", NASTY, "--json"),
+            say("show", f"{NASTY}x"),
+            say("end", NASTY),
+        ]
+
+        for each in said:
+            assert not {"\x1b", "\u202e", "\x7f"} & set(each.out + each.err), each
+        assert "a\\x1b[2J\\u202eb\\x7f" in said[0].out
+        assert said[4].json["id"] == NASTY
+
+    def test_stays_readable(self, say: Say, ada: str) -> None:
+        say("send", ada, "नमस्ते 👩‍🚀 \\o/ 日本")  # noqa: RUF001 -- many scripts
+
+        assert "नमस्ते 👩‍🚀 \\o/ 日本" in say("show", ada).out
+
+
+class TestAFailure:
+    def test_says_what_and_what_to_do(self, say: Say) -> None:
+        said = say("show", "nobody")
+
+        assert said == Said(
+            66,
+            "",
+            "callboard: there is no session 'nobody' [session_not_found]\n"
+            "  List the sessions, or create one.\n",
+        )
+
+    def test_is_json_where_json_is_wanted(self, say: Say) -> None:
+        said = say("show", "nobody", "--json")
+
+        assert said.out == ""
+        assert json.loads(said.err)["code"] == "session_not_found"
+
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["show"], 64),
+            (["dance"], 64),
+            (["list", "--state", "happy"], 64),
+            (["create", "--metadata", "[1]"], 65),
+            (["create", "--kind", "opera"], 65),
+            (["send", "nobody", "x"], 66),
+            (["send", "nobody", "\udc80"], 65),
+            (["show", "\udc80"], 65),
+        ],
+        ids=lambda each: " ".join(each) if isinstance(each, list) else str(each),
+    )
+    def test_has_an_exit_code(self, say: Say, arguments: list[str], code: int) -> None:
+        said = say(*arguments)
+
+        assert said.code == code
+        assert said.out == "" or code == 64
+        assert "Traceback" not in said.err
+
+    # httpcore leaves a socket open that could not connect.
+    @pytest.mark.filterwarnings("ignore::ResourceWarning")
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.parametrize("command", [["list"], ["create"], ["health"], ["tree"]])
+    def test_of_a_daemon_that_does_not_run_is_clear(
+        self, say: Say, tmp_path: Path, command: list[str]
+    ) -> None:
+        said = say(*command, "--socket", str(tmp_path / "s"))
+
+        assert said.code == 69
+        assert "no daemon answers at unix:" in said.err
+        assert "callboard serve" in said.err
+
+
+class TestTheProgram:
+    @pytest.mark.parametrize("package", EXTRA)
+    def test_names_the_extra_that_is_missing(self, package: str) -> None:
+        script = (
+            "import sys\n"
+            f"sys.modules[{package!r}] = None\n"
+            "from callboard.actors.daemon.cli import main\n"
+            "main(['serve', '--partitions', '0'])\n"
+        )
+
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+
+        assert done.returncode == 78
+        assert "pip install 'callboard[daemon]'" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_takes_no_path_for_another(self) -> None:
+        assert path_of("count") != "/v1/sessions/count"
+        assert path_of("a/messages", "activity") == "/v1/sessions/a%2Fmessages/activity"

@@ -1,0 +1,113 @@
+"""What the daemon says of itself, for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from callboard.actors import messages
+from callboard.actors.daemon import wire
+from callboard.actors.daemon.description import describe
+from callboard.actors.daemon.routes import DESCRIPTION_PATH, ROUTES, Route, routes
+from callboard.actors.sessions.data import SessionPatch
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The description, as it is sent."""
+    sent: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(describe(routes(faults=True))))
+    return sent
+
+
+def every(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for each in node.values():
+            yield from every(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from every(each)
+
+
+class TestTheDescription:
+    @pytest.mark.parametrize("route", ROUTES, ids=lambda each: f"{each.method} {each.path}")
+    def test_has_every_route(self, document: dict[str, Any], route: Route) -> None:
+        operation = document["paths"][route.path][route.method.lower()]
+
+        assert operation["summary"]
+        assert str(route.status) in operation["responses"]
+        assert ("requestBody" in operation) == (route.body is not None)
+        described = {each["name"] for each in operation.get("parameters", ())}
+        assert set(route.query.__struct_fields__) <= described
+
+    def test_has_nothing_else(self, document: dict[str, Any]) -> None:
+        assert set(document["paths"]) == {*(route.path for route in ROUTES), DESCRIPTION_PATH}
+
+    def test_leaves_out_the_faults_unless_they_are_on(self) -> None:
+        said = json.dumps(describe(routes(faults=False)))
+
+        assert "/v1/faults" not in said
+        assert "FaultOrder" not in said
+
+    def test_refers_to_nothing_that_is_not_there(self, document: dict[str, Any]) -> None:
+        schemas = document["components"]["schemas"]
+        references = {each["$ref"] for each in every(document) if "$ref" in each}
+
+        assert references
+        assert {each.rpartition("/")[2] for each in references} <= set(schemas)
+
+    def test_names_every_operation_differently(self, document: dict[str, Any]) -> None:
+        names = [each["operationId"] for each in every(document) if "operationId" in each]
+
+        assert len(names) == len(set(names))
+
+    def test_explains_every_field(self, document: dict[str, Any]) -> None:
+        silent = [
+            f"{name}.{field}"
+            for name, schema in document["components"]["schemas"].items()
+            for field, shape in schema.get("properties", {}).items()
+            if not shape.get("description")
+        ]
+
+        assert silent == []
+
+
+class TestTheBodies:
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            (wire.NewSession, messages.CreateSession),
+            (wire.NewMessage, messages.AppendMessage),
+            (wire.Activity, messages.RecordActivity),
+            (wire.Cleanup, messages.CleanupInactive),
+            (wire.FaultOrder, messages.InjectCrash),
+            (wire.Revival, messages.ReviveSession),
+            (wire.Change, messages.UpdateSession),
+            (wire.FilterPage, messages.ListSessions),
+            (wire.Filter, messages.CountSessions),
+            (wire.LogPart, messages.GetMessages),
+            (wire.Farewell, messages.TerminateSession),
+            (wire.Tail, messages.GetSession),
+            (wire.Patch, SessionPatch),
+        ],
+        ids=lambda each: each.__name__,
+    )
+    def test_are_the_messages_less_the_ids_in_the_path(
+        self, body: type[msgspec.Struct], message: type[msgspec.Struct]
+    ) -> None:
+        in_the_path = set() if body in {wire.NewSession, wire.FaultOrder} else {"session_id"}
+        in_process = {"fn"}
+
+        fields = set(message.__struct_fields__) - in_the_path - in_process
+
+        assert set(body.__struct_fields__) == fields
+
+    @pytest.mark.parametrize("route", [each for each in ROUTES if each.body], ids=lambda e: e.path)
+    def test_forbid_what_is_not_known(self, route: Route) -> None:
+        assert route.body is not None
+        assert route.body.__struct_config__.forbid_unknown_fields
+        assert route.query.__struct_config__.forbid_unknown_fields
