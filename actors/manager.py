@@ -111,7 +111,7 @@ class SessionManager(SystemActor):
 
     # -- life --------------------------------------------------------------
 
-    def on_start(self) -> Generator[Until, bool, None]:
+    def on_start(self) -> Any:
         """Take over: monitor every awake row, go on with what the predecessor had begun."""
         yield from self._outlast_predecessor()
         book = self._book
@@ -296,10 +296,11 @@ class SessionManager(SystemActor):
             type(message.error).__name__, str(message.error)
         )
         if creation is not None:
-            self._book.forget_create(row.id)
             creation.fail(_spawn_error(row, reason))
+        if creation is not None and not creation.is_revival:
+            self._book.forget_create(row.id)
             self._learn(row, NotStarted(reason=reason))
-        elif row.presence is not Presence.AWAKE:
+        else:
             self._learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
         self._wake_more(number)
 

@@ -476,12 +476,14 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     wants_json = "--json" in arguments
     try:
-        return _result(app(
+        return _result(
+            app(
                 list(arguments),
                 exit_on_error=False,
                 print_error=True,
                 result_action="return_value",
-            ))
+            )
+        )
     except CycloptsError:
         return EX_USAGE
     except ProblemAnswered as answered:

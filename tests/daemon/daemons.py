@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -63,9 +63,9 @@ class Moody(SessionActor[None]):
             case "wait":
                 Moody.is_waiting.set()
                 Moody.gate.wait(READY_S)
-        return self.append(
-            message.role, message.content, client_msg_id=message.client_msg_id
-        ).seq
+            case _:
+                pass
+        return self.append(message.role, message.content, client_msg_id=message.client_msg_id).seq
 
 
 class Running:
@@ -135,7 +135,7 @@ def running(
     limits: SessionLimits | None = None,
     session: type[SessionActor[Any]] = Moody,
     faults: bool = True,
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """A daemon in this process, stopped at the end."""
     bounds = settings or DaemonSettings(stop_s=10.0, drain_s=0.5)
     sessions = SessionSystem(

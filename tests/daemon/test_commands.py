@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.cli import EXTRA
+from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.commands import run
 from tests.daemon.daemons import Running, running
 
@@ -46,15 +47,14 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def say(
-    daemon: Running, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Say:
+def say(daemon: Running, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
     """Run a command against the daemon."""
     monkeypatch.setenv("CALLBOARD_SOCKET", str(daemon.path))
 
     def command(*arguments: str) -> Said:
         code = run(arguments)
-        return Said(code, *capfd.readouterr())
+        out, err = capfd.readouterr()
+        return Said(code, out, err)
 
     return command
 
@@ -202,7 +202,7 @@ class TestWhatSomebodyElseWrote:
         assert said[4].json["id"] == NASTY
 
     def test_stays_readable(self, say: Say, ada: str) -> None:
-        say("send", ada, "नमस्ते 👩‍🚀 \\o/ 日本")  # noqa: RUF001 -- many scripts
+        say("send", ada, "नमस्ते 👩‍🚀 \\o/ 日本")
 
         assert "नमस्ते 👩‍🚀 \\o/ 日本" in say("show", ada).out
 
@@ -236,7 +236,6 @@ class TestAFailure:
             (["send", "nobody", "\udc80"], 65),
             (["show", "\udc80"], 65),
         ],
-        ids=lambda each: " ".join(each) if isinstance(each, list) else str(each),
     )
     def test_has_an_exit_code(self, say: Say, arguments: list[str], code: int) -> None:
         said = say(*arguments)
@@ -253,6 +252,7 @@ class TestAFailure:
         self, say: Say, tmp_path: Path, command: list[str]
     ) -> None:
         said = say(*command, "--socket", str(tmp_path / "s"))
+        gc.collect()
 
         assert said.code == 69
         assert "no daemon answers at unix:" in said.err

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -24,13 +24,18 @@ def document() -> dict[str, Any]:
 
 
 def every(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        for each in node.values():
-            yield from every(each)
-    elif isinstance(node, list):
-        for each in node:
-            yield from every(each)
+    below: list[Any] = []
+    match node:
+        case dict():
+            found = cast("dict[str, Any]", node)
+            yield found
+            below = list(found.values())
+        case list():
+            below = list(cast("Sequence[Any]", node))
+        case _:
+            pass
+    for each in below:
+        yield from every(each)
 
 
 class TestTheDescription:
@@ -99,7 +104,8 @@ class TestTheBodies:
     def test_are_the_messages_less_the_ids_in_the_path(
         self, body: type[msgspec.Struct], message: type[msgspec.Struct]
     ) -> None:
-        in_the_path = set() if body in {wire.NewSession, wire.FaultOrder} else {"session_id"}
+        names_it_itself = body in {wire.NewSession, wire.FaultOrder}
+        in_the_path: set[str] = set() if names_it_itself else {"session_id"}
         in_process = {"fn"}
 
         fields = set(message.__struct_fields__) - in_the_path - in_process

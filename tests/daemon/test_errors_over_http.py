@@ -72,7 +72,14 @@ class TestTheBody:
 
     @pytest.mark.parametrize(
         "content",
-        [b"[" * 50_000, b'{"role":' * 5_000, b"\xff\xfe", b'{"content": "\xff"}', b'"\\ud800"', b""],
+        [
+            b"[" * 50_000,
+            b'{"role":' * 5_000,
+            b"\xff\xfe",
+            b'{"content": "\xff"}',
+            b'"\\ud800"',
+            b"",
+        ],
         ids=["deep list", "deep object", "no text", "no utf-8", "surrogate", "nothing"],
     )
     def test_what_no_decoder_takes_is_malformed(
@@ -103,7 +110,7 @@ class TestTheBody:
         assert (said["field"], said["value"]) == (field, value)
 
     def test_a_number_in_quotes_is_no_number(self, http: httpx.Client, ada: str) -> None:
-        body = {"patch": {}, "expected_version": "3"}
+        body: dict[str, object] = {"patch": {}, "expected_version": "3"}
 
         said = problem(http.patch(ada, json=body), 422, "invalid_field")
 
@@ -237,7 +244,7 @@ class TestTheSession:
         problem(http.post("/v1/sessions", json=body), 409, "duplicate_session")
 
     def test_another_version(self, http: httpx.Client, ada: str) -> None:
-        body = {"patch": {"metadata": {}}, "expected_version": 99}
+        body: dict[str, object] = {"patch": {"metadata": {}}, "expected_version": 99}
 
         problem(http.patch(ada, json=body), 409, "version_conflict")
 

@@ -50,7 +50,10 @@ def lines() -> Lines:
 
 @pytest.fixture
 def logger(lines: Lines) -> logging.Logger:
-    logger = logging.Logger("test", level=logging.DEBUG)
+    logger = logging.getLogger("tests.daemon.logs")
+    logger.handlers.clear()
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(lines)
     return logger
 
@@ -196,9 +199,12 @@ class TestAStorm:
         self, logger: logging.Logger, lines: Lines
     ) -> None:
         log = EventLog(logger, lines_max=5, now_s=lambda: 0.0)
-        threads = [
-            threading.Thread(target=lambda: [log(crashed()) for _ in range(500)]) for _ in range(4)
-        ]
+
+        def rage() -> None:
+            for _ in range(500):
+                log(crashed())
+
+        threads = [threading.Thread(target=rage) for _ in range(4)]
         for each in threads:
             each.start()
         for each in threads:

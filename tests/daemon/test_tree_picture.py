@@ -7,8 +7,10 @@ import threading
 from callboard.actors import AppendMessage, CreateSession, Role, SessionSystem
 from callboard.supervision import (
     ActorSystem,
+    ChildKind,
     ChildSpec,
     DynamicSupervisor,
+    Shutdown,
     StartChild,
     SupervisedActor,
     Supervisor,
@@ -42,14 +44,19 @@ class TestThePicture:
 
         assert names(picture) == ["root", "line", "w1", "by-name"]
         line = picture.children[0]
-        assert (line.path, line.kind, line.state) == ("root/line", "supervisor", "running")
-        assert (line.children[0].path, line.children[0].kind) == ("root/line/w1", "worker")
+        assert (line.path, line.kind, line.state) == ("root/line", ChildKind.SUPERVISOR, "running")
+        assert (line.children[0].path, line.children[0].kind) == (
+            "root/line/w1",
+            ChildKind.WORKER,
+        )
         assert (line.children[0].incarnation, line.children[0].restarts) == (1, 0)
 
     def test_counts_restarts_and_waiting_messages(self) -> None:
         with SessionSystem(partitions=1) as sessions:
             sessions.ask(CreateSession(session_id="ada"))
-            sessions.address("ada").ref.kill()
+            ada_now = sessions.address("ada").ref
+            assert ada_now is not None
+            ada_now.kill()
             sessions.ask(AppendMessage("ada", Role.USER, "x"))
 
             partition = sessions.tree().children[0].children[0]
@@ -100,7 +107,7 @@ class TestThePicture:
                 number = 0
                 while not done.is_set():
                     number += 1
-                    root.ask(StartChild(spec(number))).exit("enough")
+                    root.ask(StartChild(spec(number))).exit(Shutdown())
 
             churner = threading.Thread(target=churn)
             churner.start()
@@ -117,7 +124,7 @@ class TestTheDrawing:
         leaf = TreeNode(
             path="root/a/b",
             name="b\x1b",
-            kind="worker",  # type: ignore[arg-type]  # it is a word
+            kind=ChildKind.WORKER,
             state="running",
             incarnation=3,
             restarts=2,
@@ -126,7 +133,7 @@ class TestTheDrawing:
         line = TreeNode(
             path="root/a",
             name="a",
-            kind="supervisor",  # type: ignore[arg-type]  # it is a word
+            kind=ChildKind.SUPERVISOR,
             state="ending",
             incarnation=2,
             restarts=1,

@@ -202,10 +202,6 @@ class TestAnAsyncHandler:
     def test_that_is_killed_before_it_began_never_begins(
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
-        async def hog(_actor: Any) -> None:
-            box.put("hogging")
-            gate.wait()  # the loop is busy
-
         hogging = system.spawn(AsyncPuppet)
         hogging.tell(Await(hog_in_thread(gate, box)))
         assert box.take() == "hogging"

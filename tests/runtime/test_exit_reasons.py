@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
+# pyright: reportUnknownLambdaType=false
 import gc
 import weakref
 from typing import Any

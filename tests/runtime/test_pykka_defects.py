@@ -7,6 +7,8 @@ where a test of pykka's own suite demands the defect, it keeps it. Those are in
 
 from __future__ import annotations
 
+# What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 import asyncio
 import gc
 import logging
@@ -1065,7 +1067,7 @@ class TestD31:
         reason = reason_of(ref)
         assert isinstance(reason, Crashed)
         assert len(reason.walk) <= 12
-        assert reason.walk[-1].name == "boom"
+        assert list(reason.walk)[-1].name == "boom"
 
     def test_kept_for_drop_in(self, plain: type[Plain], caplog: pytest.LogCaptureFixture) -> None:
         ref: Any = plain.start()

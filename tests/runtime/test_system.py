@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
+# pyright: reportUnknownMemberType=false
 import os
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from callboard.supervision import (
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.chance import time_of
+from callboard.supervision.runtime.pool import Pool
 from tests.runtime.kit import (
     AsyncPuppet,
     Await,
@@ -352,7 +355,7 @@ class TestSettings:
 
     def test_are_frozen(self) -> None:
         with pytest.raises(AttributeError):
-            Settings().ask_timeout_s = 1.0  # type: ignore[misc]
+            setattr(Settings(), "ask_timeout_s", 1.0)  # noqa: B010 -- a checker would refuse it
 
     def test_are_plain_values(self) -> None:
         settings = Settings(ask_timeout_s=1.0)
@@ -370,6 +373,12 @@ class TestIds:
 
     def test_differ(self, system: ActorSystem) -> None:
         assert len({system.ids.new_id() for _ in range(1000)}) == 1000
+
+
+def workers_of(system: ActorSystem) -> int:
+    """Return how many workers the pool has just now."""
+    assert isinstance(system.dispatcher, Pool)
+    return len(system.dispatcher.workers)
 
 
 @threads_only
@@ -401,7 +410,7 @@ class TestThePool:
             tick.wait()
 
             assert box.waiting == []
-            assert len(system.dispatcher.workers) == 3  # type: ignore[attr-defined]
+            assert workers_of(system) == 3
             over.set()
 
     def test_does_not_grow_for_handlers_that_compute(self) -> None:
@@ -413,7 +422,7 @@ class TestThePool:
             for each in answers:
                 each.get(timeout=10)
 
-            assert len(system.dispatcher.workers) < 20  # type: ignore[attr-defined]
+            assert workers_of(system) < 20
 
     def test_gives_others_the_worker_after_a_batch(self) -> None:
         with ActorSystem("fair", settings=Settings(batch_max=4, workers_max=1)) as system:
@@ -447,7 +456,7 @@ class TestThePool:
 def _until_few(system: ActorSystem) -> int:
     workers = 1_000
     for _ in range(1000):
-        workers = len(system.dispatcher.workers)  # type: ignore[attr-defined]
+        workers = workers_of(system)
         if workers <= 2:
             break
         tick = Gate(system)
@@ -494,13 +503,14 @@ class TestAPinnedActor:
 
 class TestAProxy:
     def test_calls_methods_and_reads_and_sets_attributes(self, system: ActorSystem) -> None:
-        proxy = system.spawn(Account).proxy()
+        proxy: Any = system.spawn(Account).proxy()
 
         proxy.deposit(5).get()
         proxy.owner = "ada"
 
         assert proxy.balance.get() == 5
-        assert proxy.owner.get() == "ada"
+        owner: Any = proxy.owner
+        assert owner.get() == "ada"
 
     def test_has_no_attribute_that_the_actor_has_not(self, system: ActorSystem) -> None:
         proxy = system.spawn(Account).wait_started().proxy()

@@ -1,0 +1,135 @@
+"""The demonstration: what it plans, what its comparison sees, how it ends."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from scripts.demonstration.comparing import compare, role_of
+from scripts.demonstration.corpus import Conversation, read_corpus
+from scripts.demonstration.door import Message
+from scripts.demonstration.plan import (
+    PARTITIONS,
+    RESTARTS_OF_SESSION,
+    RESTARTS_OF_SUPERVISOR,
+    Outline,
+    PlanOverdrawnError,
+    make_plan,
+)
+from tests.house import ROOT
+
+OUTLINE = Outline(
+    partitions=tuple(f"sessions/{number}" for number in range(PARTITIONS)),
+    manager="front/manager",
+    others=("sessions", "front", "front/janitor"),
+)
+LENGTHS = [2, 3, 5, 1] * 2_000
+TALK = Conversation(name="english/talk.yml#1", messages=("hello", "good day", "how are you?"))
+
+
+def logged(*indices: int) -> list[Message]:
+    """Return a log that holds these messages of the talk, numbered from 1."""
+    return [
+        Message(
+            seq=place,
+            role=role_of(index),
+            content=TALK.messages[index],
+            client_msg_id=TALK.key(index),
+        )
+        for place, index in enumerate(indices, start=1)
+    ]
+
+
+def run_demo(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.demonstration", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestCorpus:
+    def test_it_is_the_whole_package(self) -> None:
+        corpus = read_corpus()
+
+        assert len(corpus) == 7_636
+        assert sum(len(each.messages) for each in corpus) == 19_589
+        assert len({each.name for each in corpus}) == len(corpus)
+
+
+class TestPlan:
+    @pytest.mark.parametrize("seed", range(20))
+    def test_no_supervisor_and_no_session_is_asked_for_more_than_it_bears(self, seed: int) -> None:
+        plan = make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE)
+
+        assert dict(plan.spent()) == {"root": 2, "sessions": 8, "front": 9}
+        assert max(plan.spent().values()) <= RESTARTS_OF_SUPERVISOR
+        assert max(map(len, plan.sessions.values())) < RESTARTS_OF_SESSION
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_half_of_the_sessions_crash_by_exception_and_half_by_kill(self, seed: int) -> None:
+        plan = make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE)
+
+        first = [strikes[0].how for strikes in plan.sessions.values()]
+        assert len(first) >= 300
+        assert first.count("exception") == first.count("kill")
+
+    def test_the_same_seed_gives_the_same_plan_and_another_one_another(self) -> None:
+        plans = [make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE) for seed in (1, 1, 2)]
+
+        assert plans[0] == plans[1] != plans[2]
+
+    def test_a_plan_that_would_spend_a_budget_is_refused(self) -> None:
+        outline = Outline(
+            partitions=tuple(f"sessions/{number}" for number in range(11)),
+            manager="front/manager",
+            others=(),
+        )
+
+        with pytest.raises(PlanOverdrawnError, match="sessions would count 11 restarts"):
+            make_plan(seed=1, lengths=LENGTHS, outline=outline)
+
+
+class TestComparison:
+    def test_what_is_there_once_and_in_order_is_right(self) -> None:
+        assert compare(TALK, (1, 2, 3), logged(0, 1, 2)) == []
+
+    @pytest.mark.parametrize(
+        ("acknowledged", "log", "said"),
+        [
+            pytest.param((1, 2, 3), logged(0, 1), "message 3 of 3, .* is missing", id="missing"),
+            pytest.param((1, 2, 3), logged(0, 1, 1, 2), "is there 2 times", id="doubled"),
+            pytest.param((1, 3, 2), logged(0, 2, 1), "out of order", id="out of order"),
+            pytest.param((1, 2, 4), logged(0, 1, 2), "as number 4 and is 3", id="other number"),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, acknowledged: tuple[int, ...], log: Sequence[Message], said: str
+    ) -> None:
+        wrong = compare(TALK, acknowledged, log)
+
+        assert any(re.search(said, each) for each in wrong)
+        assert all(each.startswith(TALK.name) for each in wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+class TestRun:
+    def test_a_tenth_of_the_corpus_survives_the_crashes(self) -> None:
+        run = run_demo("--quick")
+
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "all is well" in run.stdout
+        assert "exit code 70" in run.stdout
+
+    def test_one_lost_message_is_found_and_named(self) -> None:
+        run = run_demo("--quick", "--sabotage")
+
+        assert run.returncode == 1, run.stdout + run.stderr
+        assert re.search(r"\.yml#\d+: message \d+ of \d+, .* was acknowledged and is", run.stdout)
