@@ -17,6 +17,7 @@ from callboard.actors.errors import (
     IdempotencyConflict,
     InvalidField,
     SessionNotFound,
+    SessionRestarting,
     ShuttingDown,
     SpawnError,
 )
@@ -673,7 +674,7 @@ class SessionManager(SystemActor):
     def _strike(self, cell: Ref | None, how: Fault, name: str) -> None:
         if cell is None or cell.is_dead:
             msg = f"{name} does not run just now"
-            raise SpawnError(msg)
+            raise SessionRestarting(msg, address=name)
         if how is Fault.KILL:
             cell.kill()
         elif how is Fault.EXIT or cell.is_system:

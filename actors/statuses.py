@@ -86,6 +86,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "shutting_down": Status(503, EX_TEMPFAIL),
         "not_started": Status(503, EX_UNAVAILABLE),
         "actor_dead": Status(503, EX_TEMPFAIL),
+        "actor_killed": Status(503, EX_TEMPFAIL),
         "timeout": Status(504, EX_TEMPFAIL),
         "mailbox_full": Status(503, EX_TEMPFAIL),
         "ask_cycle": Status(500, EX_SOFTWARE),

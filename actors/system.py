@@ -200,6 +200,8 @@ class SessionSystem:
 
     def _root_ended(self, reason: ExitReason | None) -> None:
         self._is_over = True
+        if self._system is not None:
+            self._system.give_up()
         if self._end is not None:
             self._end.offer(reason)
 

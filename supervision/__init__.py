@@ -49,6 +49,7 @@ from callboard.supervision.runtime.actors import SupervisedActor as SupervisedAc
 from callboard.supervision.runtime.cell import Cell as ActorRef
 from callboard.supervision.runtime.dead_letters import DeadLetter as DeadLetter
 from callboard.supervision.runtime.errors import ActorDeadError as ActorDeadError
+from callboard.supervision.runtime.errors import ActorKilled as ActorKilled
 from callboard.supervision.runtime.errors import AskCycle as AskCycle
 from callboard.supervision.runtime.errors import FencedError as FencedError
 from callboard.supervision.runtime.errors import IgnoreStart as IgnoreStart
@@ -92,6 +93,7 @@ __all__ = [
     "RESTARTING",
     "ActorCrashed",
     "ActorDeadError",
+    "ActorKilled",
     "ActorRef",
     "ActorSystem",
     "Address",

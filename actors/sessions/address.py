@@ -53,7 +53,7 @@ class SessionAddress(Address[Any]):
 
     def dead_error(self) -> Exception:
         """Return what a sender gets whose message nobody will take."""
-        if not self.system.is_open:
+        if not self.system.is_serving:
             return super().dead_error()
         if self._row.presence is Presence.QUARANTINED:
             error = self._row.session().last_error

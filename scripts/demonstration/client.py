@@ -245,7 +245,7 @@ class _Client:
                         self.done.uncertain += 1
                         return
                     spare -= 1
-                elif problem.code != "spawn_error" and not problem.is_retryable:
+                elif not problem.is_retryable:
                     raise
                 if asyncio.get_running_loop().time() > until_s:
                     raise

@@ -30,7 +30,7 @@ async def conduct(options: Options) -> bool:
     """Run the whole demonstration; say whether all is well."""
     corpus = read_corpus(every=QUICK if options.is_quick else 1)
     messages = sum(len(each.messages) for each in corpus)
-    ticker = Ticker(messages_max=messages, sessions_max=len(corpus))
+    ticker = Ticker(messages_max=messages)
     ticker.say(
         f"corpus     {len(corpus):,} conversations, {messages:,} messages;"
         f" {options.clients} clients, seed {options.seed}"

@@ -28,12 +28,10 @@ class Ticker:
 
     Args:
         messages_max: how many messages there are.
-        sessions_max: how many sessions there will be.
     """
 
-    def __init__(self, *, messages_max: int, sessions_max: int) -> None:
+    def __init__(self, *, messages_max: int) -> None:
         self._messages_max = messages_max
-        self._sessions_max = sessions_max
         self._is_live = sys.stdout.isatty()
         self._drawn_s = 0.0
         self.healed: list[Healed] = []
@@ -63,11 +61,11 @@ class Ticker:
         total = self.total
         rate = total.messages / max(0.001, monotonic() - self._begun_s)
         line = (
-            f"{self._doing} {self.fraction:4.0%}  {total.messages:,} messages"
-            f"  {total.sessions:,} of {self._sessions_max:,} sessions  {rate:,.0f} messages/s"
+            f"{self._doing} {self.fraction:4.0%}  {total.sessions:,} sessions"
+            f"  {total.messages:,} messages ({rate:,.0f}/s)"
         )
-        if total.struck or self.healed:
-            line += f"  crashed: {total.struck} sessions, {len(self.healed)} parts"
+        if total.struck:
+            line += f"  crashed {total.struck} sessions, {len(self.healed)} parts"
         columns = shutil.get_terminal_size().columns
         sys.stdout.write(f"\r{line[: columns - 1]}\x1b[K")
         sys.stdout.flush()

@@ -106,7 +106,7 @@ async def _order(door: Door, strike: PartStrike, refusals: Counter[str]) -> bool
         refusals[error.problem.code] += 1
         if not error.problem.is_outcome_known:
             return True
-        if not error.problem.is_retryable and error.problem.code != "spawn_error":
+        if not error.problem.is_retryable:
             raise
         await asyncio.sleep(PAUSES_S[2])
         return False

@@ -4,8 +4,9 @@
 
 The `baton` is the only right to run a cell; everything that leads a worker here
 is a hint. It is a list of one: `del baton[0]` takes it or raises, `baton[:] = _BATON`
-gives it back. Neither is a call, so no Ctrl-C can strike between it and the next
-step (a lock's `acquire` is one: it was held for ever after 1 in 100 interrupts). These pairs of steps must keep their order, each store before its load:
+gives it back. Neither is a call, so no signal handler can raise between it and the
+next step: a lock's `acquire` is one, and asks interrupted there kept it for ever.
+These pairs of steps must keep their order, each store before its load:
 
     send      (1) put into the mailbox   (2) is it still the cell's? else take it all out again
     release   (1) give the baton back   (2) `is_scheduled = False`   (3) anything left? schedule
@@ -37,6 +38,7 @@ from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import (
     ActorDeadError,
+    ActorKilled,
     MailboxFull,
     StartFailed,
     StartRefused,
@@ -808,7 +810,7 @@ class Cell(ActorRef[A], Generic[A]):
             else:
                 future.offer_exception(error)
             return
-        self.failed_on = type(self.handling).__name__
+        self.failed_on = _name_of(self.handling)
         if future is not None and not self.when_dead(
             future, lambda _reason: future.offer_exception(error)
         ):
@@ -1026,7 +1028,7 @@ class Cell(ActorRef[A], Generic[A]):
         runner = self.runner
         handling = self.handling
         if handling is not None:
-            self.failed_on = type(handling).__name__
+            self.failed_on = _name_of(handling)
         in_hand = self.in_hand
         if in_hand is not None:
             in_hand.offer_exception(self._killed_error())
@@ -1043,7 +1045,7 @@ class Cell(ActorRef[A], Generic[A]):
         special = None if self.address is None else self.address.killed_error()
         if special is not None:
             return special
-        return ActorDeadError(f"{self} was killed while handling the message", address=self.name)
+        return ActorKilled(f"{self} was killed while handling the message", address=self.name)
 
     # -- direct hand-off ---------------------------------------------------
 
@@ -1160,7 +1162,10 @@ class Cell(ActorRef[A], Generic[A]):
     def reply_later(self, timeout: float | None = None) -> Future[Any]:
         """Return the future of the message in hand, for somebody to answer another time."""
         if self.in_hand is None:
-            deadline_s = self.system.deadline_after(timeout, local.runner)
+            runner = local.runner
+            deadline_s = None if runner is None else runner.deadline_s
+            if deadline_s is None or timeout is not None:
+                deadline_s = self.system.deadline_after(timeout, runner)
             self.in_hand = Future(None, deadline_s, self.system.dispatcher)
         return self.in_hand
 
@@ -1169,6 +1174,12 @@ NOT_DONE: Any = object()
 """What a hand-off returns that could not be made: ask through the mailbox."""
 
 _NO_HANDLERS: dict[type[Any], Callable[[Any, Any], Any]] = {}
+
+
+def _name_of(message: Any) -> str:
+    """Return the name of a message's type; what was wrapped for one life is meant by itself."""
+    inner: Any = message.message if isinstance(message, ForOneLife) else message
+    return type(inner).__name__
 
 
 def _do_nothing() -> None:

@@ -17,6 +17,14 @@ class ActorDeadError(DeliveryError, PykkaActorDeadError):
     is_retryable: ClassVar[bool] = True
 
 
+class ActorKilled(ActorDeadError):
+    """The actor was killed while it handled the message; how far it came is not known."""
+
+    code: ClassVar[str] = "actor_killed"
+    remedy: str = "Find out what took effect, then repeat the message to whoever came next."
+    is_outcome_known: ClassVar[bool] = False
+
+
 class Timeout(DeliveryError, PykkaTimeout):
     """No answer came in time; whether the message took effect is not known."""
 

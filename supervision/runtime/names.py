@@ -88,7 +88,7 @@ class Address(Generic[A]):
         """Forget an incarnation that has ended; a later one is not touched."""
         if self.cell is cell:
             self.cell = None
-            if not self.system.is_open:
+            if not self.system.is_serving:
                 self.close()  # nobody will come any more
 
     @property
@@ -127,7 +127,7 @@ class Address(Generic[A]):
 
     def dead_error(self) -> Exception:
         """Return what a sender gets when nobody lives here."""
-        if not self.system.is_open:
+        if not self.system.is_serving:
             return SystemStopped(f"{self.system} has been stopped", address=self.name)
         return ActorDeadError(f"nobody is at {self.name}", address=self.name)
 

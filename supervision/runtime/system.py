@@ -77,6 +77,8 @@ class ActorSystem:
         """`lookup(name)` is the address, or None. One dictionary read, no message, no lock."""
         self.roots: dict[Cell[Any], None] = {}
         self.is_open = True
+        self.is_serving = True
+        """False once nobody will come any more: it is being stopped, or was given up."""
         self._report: StopReport | None = None
         self._unstopped: list[str] = []
         self._monitors = count(1)
@@ -166,7 +168,9 @@ class ActorSystem:
             self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))
         birth = Birth(factory, args, {} if kwargs is None else kwargs, copy_context())
         cell_class: type[Cell[A]] = (
-            ForeignCell if is_foreign(factory) else getattr(factory, "cell_class", Cell)
+            cast("type[Cell[A]]", ForeignCell)
+            if is_foreign(factory)
+            else getattr(factory, "cell_class", Cell)
         )
         cell = cell_class(
             self,
@@ -305,11 +309,10 @@ class ActorSystem:
             raise AskCycle(msg, address=self.name)
         with self.rare:
             was_open, self.is_open = self.is_open, False
+            self.is_serving = False
         if not was_open:
             return self._report or StopReport(unstopped=("still stopping",))
-        for address in list(self.names.values()):
-            if not address.is_alive():
-                address.close()  # what waits there waits for nobody
+        self.give_up()
         # In the dispatcher's time, as all waits are: a clock moved by hand does not end them.
         now_s = self.dispatcher.now_s
         until_s = now_s() + (self.settings.stop_timeout_s if timeout_s is None else timeout_s)
@@ -326,6 +329,16 @@ class ActorSystem:
         unstopped = [*self._unstopped, *unstopped]
         self._report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
         return self._report
+
+    def give_up(self) -> None:
+        """Answer what waits where nobody lives, now and from now on: nobody will come any more.
+
+        For a host whose tree has ended by itself; `stop` begins with it.
+        """
+        self.is_serving = False
+        for address in list(self.names.values()):
+            if not address.is_alive():
+                address.close()
 
     def did_not_stop(self, path: str) -> None:
         """Note for the stop report who had to be killed while the system stops."""

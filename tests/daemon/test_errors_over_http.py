@@ -313,6 +313,16 @@ class TestTheSession:
         assert http.get(path).json()["presence"] == "quarantined"
         assert http.post(f"{path}/revive").json()["presence"] == "awake"
 
+    def test_one_that_is_ended_while_it_restarts_is_gone(self, http: httpx.Client) -> None:
+        path = f"/v1/sessions/{http.post('/v1/sessions', json={}).json()['id']}"
+        for _ in range(2):
+            http.post(f"{path}/messages", json={"role": "user", "content": "crash"})
+
+        ended = http.delete(path)
+
+        assert (ended.status_code, ended.json()["state"]) == (200, "cleaned")
+        problem(http.get(path), 404, "session_not_found")
+
 
 def fault(path: str, how: str) -> dict[str, str]:
     return {"session_id": path.rpartition("/")[2], "how": how}

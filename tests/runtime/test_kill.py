@@ -57,7 +57,7 @@ class Spin:
             raise
 
     def spin(self) -> None:
-        """Compute. Apart: in 3.13 what strikes at a loop's jump back escapes the `try` around it."""
+        """Compute. Apart: in 3.13 what strikes a loop's jump back escapes the `try` around it."""
         while not self.is_over:
             pass
 
