@@ -157,9 +157,11 @@ class Interpreter:
                 self._release_name(child.key)
                 continue
             self._take_along(cell, child.spec, reason)
-            release = partial(self._release_name, child.key)
-            if not cell.when_dead(("name", self), lambda _reason, release=release: release()):
-                release()
+            if not cell.when_dead(("name", self), partial(self._released, child.key)):
+                self._release_name(child.key)
+
+    def _released(self, key: ChildId, _reason: ExitReason) -> None:
+        self._release_name(key)
 
     def _take_along(self, cell: Ref, spec: ChildSpec, reason: ExitReason) -> None:
         cell.exit_from(self._ref, reason)
