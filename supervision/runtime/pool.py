@@ -133,6 +133,7 @@ class Pool:
         self._numbers = count(1)
         self._starting = threading.Lock()
         self._is_started = False
+        self._refused: RuntimeError | None = None
         self._is_stopped = False
         self._leaving: dict[Worker, None] = {}
         self.users: SimpleQueue[Cell[Any] | None] = SimpleQueue()
@@ -227,7 +228,7 @@ class Pool:
                 pass
             if not self.workers:
                 msg = "can't start new thread"
-                raise RuntimeError(msg)
+                raise RuntimeError(msg) from self._refused
             self.watcher.start()
             self._is_started = True
 
@@ -239,7 +240,8 @@ class Pool:
             worker = Worker(self, f"{self._name}-{next(self._numbers)}", self._take)
             try:
                 worker.thread.start()
-            except RuntimeError:  # no more threads, or the interpreter is ending
+            except RuntimeError as error:  # no more threads, or the interpreter is ending
+                self._refused = error
                 return False
             self.workers[worker] = None
         return True

@@ -371,7 +371,7 @@ FIRST_STATES = st.fixed_dictionaries(
         "auto_shutdown": st.sampled_from(AutoShutdown),
         "intensity": st.sampled_from([5, 20, 2, 1, 0]),
         "restarts": st.lists(RESTARTS, min_size=3, max_size=4) | st.lists(RESTARTS, max_size=4),
-        "starts": st.just({}) | st.dictionaries(IDS, OUTCOMES),
+        "starts": st.dictionaries(IDS, OUTCOMES, max_size=0) | st.dictionaries(IDS, OUTCOMES),
     }
 )
 
