@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.both import World
-from tests.both import settings as settings
-from tests.both import system as system
-from tests.both import world as world
+
+from tests.both import World, settings, system, world
 from tests.tree.kit import Tree
+
+__all__ = ["settings", "system", "tree", "world"]
 
 
 @pytest.fixture

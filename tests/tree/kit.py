@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from tests.both import World
-from tests.runtime.kit import Boom, Do, Gate, boom
 
 from callboard.supervision import (
     ActorRef,
@@ -24,6 +22,8 @@ from callboard.supervision import (
 )
 from callboard.supervision.model.events import SupervisorEvent
 from callboard.supervision.model.specs import ChildId
+from tests.both import World
+from tests.runtime.kit import Boom, Do, Gate, boom
 
 WITHIN_S = 10.0
 """How long anything may take before it fails the test. A right test never waits so long."""
@@ -141,10 +141,11 @@ class Tree:
 
     def ref(self, path: str) -> ActorRef[Any]:
         """Return the ref of a child by its path, as in `inner/a`."""
-        found = self.top
+        found: ActorRef[Any] = self.top
         for step in path.split("/"):
-            found = self.children(found)[step].ref
-            assert isinstance(found, ActorRef), f"{step} of {path} does not run: {found}"
+            child: Any = self.children(found)[step].ref
+            assert isinstance(child, ActorRef), f"{step} of {path} does not run: {child}"
+            found = cast("ActorRef[Any]", child)  # type: ignore[redundant-cast]  # pyright needs it
         return found
 
     def running(self) -> str:
@@ -223,11 +224,12 @@ class Times:
         return self._act(actor)
 
 
-def who_waits(gate: Gate) -> Callable[[object], None]:
+def who_waits(gate: Gate) -> Callable[[object], object]:
     """Return what waits at the gate."""
     return gate.wait
 
 
 def answer_of(ref: ActorRef[Any]) -> Future[Any]:
     """Return the future of an answer to a question that every member answers."""
-    return ref.ask(Do(lambda actor: actor.name), block=False, timeout=WITHIN_S)
+    future: Future[Any] = ref.ask(Do(lambda actor: actor.name), block=False, timeout=WITHIN_S)
+    return future

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.runtime.kit import reason_of
-from tests.tree.kit import Times, Tree, fail_to_start
-
 from callboard.supervision import Backoff, RestartWindow, Shutdown, Strategy
 from callboard.supervision.model.events import (
     ChildGivenUp,
     ChildRestartWasPostponed,
     SupervisorGaveUp,
 )
+from tests.runtime.kit import reason_of
+from tests.tree.kit import Times, Tree, fail_to_start
 
 GROWING = Backoff(delays_s=(0.0, 1.0, 10.0))
 TWICE = RestartWindow(intensity=2, period_s=60.0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Do, Gate, boom
-from tests.tree.kit import Tree, choose_not_to_run, fail_to_start
 
 from callboard.supervision import (
     RESTARTING,
@@ -31,6 +29,8 @@ from callboard.supervision import (
     TerminateChild,
     WhichChildren,
 )
+from tests.runtime.kit import Do, Gate, boom
+from tests.tree.kit import Tree, choose_not_to_run, fail_to_start
 
 
 class TestStartChild:
@@ -210,9 +210,7 @@ class TestAChildThatWaitsToBeRestarted:
         assert waiting.top.ask(CountChildren()).active == 1
 
     @pytest.mark.parametrize("message", [RestartChild("a"), DeleteChild("a")], ids=repr)
-    def test_is_neither_restarted_nor_deleted_on_demand(
-        self, waiting: Tree, message: Any
-    ) -> None:
+    def test_is_neither_restarted_nor_deleted_on_demand(self, waiting: Tree, message: Any) -> None:
         with pytest.raises(ChildIsRestarting):
             waiting.top.ask(message)
 
@@ -320,9 +318,7 @@ class TestASupervisorThatIsGone:
 
 
 class TestACrashOfAChild:
-    def test_while_it_is_being_terminated_is_no_failure_of_the_supervisor(
-        self, tree: Tree
-    ) -> None:
+    def test_while_it_is_being_terminated_is_no_failure_of_the_supervisor(self, tree: Tree) -> None:
         top = tree.grow(*tree.specs("a"), intensity=0)
         ref = tree.ref("a")
         ref.suspend()

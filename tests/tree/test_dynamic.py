@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from tests.runtime.kit import Do, Gate, boom, reason_of
-from tests.tree.kit import (
-    WITHIN_S,
-    Member,
-    Times,
-    Tree,
-    choose_not_to_run,
-    fail_to_start,
-)
 
 from callboard.supervision import (
     ActorRef,
@@ -43,6 +34,15 @@ from callboard.supervision.model.events import (
     ChildrenFailedToStop,
     SupervisorGaveUp,
 )
+from tests.runtime.kit import Do, Gate, boom, reason_of
+from tests.tree.kit import (
+    WITHIN_S,
+    Member,
+    Times,
+    Tree,
+    choose_not_to_run,
+    fail_to_start,
+)
 
 PERMANENT, TRANSIENT, TEMPORARY = RestartType
 
@@ -54,7 +54,7 @@ def grow(tree: Tree, **options: Any) -> ActorRef[DynamicSupervisor]:
 def add(tree: Tree, child_id: str, **options: Any) -> ActorRef[Any]:
     ref = tree.top.ask(StartChild(tree.spec(child_id, **options)), timeout=WITHIN_S)
     assert isinstance(ref, ActorRef)
-    return ref
+    return cast("ActorRef[Any]", ref)  # type: ignore[redundant-cast]  # pyright needs it
 
 
 def crash(tree: Tree, ref: ActorRef[Any]) -> None:
@@ -65,7 +65,8 @@ def crash(tree: Tree, ref: ActorRef[Any]) -> None:
 def living(tree: Tree) -> list[ActorRef[Any]]:
     """Return the refs of the children that run, oldest first."""
     listed = reversed(tree.top.ask(WhichChildren()))
-    return [each.ref for each in listed if isinstance(each.ref, ActorRef)]
+    refs: list[Any] = [each.ref for each in listed]
+    return [cast("ActorRef[Any]", ref) for ref in refs if isinstance(ref, ActorRef)]  # type: ignore[redundant-cast]  # pyright needs it
 
 
 class TestADynamicSupervisor:
@@ -152,9 +153,7 @@ class TestADynamicSupervisor:
         assert reason_of(top) == Shutdown()
         assert len(tree.seen(SupervisorGaveUp)) == 1
 
-    def test_restarts_three_times_in_five_seconds_unless_told_otherwise(
-        self, tree: Tree
-    ) -> None:
+    def test_restarts_three_times_in_five_seconds_unless_told_otherwise(self, tree: Tree) -> None:
         top = grow(tree)
         add(tree, "a")
 
@@ -361,10 +360,12 @@ class TestAKill:
     def test_while_a_child_starts_leaves_no_orphan(self, tree: Tree) -> None:
         gate = Gate(tree.system)
         started: list[ActorRef[Any]] = []
-        tree.behaviour("a").on_start = lambda actor: (
-            started.append(actor.actor_ref),
-            gate.wait(),
-        )
+
+        def start(actor: Any) -> None:
+            started.append(actor.actor_ref)
+            gate.wait()
+
+        tree.behaviour("a").on_start = start
         top = grow(tree)
         asked = top.ask(StartChild(tree.spec("a")), block=False)
         tree.world.settle()

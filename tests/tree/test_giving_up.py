@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.kit import Do, boom, reason_of
-from tests.tree.kit import Times, Tree, fail_to_start
 
 from callboard.supervision import (
     AutoShutdown,
@@ -26,6 +24,8 @@ from callboard.supervision.model.events import (
     SupervisorFinished,
     SupervisorGaveUp,
 )
+from tests.runtime.kit import Do, boom, reason_of
+from tests.tree.kit import Times, Tree, fail_to_start
 
 
 class TestASupervisor:

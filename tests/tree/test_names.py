@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Boom, Do, Gate, Puppet, boom, reason_of
-from tests.tree.kit import Tree
 
 from callboard.supervision import (
     ActorDeadError,
@@ -22,6 +21,8 @@ from callboard.supervision import (
     StartFailed,
     TerminateChild,
 )
+from tests.runtime.kit import Boom, Do, Gate, Puppet, boom, reason_of
+from tests.tree.kit import Tree
 
 SOON = Backoff(delays_s=(1.0,))
 
@@ -30,10 +31,20 @@ def name_of(actor: Any) -> object:
     return actor.name, actor.incarnation
 
 
+def numbered(n: int, actor: Any) -> tuple[int, int]:
+    return n, actor.incarnation
+
+
 def address(tree: Tree, name: str) -> Address[Any]:
     found = tree.system.lookup(name)
     assert found is not None
     return found
+
+
+def name_at(address: Address[Any]) -> str:
+    """Return the name of whoever answers at an address."""
+    answer: Any = address.ask(Do(name_of))
+    return str(answer[0])
 
 
 class TestAnAddress:
@@ -78,7 +89,7 @@ class TestAnAddress:
         top.ask(TerminateChild("a"))
         top.ask(RestartChild("a"))
 
-        assert ada.ask(Do(name_of))[0] == "a"
+        assert name_at(ada) == "a"
 
     def test_is_given_back_with_the_spec(self, tree: Tree) -> None:
         top = tree.grow(tree.spec("a", name="ada"))
@@ -125,7 +136,7 @@ class TestAnAddress:
 
         tree.kill("inner")
 
-        assert address(tree, "ada").ask(Do(name_of))[0] == "a"
+        assert name_at(address(tree, "ada")) == "a"
         assert tree.ref("inner/a").is_alive()
 
     def test_waits_for_the_cleanup_of_a_predecessor_whose_supervisor_was_killed(
@@ -142,7 +153,7 @@ class TestAnAddress:
         tree.world.settle()
 
         assert not old.is_alive()
-        assert address(tree, "ada").ask(Do(name_of))[0] == "a"
+        assert name_at(address(tree, "ada")) == "a"
 
 
 class TestATakenName:
@@ -173,8 +184,7 @@ class TestAMailboxThatIsKept:
         ada = address(tree, "ada")
         tree.crash("a")
 
-        asked = [ada.ask(Do(lambda actor, n=n: (n, actor.incarnation)), block=False, timeout=60)
-                 for n in range(5)]
+        asked = [ada.ask(Do(partial(numbered, n)), block=False, timeout=60) for n in range(5)]
         tree.world.advance(2)
 
         assert [each.get() for each in asked] == [(n, 2) for n in range(5)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Do
-from tests.tree.kit import Member, Tree
 
 from callboard.supervision import (
     ActorRef,
@@ -17,6 +15,16 @@ from callboard.supervision import (
     WhichChildren,
     partition_of,
 )
+from tests.runtime.kit import Do
+from tests.tree.kit import Member, Tree
+
+
+def named_and_numbered(args: tuple[object, ...], number: int) -> tuple[object, ...]:
+    return args[0], f"{args[1]}-{number}"
+
+
+def numbered(args: tuple[object, ...], number: int) -> tuple[object, ...]:
+    return args[0], f"{number}"
 
 
 def grow(tree: Tree, partitions: int = 4, **options: Any) -> ActorRef[PartitionSupervisor]:
@@ -53,9 +61,7 @@ class TestPartitions:
         assert numbers == [partition_of(f"user-{n}", 4) for n in range(100)]
         assert set(numbers) == {0, 1, 2, 3}
 
-    def test_return_under_their_number_after_a_crash_and_the_others_stay(
-        self, tree: Tree
-    ) -> None:
+    def test_return_under_their_number_after_a_crash_and_the_others_stay(self, tree: Tree) -> None:
         grow(tree)
         others = [tree.children()[number].ref for number in (0, 1, 3)]
 
@@ -65,10 +71,8 @@ class TestPartitions:
         assert [incarnation_at(tree, number) for number in range(4)] == [1, 1, 2, 1]
         assert [tree.children()[number].ref for number in (0, 1, 3)] == others
 
-    def test_have_their_arguments_adapted_to_their_number_in_restarts_too(
-        self, tree: Tree
-    ) -> None:
-        grow(tree, with_arguments=lambda args, number: (args[0], f"{args[1]}-{number}"))
+    def test_have_their_arguments_adapted_to_their_number_in_restarts_too(self, tree: Tree) -> None:
+        grow(tree, with_arguments=named_and_numbered)
 
         tree.children()[1].ref.kill()
         tree.world.settle()
@@ -78,7 +82,7 @@ class TestPartitions:
         assert names == ["place-0", "place-1", "place-2", "place-3"]
 
     def test_stop_in_reverse_order(self, tree: Tree) -> None:
-        top = grow(tree, with_arguments=lambda args, number: (args[0], f"{number}"))
+        top = grow(tree, with_arguments=numbered)
         tree.forget_diary()
 
         top.stop()
@@ -86,9 +90,7 @@ class TestPartitions:
         assert tree.diary == ["end 3", "end 2", "end 1", "end 0"]
 
     @pytest.mark.parametrize("partitions", [0, -1, 1.5, True, None], ids=str)
-    def test_of_a_number_that_cannot_be_refuse_the_start(
-        self, tree: Tree, partitions: Any
-    ) -> None:
+    def test_of_a_number_that_cannot_be_refuse_the_start(self, tree: Tree, partitions: Any) -> None:
         with pytest.raises(StartFailed) as failed:
             grow(tree, partitions)
 

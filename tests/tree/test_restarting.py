@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Boom, Do, Puppet, boom
-from tests.tree.kit import Times, Tree, answer_of, choose_not_to_run, fail_to_start
 
 from callboard.supervision import (
     ActorRef,
@@ -22,6 +20,8 @@ from callboard.supervision import (
     TerminateChild,
 )
 from callboard.supervision.model.events import ChildCrashed, ChildFailedToStart, ChildFinished
+from tests.runtime.kit import Boom, Do, Puppet, boom
+from tests.tree.kit import Times, Tree, answer_of, choose_not_to_run, fail_to_start
 
 PERMANENT, TRANSIENT, TEMPORARY = RestartType
 ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE = Strategy
@@ -61,12 +61,8 @@ class TestAChild:
 
         assert tree.ref("a").is_alive()
 
-    @pytest.mark.parametrize(
-        "how", ["a normal end", "a shutdown", "a shutdown with a detail"]
-    )
-    def test_that_is_transient_stays_stopped_in_its_place_after(
-        self, tree: Tree, how: str
-    ) -> None:
+    @pytest.mark.parametrize("how", ["a normal end", "a shutdown", "a shutdown with a detail"])
+    def test_that_is_transient_stays_stopped_in_its_place_after(self, tree: Tree, how: str) -> None:
         tree.grow(*tree.specs("ab", restart=TRANSIENT))
 
         end(tree, "a", how)
@@ -217,9 +213,7 @@ class TestOneForAll:
 
 
 class TestRestForOne:
-    def test_stops_the_later_ones_in_reverse_and_leaves_the_earlier_ones(
-        self, tree: Tree
-    ) -> None:
+    def test_stops_the_later_ones_in_reverse_and_leaves_the_earlier_ones(self, tree: Tree) -> None:
         tree.grow(*tree.specs("abcd"), strategy=REST_FOR_ONE)
         first = tree.ref("a")
         tree.forget_diary()
@@ -263,9 +257,7 @@ class TestRestForOne:
 
 class TestAChildThatChoosesNotToRunAgain:
     @pytest.mark.parametrize("restart", [PERMANENT, TRANSIENT])
-    def test_stays_stopped_and_is_not_tried_again(
-        self, tree: Tree, restart: RestartType
-    ) -> None:
+    def test_stays_stopped_and_is_not_tried_again(self, tree: Tree, restart: RestartType) -> None:
         tree.grow(*tree.specs("ab", restart=restart))
         tree.behaviour("a").on_start = choose_not_to_run
 
@@ -325,9 +317,7 @@ class TestAStranger:
 
 
 class TestWhatReachesTheSupervisorInOrder:
-    def test_a_question_asked_before_the_death_is_answered_as_before_it(
-        self, tree: Tree
-    ) -> None:
+    def test_a_question_asked_before_the_death_is_answered_as_before_it(self, tree: Tree) -> None:
         top = tree.grow(*tree.specs("a"))
         ref = tree.ref("a")
         top.suspend()
@@ -341,9 +331,7 @@ class TestWhatReachesTheSupervisorInOrder:
         # The first sees a dead child whose exit it has not handled; the second the next one.
         assert (before.get().active, after.get().active) == (0, 1)
 
-    def test_a_death_of_a_child_that_was_terminated_meanwhile_is_old_news(
-        self, tree: Tree
-    ) -> None:
+    def test_a_death_of_a_child_that_was_terminated_meanwhile_is_old_news(self, tree: Tree) -> None:
         top = tree.grow(*tree.specs("a"))
         ref = tree.ref("a")
         top.suspend()

@@ -5,15 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.both import World
-from tests.runtime.kit import Gate, Puppet, reason_of
-from tests.tree.kit import (
-    Times,
-    Tree,
-    choose_not_to_run,
-    fail_to_start,
-    refuse_to_start,
-)
 
 from callboard.supervision import (
     ActorRef,
@@ -31,6 +22,15 @@ from callboard.supervision import (
     Supervisor,
 )
 from callboard.supervision.model.events import ChildFailedToStart, ChildWasIgnored, ChildWasStarted
+from tests.both import World
+from tests.runtime.kit import Gate, Puppet, reason_of
+from tests.tree.kit import (
+    Times,
+    Tree,
+    choose_not_to_run,
+    fail_to_start,
+    refuse_to_start,
+)
 
 
 def cause_of(failed: StartFailed) -> tuple[Any, ExitReason]:
@@ -242,9 +242,7 @@ class TestASpecThatCannotBe:
         [{"intensity": -1}, {"period_s": 0}, {"strategy": "one_for_one"}],
         ids=["a negative intensity", "no period", "an unknown strategy"],
     )
-    def test_is_one_flag_of_the_supervisor_as_well(
-        self, tree: Tree, flags: dict[str, Any]
-    ) -> None:
+    def test_is_one_flag_of_the_supervisor_as_well(self, tree: Tree, flags: dict[str, Any]) -> None:
         with pytest.raises(StartFailed):
             tree.grow(*tree.specs("a"), **flags)
 

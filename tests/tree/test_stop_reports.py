@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.both import SimulatedWorld
-from tests.runtime.kit import Gate, Puppet
 
 from callboard.supervision import ActorSystem, ChildSpec, Supervisor
+from tests.both import SimulatedWorld
+from tests.runtime.kit import Gate, Puppet
 
 MakeSystem = Callable[[], ActorSystem]
 

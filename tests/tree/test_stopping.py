@@ -6,8 +6,6 @@ import math
 from typing import Any
 
 import pytest
-from tests.runtime.kit import Boom, Gate, boom, reason_of
-from tests.tree.kit import Tree
 
 from callboard.supervision import (
     BRUTAL_KILL,
@@ -22,6 +20,8 @@ from callboard.supervision import (
     TerminateChild,
 )
 from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
+from tests.runtime.kit import Boom, Gate, boom, reason_of
+from tests.tree.kit import Tree
 
 
 def end(tree: Tree, ref: ActorRef[Any]) -> None:
@@ -224,9 +224,7 @@ class TestAGroupRestart:
     def test_kills_a_sibling_that_does_not_stop_in_its_time(self, tree: Tree) -> None:
         gate = Gate(tree.system)
         tree.behaviour("b").on_end = gate.wait
-        tree.grow(
-            tree.spec("a"), tree.spec("b", shutdown_s=1.0), strategy=Strategy.ONE_FOR_ALL
-        )
+        tree.grow(tree.spec("a"), tree.spec("b", shutdown_s=1.0), strategy=Strategy.ONE_FOR_ALL)
         late = tree.ref("b")
         tree.forget_diary()
 
