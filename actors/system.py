@@ -326,8 +326,8 @@ class SessionSystem:
         return address  # pyright: ignore[reportUnknownVariableType]  # of whichever behaviour
 
     def health(self) -> HealthReport:
-        """Say how the sessions are, without a message."""
-        services = self._running()
+        """Say how the sessions are, without a message; after the end too."""
+        services = self._started()
         now_s = services.system.clock.now_s()
         presences = dict.fromkeys(Presence, 0)
         oldest_idle_s = 0.0
@@ -362,14 +362,18 @@ class SessionSystem:
 
     # -- inside ------------------------------------------------------------
 
-    def _running(self) -> Services:
+    def _started(self) -> Services:
         if self._services is None:
             msg = f"{self._name} has not been started"
             raise NotStarted(msg)
+        return self._services
+
+    def _running(self) -> Services:
+        services = self._started()
         if self._is_over:
             msg = f"{self._name} has ended"
             raise SystemStopped(msg, address=self._name)
-        return self._services
+        return services
 
     def _started_end(self) -> Future[ExitReason]:
         if self._end is None:

@@ -67,7 +67,7 @@ KEPT = {
     "D03": "test_actor.py::test_on_failure_is_called_when_exception_cannot_be_returned",
     "D05": "test_actor.py::test_all_actors_are_stopped_on_base_exception",
     "D09": "proxy/test_static_method_calls.py::test_exception_in_method_reraised_by_future",
-    "D11": "test_registry.py::test_actor_is_registered_when_started",
+    "D11": "test_actor.py::test_init_can_be_called_with_arbitrary_arguments",
     "D13": "test_registry.py::test_actors_may_be_looked_up_by_class",
     "D17": "test_actor.py::test_on_start_can_stop_actor_before_receive_loop_is_started",
     "D18": "test_actor.py::test_actor_processes_all_messages_before_stop_on_self_stops_it",

@@ -1,0 +1,518 @@
+"""What a host sees of the sessions: on real threads, and on the one-thread seeded dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+
+from callboard.actors import (
+    AppendMessage,
+    CleanupInactive,
+    CountSessions,
+    CreateSession,
+    DuplicateRole,
+    DuplicateSession,
+    Fault,
+    FindSession,
+    GetMessages,
+    GetSession,
+    GetSessionRef,
+    IdempotencyConflict,
+    InjectCrash,
+    InvalidField,
+    InvalidUserId,
+    ListSessions,
+    MaxSessionsReached,
+    NotStarted,
+    PassivateSession,
+    Presence,
+    RecordActivity,
+    ReviveSession,
+    Role,
+    SessionActor,
+    SessionCrashed,
+    SessionLimits,
+    SessionMessage,
+    SessionNotFound,
+    SessionPatch,
+    SessionQuarantined,
+    SessionState,
+    SessionSystem,
+    Shutdown,
+    ShuttingDown,
+    TerminateSession,
+    UpdateFailed,
+    UpdateSession,
+    VersionConflict,
+)
+from callboard.supervision import Refusal, SystemStopped, handles
+from callboard.supervision.testing import Simulation
+
+WITHIN_S = 10.0
+PARTS = ["front/manager", "front/janitor", "sessions/0", "sessions", "front"]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    questions: int = 0
+
+
+class Question(SessionMessage[str], frozen=True, kw_only=True):
+    text: str
+
+
+class Ponder(SessionMessage[str], frozen=True, kw_only=True):
+    text: str
+
+
+class NotNow(Refusal):
+    code = "not_now"
+
+
+class Guide(SessionActor[Asked]):
+    def initial_data(self) -> Asked:
+        return Asked()
+
+    @handles(Question)
+    def on_question(self, message: Question) -> str:
+        self.append(Role.USER, message.text)
+        self.update(data=Asked(self.data.questions + 1))
+        if message.text == "crash":
+            msg = "the guide is lost"
+            raise LookupError(msg)
+        if message.text == "refuse":
+            msg = "ask me tomorrow"
+            raise NotNow(msg)
+        self.append(Role.ASSISTANT, f"about {message.text}")
+        return f"answer {self.data.questions}"
+
+    @handles(Ponder)
+    async def on_ponder(self, message: Ponder) -> str:
+        await asyncio.sleep(0)
+        return self.on_question(Question(message.session_id, text=message.text))
+
+
+@pytest.fixture(params=["threads", 0, 1])
+def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "threads":
+        yield None
+        return
+    with Simulation(seed=request.param) as simulation:
+        yield simulation.runtime
+
+
+@pytest.fixture
+def sessions(runtime: Any) -> Iterator[SessionSystem]:
+    with SessionSystem(session=Guide, faults=True, partitions=2, runtime=runtime) as made:
+        yield made
+
+
+def create(sessions: SessionSystem, **fields: Any) -> str:
+    return sessions.ask(CreateSession(**fields), timeout=WITHIN_S).id
+
+
+def ask(sessions: SessionSystem, session_id: str, text: str) -> str:
+    return sessions.ask(Question(session_id, text=text), timeout=WITHIN_S)
+
+
+def said(sessions: SessionSystem, session_id: str) -> list[str]:
+    return [message.content for message in sessions.messages(session_id)]
+
+
+class TestANewSession:
+    def test_is_active_and_has_its_data_when_the_reply_comes(self, sessions: SessionSystem) -> None:
+        made = sessions.ask(CreateSession(user_id="ada", org_id="acme"))
+
+        assert made.state is SessionState.ACTIVE
+        assert made.presence is Presence.AWAKE
+        assert made.created_at == made.state_since or made.state_since >= made.created_at
+        assert made.data == Asked()
+        assert sessions.get(made.id) == made
+
+    def test_without_activation_waits_until_it_is_needed(self, sessions: SessionSystem) -> None:
+        made = sessions.ask(CreateSession(activate=False))
+
+        assert made.state is SessionState.CREATED
+        assert ask(sessions, made.id, "rome") == "answer 1"
+        assert sessions.get(made.id).state is SessionState.ACTIVE
+
+    def test_may_not_take_an_id_that_is_there(self, sessions: SessionSystem) -> None:
+        create(sessions, session_id="mine")
+
+        with pytest.raises(DuplicateSession):
+            create(sessions, session_id="mine")
+
+    def test_that_is_asked_for_twice_with_one_key_is_one(self, sessions: SessionSystem) -> None:
+        first = create(sessions, user_id="ada", idempotency_key="k")
+
+        assert create(sessions, user_id="ada", idempotency_key="k") == first
+        with pytest.raises(IdempotencyConflict):
+            create(sessions, user_id="bob", idempotency_key="k")
+        assert sessions.ask(CountSessions()) == 1
+
+    def test_with_a_wrong_field_leaves_nothing_behind(self, sessions: SessionSystem) -> None:
+        with pytest.raises(InvalidUserId) as refused:
+            create(sessions, user_id="")
+
+        assert refused.value.field == "user_id"
+        assert refused.value.remedy
+        assert sessions.ask(CountSessions()) == 0
+
+    def test_of_an_unknown_kind_is_refused(self, sessions: SessionSystem) -> None:
+        with pytest.raises(InvalidField, match="kind"):
+            create(sessions, kind="poet")
+
+
+class TestLimits:
+    def test_of_places_hold_and_a_place_is_given_back(self, runtime: Any) -> None:
+        limits = SessionLimits(sessions_max=2, sessions_per_user_max=1)
+        with SessionSystem(limits=limits, runtime=runtime) as sessions:
+            ada = create(sessions, user_id="ada")
+            with pytest.raises(MaxSessionsReached) as per_user:
+                create(sessions, user_id="ada")
+            create(sessions, user_id="bob")
+            with pytest.raises(MaxSessionsReached) as in_all:
+                create(sessions, user_id="cy")
+
+            sessions.ask(TerminateSession(ada, "done"))
+
+            assert (per_user.value.scope, in_all.value.scope) == ("user", "manager")
+            assert create(sessions, user_id="cy")
+
+    def test_of_roles_hold_when_they_are_to_be_unique(self, runtime: Any) -> None:
+        with SessionSystem(unique_role=True, runtime=runtime) as sessions:
+            create(sessions, user_id="ada", agent_role="tutor")
+
+            with pytest.raises(DuplicateRole):
+                create(sessions, user_id="ada", agent_role="tutor")
+            assert create(sessions, user_id="bob", agent_role="tutor")
+
+
+class TestReading:
+    def test_finds_by_id_and_by_role_and_says_none_otherwise(self, sessions: SessionSystem) -> None:
+        ada = create(sessions, user_id="ada", agent_role="tutor")
+
+        by_role = sessions.ask(FindSession(agent_role="tutor"))
+
+        assert by_role is not None
+        assert by_role.id == ada
+        assert sessions.ask(FindSession("nobody")) is None
+        with pytest.raises(SessionNotFound):
+            sessions.ask(GetSession("nobody"))
+
+    def test_lists_in_pages_and_counts(self, sessions: SessionSystem) -> None:
+        made = sorted(create(sessions, user_id="ada") for _ in range(5))
+        create(sessions, user_id="bob")
+
+        first = sessions.ask(ListSessions(user_id="ada", limit=3, fields="id"))
+        rest = sessions.ask(ListSessions(user_id="ada", after_id=first.next_after_id, fields="id"))
+
+        assert [*first.ids, *rest.ids] == made
+        assert rest.next_after_id is None
+        assert sessions.ask(CountSessions(user_id="ada")) == 5
+
+    def test_is_no_activity(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        before = sessions.get(ada)
+
+        sessions.ask(GetSession(ada, messages=5))
+
+        assert sessions.get(ada) is before or sessions.get(ada) == before
+
+
+class TestTheLog:
+    def test_numbers_messages_from_one_without_holes(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+
+        numbers = [sessions.ask(AppendMessage(ada, Role.USER, text)) for text in "abc"]
+
+        page = sessions.ask(GetMessages(ada, after_seq=1))
+        assert numbers == [1, 2, 3]
+        assert [message.content for message in page.messages] == ["b", "c"]
+        assert page.last_seq == sessions.get(ada).message_count == 3
+
+    def test_takes_a_repeated_append_once(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        once = AppendMessage(ada, Role.USER, "hello", client_msg_id="1")
+
+        assert sessions.ask(once) == sessions.ask(once) == 1
+        with pytest.raises(IdempotencyConflict):
+            sessions.ask(AppendMessage(ada, Role.USER, "other", client_msg_id="1"))
+
+
+class TestAnUpdate:
+    def test_changes_what_the_patch_names_and_counts_the_version(
+        self, sessions: SessionSystem
+    ) -> None:
+        ada = create(sessions)
+        version = sessions.get(ada).version
+
+        patch = SessionPatch(metadata={"tags": ["a"]})
+        updated = sessions.ask(UpdateSession(ada, patch=patch, expected_version=version))
+
+        assert updated.metadata == {"tags": ("a",)}
+        assert updated.version == version + 1
+        with pytest.raises(VersionConflict):
+            sessions.ask(UpdateSession(ada, patch=patch, expected_version=version))
+
+    def test_by_a_function_that_raises_is_refused_and_the_session_lives(
+        self, sessions: SessionSystem
+    ) -> None:
+        ada = create(sessions)
+
+        def fail(_session: Any) -> SessionPatch:
+            raise ZeroDivisionError
+
+        with pytest.raises(UpdateFailed):
+            sessions.ask(UpdateSession(ada, fn=fail))
+        assert sessions.get(ada).restarts == 0
+
+    def test_and_a_sign_of_life_are_activity(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        before = sessions.get(ada).last_active_at
+
+        assert sessions.ask(RecordActivity(ada)) >= before
+
+
+class TestAUsersOwnBehaviour:
+    @pytest.mark.parametrize("kind", [Question, Ponder])
+    def test_keeps_messages_and_data_with_one_commit(
+        self, sessions: SessionSystem, kind: type[Question | Ponder]
+    ) -> None:
+        ada = create(sessions)
+
+        assert sessions.ask(kind(ada, text="rome"), timeout=WITHIN_S) == "answer 1"
+
+        assert said(sessions, ada) == ["rome", "about rome"]
+        assert sessions.get(ada).data == Asked(1)
+        assert sessions.get(ada).version == 2
+
+    @pytest.mark.parametrize("kind", [Question, Ponder])
+    def test_that_refuses_leaves_everything_as_it_was(
+        self, sessions: SessionSystem, kind: type[Question | Ponder]
+    ) -> None:
+        ada = create(sessions)
+        before = sessions.get(ada)
+
+        with pytest.raises(NotNow):
+            sessions.ask(kind(ada, text="refuse"), timeout=WITHIN_S)
+
+        assert sessions.get(ada) == before
+        assert said(sessions, ada) == []
+        assert ask(sessions, ada, "rome") == "answer 1"
+
+    @pytest.mark.parametrize("kind", [Question, Ponder])
+    def test_that_crashes_loses_that_message_alone(
+        self, sessions: SessionSystem, kind: type[Question | Ponder]
+    ) -> None:
+        ada = create(sessions)
+        ask(sessions, ada, "rome")
+
+        with pytest.raises(LookupError, match="lost"):
+            sessions.ask(kind(ada, text="crash"), timeout=WITHIN_S)
+
+        assert ask(sessions, ada, "paris") == "answer 2"
+        assert said(sessions, ada) == ["rome", "about rome", "paris", "about paris"]
+
+    def test_gets_messages_of_the_right_types_only(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        wrong: Any = 7
+
+        with pytest.raises(InvalidField) as refused:
+            sessions.ask(Question(ada, text=wrong))
+
+        assert refused.value.field == "text"
+        assert sessions.get(ada).restarts == 0
+
+    def test_is_reached_by_an_address_that_stays(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        address = sessions.ask(GetSessionRef(ada))
+
+        sessions.ask(InjectCrash(session_id=ada, how=Fault.KILL))
+
+        assert address.ask(Question(ada, text="rome"), timeout=WITHIN_S) == "answer 1"
+
+
+class TestACrash:
+    @pytest.mark.parametrize("how", list(Fault))
+    def test_of_a_session_keeps_what_was_committed(
+        self, sessions: SessionSystem, how: Fault
+    ) -> None:
+        ada = create(sessions)
+        ask(sessions, ada, "rome")
+
+        sessions.ask(InjectCrash(session_id=ada, how=how))
+
+        assert ask(sessions, ada, "paris") == "answer 2"
+        assert said(sessions, ada) == ["rome", "about rome", "paris", "about paris"]
+
+    @pytest.mark.parametrize("part", PARTS)
+    @pytest.mark.parametrize("how", [Fault.KILL, Fault.EXIT])
+    def test_of_any_part_keeps_all_sessions(
+        self, sessions: SessionSystem, part: str, how: Fault
+    ) -> None:
+        made = [create(sessions) for _ in range(6)]
+        for each in made:
+            ask(sessions, each, "rome")
+
+        sessions.ask(InjectCrash(part=part, how=how), timeout=WITHIN_S)
+
+        assert [ask(sessions, each, "paris") for each in made] == ["answer 2"] * 6
+        assert create(sessions)
+        assert sessions.ask(CountSessions()) == 7
+
+    def test_again_and_again_ends_in_quarantine_with_what_did_it(
+        self, sessions: SessionSystem
+    ) -> None:
+        ada = create(sessions)
+        ask(sessions, ada, "rome")
+
+        for _ in range(4):
+            with pytest.raises(LookupError):
+                ask(sessions, ada, "crash")
+        with pytest.raises(SessionQuarantined):
+            ask(sessions, ada, "paris")
+
+        kept = sessions.get(ada)
+        assert kept.presence is Presence.QUARANTINED
+        assert kept.failed_on == "Question"
+        assert kept.last_error is not None
+        assert "the guide is lost" in kept.last_error
+        assert said(sessions, ada) == ["rome", "about rome"]
+        assert sessions.ask(ReviveSession(ada)).presence is Presence.AWAKE
+        assert ask(sessions, ada, "paris") == "answer 2"
+
+    def test_of_the_root_tells_the_host_and_every_asker(self, runtime: Any) -> None:
+        sessions = SessionSystem(session=Guide, faults=True, partitions=2, runtime=runtime)
+        with sessions:
+            ada = create(sessions)
+            root = sessions.system.lookup("root")
+            assert root is not None
+            assert root.ref is not None
+            root.ref.kill()
+
+            assert sessions.wait(WITHIN_S) is not None
+            with pytest.raises(SystemStopped):
+                ask(sessions, ada, "rome")
+            with pytest.raises(SystemStopped):
+                sessions.get(ada)
+            assert not sessions.health().is_healthy
+
+
+class TestSleep:
+    def test_keeps_the_state_and_ends_with_the_next_message(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        ask(sessions, ada, "rome")
+
+        assert sessions.ask(PassivateSession(ada)).presence is Presence.ASLEEP
+        assert sessions.get(ada).restarts == 0
+        assert ask(sessions, ada, "paris") == "answer 2"
+        assert sessions.get(ada).presence is Presence.AWAKE
+
+
+class TestAnEnd:
+    def test_gives_the_last_snapshot_and_takes_the_row_away(self, sessions: SessionSystem) -> None:
+        ada = create(sessions, user_id="ada")
+        ask(sessions, ada, "rome")
+
+        last = sessions.ask(TerminateSession(ada, "done"), timeout=WITHIN_S)
+
+        assert (last.state, last.state_reason) == (SessionState.CLEANED, "done")
+        assert last.message_count == 2
+        with pytest.raises(SessionNotFound):
+            sessions.get(ada)
+        with pytest.raises(SessionNotFound):
+            sessions.ask(TerminateSession(ada))
+        assert sessions.ask(CountSessions(user_id="ada")) == 0
+
+    def test_comes_to_a_session_that_sleeps_or_is_quarantined_too(
+        self, sessions: SessionSystem
+    ) -> None:
+        asleep, broken = create(sessions), create(sessions)
+        sessions.ask(PassivateSession(asleep))
+        for _ in range(4):
+            with pytest.raises(LookupError):
+                ask(sessions, broken, "crash")
+        with pytest.raises(SessionQuarantined):
+            ask(sessions, broken, "rome")
+
+        for each in (asleep, broken):
+            ended = sessions.ask(TerminateSession(each), timeout=WITHIN_S)
+            assert ended.state is SessionState.CLEANED
+        assert sessions.ask(CountSessions()) == 0
+
+    def test_comes_to_all_that_were_idle_and_a_dry_run_says_to_whom(
+        self, sessions: SessionSystem
+    ) -> None:
+        made = sorted(create(sessions) for _ in range(3))
+
+        would = sessions.ask(CleanupInactive(idle_longer_than_s=0.0, dry_run=True))
+        ended = sessions.ask(CleanupInactive(idle_longer_than_s=0.0), timeout=WITHIN_S)
+
+        assert set(ended) <= set(made)
+        assert set(ended) <= set(would) or not would
+        assert sessions.ask(CountSessions()) == 3 - len(ended)
+
+    def test_of_all_takes_no_new_session(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+
+        assert sessions.ask(Shutdown(grace_s=0.0), timeout=WITHIN_S) == ()
+        with pytest.raises(ShuttingDown):
+            create(sessions)
+        assert ask(sessions, ada, "rome") == "answer 1"
+
+
+class TestTheSystem:
+    def test_is_to_be_started_once(self, runtime: Any) -> None:
+        sessions = SessionSystem(runtime=runtime)
+        with pytest.raises(NotStarted):
+            sessions.get("ada")
+
+        with sessions, pytest.raises(NotStarted):
+            sessions.start()
+
+        assert sessions.stop().is_clean
+        with pytest.raises(SystemStopped):
+            sessions.get("ada")
+
+    def test_serves_a_host_with_an_event_loop(self) -> None:
+        async def host() -> list[str]:
+            async with SessionSystem(session=Guide) as sessions:
+                made = await sessions.ask_async(CreateSession())
+                answers = [sessions.ask_async(Ponder(made.id, text=text)) for text in "abc"]
+                return list(await asyncio.gather(*answers))
+
+        assert asyncio.run(host()) == ["answer 1", "answer 2", "answer 3"]
+
+    def test_never_meets_another_in_the_same_process(self, runtime: Any) -> None:
+        with (
+            SessionSystem(name="one", runtime=runtime) as one,
+            SessionSystem(name="two", runtime=runtime) as two,
+        ):
+            made = create(one)
+
+            with pytest.raises(SessionNotFound):
+                two.get(made)
+            assert two.ask(CountSessions()) == 0
+
+    def test_answers_an_asker_whatever_dies_and_when(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        address = sessions.address(ada)
+        endings: dict[str, int] = {}
+
+        for _ in range(3):
+            ref = address.ref
+            waiting = address.ask(Question(ada, text="rome"), block=False, timeout=WITHIN_S)
+            if ref is not None:
+                ref.kill()
+            with suppress(SessionCrashed):
+                waiting.get()
+            ending = "answered" if waiting.error is None else type(waiting.error).__name__
+            endings[ending] = endings.get(ending, 0) + 1
+
+        assert set(endings) <= {"answered", "SessionCrashed"}
+        assert sum(endings.values()) == 3
