@@ -83,7 +83,7 @@ class Operation:
     def cancel(self) -> None:
         """Give up; the asker is told."""
         if self.future is not None:
-            self.cell.undeliverable(None, self.future)
+            self.future.offer_exception(self.cell._killed_error())
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
         self.cell.operation = None

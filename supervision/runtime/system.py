@@ -18,7 +18,7 @@ from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
 from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped
 from callboard.supervision.runtime.foreign import ForeignCell, is_foreign
-from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.futures import Future, completed
 from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.settings import Settings
 from callboard.supervision.runtime.threads import Threads
@@ -79,7 +79,7 @@ class ActorSystem:
         self.is_open = True
         self.is_serving = True
         """False once nobody will come any more: it is being stopped, or was given up."""
-        self._report: StopReport | None = None
+        self._stopped: Future[StopReport] = Future(blocker=self.dispatcher)
         self._unstopped: list[str] = []
         self._monitors = count(1)
         process.enter(self)
@@ -285,9 +285,10 @@ class ActorSystem:
 
     def become_foreign(self, dispatcher: Any) -> None:
         """Be of no use any more: this process is a fork, and the threads are the parent's."""
-        self.is_open = False
+        self.is_open = self.is_serving = False
         self.rare = threading.Lock()
         self.dispatcher = dispatcher
+        self._stopped = completed(StopReport())  # there is nothing here that could be stopped
         self.point = dispatcher.refuse  # every message goes through it
 
     def stop(self, timeout_s: float | None = None) -> StopReport:
@@ -311,7 +312,7 @@ class ActorSystem:
             was_open, self.is_open = self.is_open, False
             self.is_serving = False
         if not was_open:
-            return self._report or StopReport(unstopped=("still stopping",))
+            return self._stopped.get()  # of whoever was first, when that is done
         self.give_up()
         # In the dispatcher's time, as all waits are: a clock moved by hand does not end them.
         now_s = self.dispatcher.now_s
@@ -327,8 +328,9 @@ class ActorSystem:
             self.release(address)
         process.leave(self)
         unstopped = [*self._unstopped, *unstopped]
-        self._report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
-        return self._report
+        report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
+        self._stopped.offer(report)
+        return report
 
     def give_up(self) -> None:
         """Answer what waits where nobody lives, now and from now on: nobody will come any more.

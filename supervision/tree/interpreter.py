@@ -181,8 +181,11 @@ class Interpreter:
         for key in step.keys:
             child = self.children[key].attempted()
             result = yield from self._start(child)
-            yield from self.carry_out(after_start(self.state, child, step, result))
-            self._starting = None  # not before it is among the children: a kill looks there too
+            try:
+                yield from self.carry_out(after_start(self.state, child, step, result))
+            finally:
+                # Not before it is among the children: a kill looks there too.
+                self._starting = None
             if isinstance(result, Failed):
                 return False
         return True
