@@ -50,7 +50,7 @@ from callboard.actors.sessions.internal import (
     StartAnswered,
 )
 from callboard.actors.sessions.naming import MANAGER, partition_name, session_name
-from callboard.actors.sessions.partition import spec_of
+from callboard.actors.sessions.partition import DELAYS, RESTARTS, spec_of
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
 from callboard.actors.sessions.table import Row, Standing
@@ -72,6 +72,7 @@ from callboard.supervision import (
     DeliveryError,
     Down,
     ExitReason,
+    Future,
     Later,
     NoActor,
     handles,
@@ -150,6 +151,7 @@ class SessionManager(SystemActor):
         if not isinstance(address, SessionAddress) or (never_ran and not is_being_created):
             self._undo_reservation(row)
             return
+        address.is_wanted = False
         cell = address.ref
         if cell is not None and not cell.is_dead:
             self._watch(row, cell)
@@ -264,9 +266,9 @@ class SessionManager(SystemActor):
             self._not_asked(number, session_id)
             return
         if future.is_done:
-            self.on_start_answered(StartAnswered(session_id, future.error))
-        elif not future.add_waiter(lambda: announce(StartAnswered(session_id, future.error))):
-            announce(StartAnswered(session_id, future.error))
+            self.on_start_answered(_answered(session_id, future))
+        elif not future.add_waiter(lambda: announce(_answered(session_id, future))):
+            announce(_answered(session_id, future))
 
     def _not_asked(self, number: int, session_id: str) -> None:
         self._waking.get(number, {}).pop(session_id, None)
@@ -285,10 +287,9 @@ class SessionManager(SystemActor):
             return
         creation = self._book.creations.pop(message.session_id, None)
         if message.error is None or row is None:
+            self._book.wakes.pop(message.session_id, None)
             if row is not None:
-                cell = _address(row).ref
-                if cell is not None:
-                    self._watch(row, cell)
+                self._watch_started(row, message.cell)
                 if creation is not None:
                     creation.answer(row.session())
             self._wake_more(number)
@@ -301,9 +302,28 @@ class SessionManager(SystemActor):
         if creation is not None and not creation.is_revival:
             self._book.forget_create(row.id)
             self._learn(row, NotStarted(reason=reason))
-        else:
+        elif creation is not None or row.id in self._book.endings:
             self._learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+        else:
+            self._wake_again(row, reason)
         self._wake_more(number)
+
+    def _wake_again(self, row: Row, reason: ExitReason) -> None:
+        """Count a wake that failed as the partition counts a restart; try again, or give up."""
+        clock = self.system.clock
+        window, is_spent = self._book.wakes.get(row.id, RESTARTS).record(now_s=clock.now_s())
+        if is_spent:
+            self._book.wakes.pop(row.id, None)
+            self._learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+            return
+        self._book.wakes[row.id] = window
+        view = RowView(
+            state=row.latest().session.state, incarnation=row.incarnation, standing=row.standing
+        )
+        news = Ended(incarnation=row.incarnation, reason=reason, has_supervisor=False)
+        row.standing = decide(news, view, wall_s=clock.wall_s()).standing
+        self._answer_sleepers(row)
+        self.send_after(DELAYS.delay_s(len(window.restarts) - 1), SessionWaits(row.id))
 
     # -- watching ----------------------------------------------------------
 
@@ -314,6 +334,14 @@ class SessionManager(SystemActor):
         # It may have ended by now, when a message waited for it: then the Down comes at once.
         if row is not None and message.cell.address is _address(row):
             self._watch(row, message.cell)
+
+    def _watch_started(self, row: Row, started: Ref | None) -> None:
+        """Watch what runs now, or what was started and has ended since: nobody else tells of it."""
+        cell = _address(row).ref or started
+        if cell is not None and cell.incarnation >= row.incarnation:
+            self._watch(row, cell)
+        elif row.presence is Presence.AWAKE:
+            self._learn(row, Ended(incarnation=row.incarnation, reason=NoActor()))
 
     def _watch(self, row: Row, cell: Ref) -> None:
         if self._watching.get(row.id) is cell:
@@ -428,6 +456,7 @@ class SessionManager(SystemActor):
 
     def _remove(self, row: Row) -> None:
         last = self._table.remove(row.id)
+        self._book.wakes.pop(row.id, None)
         self.system.release(_address(row))
         creation = self._book.creations.pop(row.id, None)
         if creation is not None:
@@ -441,7 +470,10 @@ class SessionManager(SystemActor):
     def on_session_waits(self, message: SessionWaits) -> None:
         """Start a session for which a message waits."""
         row = self._table.get(message.session_id)
-        if row is not None and row.presence is Presence.ASLEEP:
+        if row is None:
+            return
+        _address(row).is_wanted = False  # before looking: who comes later tells again
+        if row.presence is Presence.ASLEEP:
             self._wake(row)
 
     def _wake(self, row: Row) -> None:
@@ -661,26 +693,34 @@ class SessionManager(SystemActor):
             raise InvalidField("how", str(message.how), "Start with faults=True to inject crashes.")
         if message.session_id is not None:
             row = self._table.row(message.session_id)
-            self._strike(_address(row).ref, message.how, session_name(row.id))
+            cell = _address(row).ref
+            if cell is None or cell.is_dead:
+                msg = f"{session_name(row.id)} does not run just now"
+                self.reply_later().offer_exception(SessionRestarting(msg, address=row.id))
+                return LATER
+            self._strike(cell, message.how)
             return None
         part = self._services.find_part(message.part or "")
         if part is None:
             raise InvalidField("part", message.part, "Give a path of the tree, as `tree` shows it.")
         if part is self.actor_ref:
             self.reply_later().offer(None)
-        self._strike(part, message.how, message.part or "")
+        self._strike(part, message.how)
         return LATER if part is self.actor_ref else None
 
-    def _strike(self, cell: Ref | None, how: Fault, name: str) -> None:
-        if cell is None or cell.is_dead:
-            msg = f"{name} does not run just now"
-            raise SessionRestarting(msg, address=name)
+    @staticmethod
+    def _strike(cell: Ref, how: Fault) -> None:
         if how is Fault.KILL:
             cell.kill()
         elif how is Fault.EXIT or cell.is_system:
             cell.exit(Crashed("InjectedFault", "an exit signal on purpose"))
         else:
             cell.notify(FailNow())
+
+
+def _answered(session_id: str, future: Future[Any]) -> StartAnswered:
+    error = future.error
+    return StartAnswered(session_id, error, None if error is not None else future.get())
 
 
 def _address(row: Row) -> SessionAddress:

@@ -38,6 +38,7 @@ from callboard.actors.messages import (
     CreateSession,
     GetMessages,
     GetSession,
+    Health,
     HealthReport,
     InjectCrash,
     ListSessions,
@@ -235,7 +236,7 @@ async def get_tree(call: Call[NoQuery, None]) -> TreeNode:
 
 async def get_health(call: Call[NoQuery, None]) -> HealthReport:
     """Say how the sessions are."""
-    return await call.aside(call.sessions.health)
+    return await call.aside(lambda: call.sessions.ask(Health()))  # refused after the end
 
 
 async def inject_fault(call: Call[NoQuery, FaultOrder]) -> Struck:

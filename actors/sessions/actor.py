@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
@@ -78,11 +80,17 @@ class SessionActor(SupervisedActor, Generic[D]):
     hand_off: ClassVar[bool] = True
     """A plain session's handlers are short. A subclass says so itself, or runs on the pool."""
 
+    _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
     _draft: Draft | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
         super().__init_subclass__(**kwargs)
+        cls._async_messages = frozenset(
+            kind
+            for kind, handler in cls._callboard_handlers.items()
+            if inspect.iscoroutinefunction(handler)
+        )
 
     def __init__(self, row: Row, services: Services) -> None:
         super().__init__()
@@ -119,7 +127,20 @@ class SessionActor(SupervisedActor, Generic[D]):
         Raises:
             SessionTerminating: the session takes nothing new.
             IdempotencyConflict: the key was used with other content.
+            InvalidField, MessageTooLarge: a value that a message may not have.
         """
+        checked = AppendMessage(self._row.id, role, content, client_msg_id, metadata)
+        check(checked, self._services.limits)
+        return self._append(role, content, client_msg_id=client_msg_id, metadata=metadata)
+
+    def _append(
+        self,
+        role: Role,
+        content: str,
+        *,
+        client_msg_id: str | None,
+        metadata: Mapping[str, object],
+    ) -> Message:
         clock = self.system.clock
         return self._working().append(
             role,
@@ -198,18 +219,23 @@ class SessionActor(SupervisedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
+        handle = super()._handle_receive
+        if type(message) in self._async_messages:
+            return self._awaited(partial(handle, message))
         try:
-            result = super()._handle_receive(message)
+            result = handle(message)
         except Refusal:
             self._working().discard()
             raise
         if type(result) is CoroutineType:
-            return self._awaited(cast("Coroutine[Any, Any, Any]", result))
+            return self._awaited(lambda: cast("Coroutine[Any, Any, Any]", result))
         return self._kept(result)
 
-    async def _awaited(self, handler: Coroutine[Any, Any, Any]) -> Any:
+    async def _awaited(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        # The handler's coroutine is made when this one begins: one that is cancelled before it
+        # began must not leave another behind that nobody awaits.
         try:
-            result = await handler
+            result = await begin()
         except Refusal:
             self._working().discard()
             raise
@@ -237,7 +263,7 @@ class SessionActor(SupervisedActor, Generic[D]):
     @handles(AppendMessage)
     def on_append_message(self, message: AppendMessage) -> int:
         """Append to the log; reply the message's number."""
-        appended = self.append(
+        appended = self._append(
             message.role,
             message.content,
             client_msg_id=message.client_msg_id,

@@ -29,12 +29,14 @@ class SessionAddress(Address[Any]):
         wake: called with the session's id when a message waits and nobody is there.
     """
 
-    __slots__ = ("_row", "_wake")
+    __slots__ = ("_row", "_wake", "is_wanted")
 
     def __init__(self, system: ActorSystem, row: Row, wake: Callable[[str], None]) -> None:
         super().__init__(system, session_name(row.id), keeps_mailbox=True)
         self._row = row
         self._wake = wake
+        self.is_wanted = False
+        """Whether the manager has been told that a message waits, and has not looked since."""
 
     def poke(self) -> None:
         """See that somebody takes what waits, or that it is refused."""
@@ -42,7 +44,9 @@ class SessionAddress(Address[Any]):
         if presence is Presence.QUARANTINED:
             self.refuse_waiting()
         elif presence is Presence.ASLEEP and not self.is_alive():
-            self._wake(self._row.id)
+            if not self.is_wanted:  # once, however many wait: notices have no bound
+                self.is_wanted = True
+                self._wake(self._row.id)
         else:
             super().poke()
 

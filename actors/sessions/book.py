@@ -8,6 +8,7 @@ from typing import Any
 
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
+from callboard.supervision import RestartWindow
 
 CREATES_MAX = 100_000
 """Idempotency keys of creates that are remembered, the last ones."""
@@ -74,8 +75,11 @@ class Book:
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
         self.creates: dict[str, tuple[CreateSession, str]] = {}
+        self._keys: dict[str, str] = {}
         self.starting: dict[str, None] = {}
         """Sessions whose start the manager has asked for: it will hear of it by the answer."""
+        self.wakes: dict[str, RestartWindow] = {}
+        """Sessions whose last wake failed, with what that counts to."""
         self.keeper: Any = None
         """The manager's incarnation that writes here."""
         self.is_draining = False
@@ -89,15 +93,16 @@ class Book:
     def remember_create(self, key: str, message: CreateSession, session_id: str) -> None:
         """Keep an idempotency key with what it was used for; forget the oldest beyond the bound."""
         self.creates[key] = (message, session_id)
+        self._keys[session_id] = key
         if len(self.creates) > CREATES_MAX:
-            del self.creates[next(iter(self.creates))]
+            oldest = next(iter(self.creates))
+            self._keys.pop(self.creates.pop(oldest)[1], None)
 
     def forget_create(self, session_id: str) -> None:
-        """Let a create be repeated: the session never came to be. Looks at all keys; rare."""
-        for key, (_, known_id) in self.creates.items():
-            if known_id == session_id:
-                del self.creates[key]
-                return
+        """Let a create be repeated: the session never came to be."""
+        key = self._keys.pop(session_id, None)
+        if key is not None:
+            self.creates.pop(key, None)
 
     def let_wait(self, partition: int, session_id: str) -> None:
         """Have a session started when its partition has a place for one more start."""

@@ -43,10 +43,14 @@ class SessionWaits(msgspec.Struct, frozen=True):
 
 
 class StartAnswered(msgspec.Struct, frozen=True):
-    """To the manager: the partition has answered a request to start a session."""
+    """To the manager: the partition has answered a request to start a session.
+
+    `cell` is the incarnation that was started, if one was: it may have ended since.
+    """
 
     session_id: str
     error: Any
+    cell: Any
 
 
 class SessionGivenUp(msgspec.Struct, frozen=True):

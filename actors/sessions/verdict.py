@@ -191,7 +191,9 @@ def _noted(news: News, verdict: Verdict, row: RowView, wall_s: float) -> Standin
     since = before.since if verdict is Verdict.VOID else wall_s
     noted = msgspec.structs.replace(before, incarnation=about, presence=presence, since=since)
     is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
-    if not is_failure or _is_noted(news, row):
+    # A wake that failed before its incarnation had begun is about one whose end was noted.
+    is_failed_wake = isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
+    if not is_failure or (_is_noted(news, row) and not is_failed_wake):
         return noted
     return msgspec.structs.replace(
         noted,

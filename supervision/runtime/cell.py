@@ -1134,7 +1134,11 @@ class Cell(ActorRef[A], Generic[A]):
                 self.actor = None
             self.baton[:] = _BATON
             self.is_scheduled = False
-            self._look_again()
+            try:
+                self._look_again()
+            except BaseException:  # a signal's handler may raise at any call on a host's thread
+                self._look_again()
+                raise
         if now_s() - began_s > system.settings.handoff_max_s:
             system.count("slow_hand_offs")
         if outer is not None and outer.is_dead:

@@ -339,7 +339,9 @@ class Pool:
 
     def _may_go(self, worker: Worker) -> bool:
         with self._lock:
-            if len(self.workers) <= self._settings.workers_min:
+            # One that waits for an answer runs nothing: it does not count as staying.
+            staying = sum(not each.is_waiting for each in self.workers)
+            if staying <= self._settings.workers_min:
                 return False
             self.workers.pop(worker, None)
             return True

@@ -16,7 +16,7 @@ from callboard.supervision.runtime import process
 from callboard.supervision.runtime.cell import Birth, Cell, copy_context
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
-from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped
+from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped, Timeout
 from callboard.supervision.runtime.foreign import ForeignCell, is_foreign
 from callboard.supervision.runtime.futures import Future, completed
 from callboard.supervision.runtime.names import Address, NameTaken
@@ -79,6 +79,7 @@ class ActorSystem:
         self.is_open = True
         self.is_serving = True
         """False once nobody will come any more: it is being stopped, or was given up."""
+        self._is_stopping = False
         self._stopped: Future[StopReport] = Future(blocker=self.dispatcher)
         self._unstopped: list[str] = []
         self._monitors = count(1)
@@ -121,7 +122,11 @@ class ActorSystem:
             SystemStopped: the system has been stopped.
         """
         address: Address[A] = self.reserve(name)
-        cell = self._spawn(address, actor, args, kwargs)
+        try:
+            cell = self._spawn(address, actor, args, kwargs)
+        except BaseException:
+            self.release(address)
+            raise
         if not cell.when_dead(address, lambda _reason: self.release(address)):
             self.release(address)
         return cell
@@ -288,6 +293,7 @@ class ActorSystem:
         self.is_open = self.is_serving = False
         self.rare = threading.Lock()
         self.dispatcher = dispatcher
+        self._is_stopping = True
         self._stopped = completed(StopReport())  # there is nothing here that could be stopped
         self.point = dispatcher.refuse  # every message goes through it
 
@@ -308,15 +314,29 @@ class ActorSystem:
         if runner is not None and runner.cell is not None and runner.cell.system is self:
             msg = f"{runner.cell.name} may not stop {self}: it runs in it"
             raise AskCycle(msg, address=self.name)
+        timeout_s = self.settings.stop_timeout_s if timeout_s is None else timeout_s
         with self.rare:
-            was_open, self.is_open = self.is_open, False
-            self.is_serving = False
-        if not was_open:
-            return self._stopped.get()  # of whoever was first, when that is done
+            self.is_open = self.is_serving = False
+            is_mine, self._is_stopping = not self._is_stopping, True
+        if not is_mine:
+            try:
+                return self._stopped.get(timeout=timeout_s)  # of whoever was first
+            except Timeout:
+                return StopReport(unstopped=("still stopping",))
+        try:
+            report = self._stop(timeout_s)
+        except BaseException:
+            # Interrupted: every step may be done again, by whoever stops it next.
+            self._is_stopping = False
+            raise
+        self._stopped.offer(report)
+        return report
+
+    def _stop(self, timeout_s: float) -> StopReport:
         self.give_up()
         # In the dispatcher's time, as all waits are: a clock moved by hand does not end them.
         now_s = self.dispatcher.now_s
-        until_s = now_s() + (self.settings.stop_timeout_s if timeout_s is None else timeout_s)
+        until_s = now_s() + timeout_s
         unstopped = self._stop_roots(until_s)
         self.timers.stop()
         left_s = max(_LEAST_S, until_s - now_s())
@@ -328,9 +348,7 @@ class ActorSystem:
             self.release(address)
         process.leave(self)
         unstopped = [*self._unstopped, *unstopped]
-        report = StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
-        self._stopped.offer(report)
-        return report
+        return StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
 
     def give_up(self) -> None:
         """Answer what waits where nobody lives, now and from now on: nobody will come any more.

@@ -150,6 +150,9 @@ class Watcher:
             # For a whole tick nobody came for them: their worker is busy, stuck or gone.
             pool.hand_over_near()
         self._saw_near = bool(pool.near)
+        if not running:  # all wait for answers: somebody must be there to give them
+            pool.add_worker()
+            return
         if not stuck or any(each.is_idle for each in workers):
             return
         room = self._settings.workers_max - running

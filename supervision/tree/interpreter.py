@@ -172,8 +172,14 @@ class Interpreter:
 
     def _release_name(self, key: ChildId) -> None:
         address = self._addresses.pop(key, None)
-        if address is not None and address.owner is self:
-            self._system.release(address)
+        if address is None:
+            return
+        with self._system.rare:  # a successor takes it over, or it goes: not both
+            if address.owner is not self:
+                return
+            if self._system.names.get(address.name) is address:
+                del self._system.names[address.name]
+        self._system.release(address)
 
     # -- starting ----------------------------------------------------------
 
@@ -221,25 +227,44 @@ class Interpreter:
         name = child.spec.name
         if name is None:
             return None
-        address = self._system.lookup(name)
-        if address is None:
-            address = self._system.reserve(name, keeps_mailbox=child.spec.keeps_mailbox)
-            address.owner = self
-            self._addresses[child.key] = address
-            return address
-        holder = address.ref
-        if holder is None or holder.is_dead:
-            return address
-        if holder.parent is None or not holder.parent.is_dead:
-            raise NameTaken(name, address)
+        while True:
+            address = self._system.lookup(name)
+            if address is None:
+                address = self._system.reserve(name, keeps_mailbox=child.spec.keeps_mailbox)
+                address.owner = self
+                self._addresses[child.key] = address
+                return address
+            holder = address.ref
+            if self._is_taken(address, holder):
+                raise NameTaken(name, address)
+            if address.owner in {None, self} or self._adopts(address, child.key):
+                break
         # A predecessor whose supervisor was killed: it still cleans up.
-        if address.owner is not None:
-            address.owner = self
-            self._addresses[child.key] = address
         poke = self._ref.poke
-        if holder.when_dead(("successor", self), lambda _reason: poke()):
+        if holder is not None and holder.when_dead(("successor", self), lambda _reason: poke()):
             yield Until(lambda: holder.is_dead)
         return address
+
+    def _is_taken(self, address: Address[Any], holder: Ref | None) -> bool:
+        """Say whether somebody lives there, or will again, who is no orphan."""
+        if holder is not None and not holder.is_dead:
+            return holder.parent is None or not holder.parent.is_dead
+        owner = address.owner
+        return isinstance(owner, Interpreter) and owner is not self and not owner.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the supervisor has ended."""
+        return self._ref.is_dead
+
+    def _adopts(self, address: Address[Any], key: ChildId) -> bool:
+        """Take an address over from a supervisor that was killed, unless it is given back just now."""
+        with self._system.rare:
+            if self._system.names.get(address.name) is not address:
+                return False
+            address.owner = self
+        self._addresses[key] = address
+        return True
 
     # -- stopping ----------------------------------------------------------
 

@@ -41,6 +41,7 @@ from callboard.actors import (
     SessionNotFound,
     SessionPatch,
     SessionQuarantined,
+    SessionRestarting,
     SessionState,
     SessionSystem,
     Shutdown,
@@ -516,3 +517,34 @@ class TestTheSystem:
 
         assert set(endings) <= {"answered", "SessionCrashed"}
         assert sum(endings.values()) == 3
+
+
+class TestWhatABehaviourAppends:
+    @pytest.mark.parametrize("content", [5, None])
+    def test_is_checked_like_what_a_client_sends(self, runtime: Any, content: Any) -> None:
+        class Careless(SessionActor[None]):
+            @handles(Question)
+            def on_question(self, message: Question) -> str:
+                self.append(Role.USER, content)
+                return message.text
+
+        with SessionSystem(session=Careless, runtime=runtime) as sessions:
+            ada = create(sessions)
+
+            with pytest.raises(InvalidField, match="content"):
+                ask(sessions, ada, "rome")
+            assert said(sessions, ada) == []
+
+
+class TestAnInjectedCrash:
+    def test_of_a_session_that_does_not_run_is_refused_and_the_manager_lives(
+        self, sessions: SessionSystem
+    ) -> None:
+        ada = create(sessions)
+        sessions.ask(PassivateSession(ada))
+        manager = sessions.manager.ref
+
+        with pytest.raises(SessionRestarting):
+            sessions.ask(InjectCrash(session_id=ada))
+
+        assert sessions.manager.ref is manager
