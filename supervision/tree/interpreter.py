@@ -258,7 +258,7 @@ class Interpreter:
         return self._ref.is_dead
 
     def _adopts(self, address: Address[Any], key: ChildId) -> bool:
-        """Take an address over from a supervisor that was killed, unless it is given back just now."""
+        """Take an address over from a killed supervisor, unless it is given back just now."""
         with self._system.rare:
             if self._system.names.get(address.name) is not address:
                 return False
