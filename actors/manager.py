@@ -284,6 +284,8 @@ class SessionManager(SystemActor):
         row = self._table.get(message.session_id)
         if row is not None and isinstance(message.error, DeliveryError):
             self._not_asked(number, row.id)  # the partition ended before it could answer
+            if row.id not in self._book.creations:
+                self._watch_started(row, None)  # it may have begun all the same
             return
         creation = self._book.creations.pop(message.session_id, None)
         if message.error is None or row is None:
@@ -406,7 +408,9 @@ class SessionManager(SystemActor):
         """Put to sleep whom the partition took along; who still cleans up says so by its `Down`."""
         for row in self._rows_of(number):
             cell = _address(row).ref
-            if row.id not in self._book.creations and (cell is None or cell.is_dead):
+            if cell is not None and not cell.is_dead:
+                self._watch(row, cell)
+            elif row.id not in self._book.creations:
                 self._learn(row, PartitionLost())
 
     def _wake_more(self, number: int) -> None:
@@ -444,10 +448,10 @@ class SessionManager(SystemActor):
                 self._answer_sleepers(row)
             case Verdict.RESTARTING if ending is not None and ending.is_forced:
                 self._clean_up(row, ending)
-            case Verdict.RESTARTING if ending is not None:
-                self._tell_end(row, ending)
+            case Verdict.RESTARTING | Verdict.VOID if ending is not None:
+                self._tell_end(row, ending)  # it may have been in hand when the incarnation ended
             case Verdict.RESTARTING | Verdict.VOID:
-                pass
+                self._answer_sleepers(row)
 
     def _fell_asleep(self, row: Row) -> None:
         self._answer_sleepers(row)

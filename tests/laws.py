@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from callboard.actors import Presence, SessionSystem
+from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.naming import partition_name, session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision import (
     ActorRef,
     ActorSystem,
-    Address,
     Down,
     Request,
     SupervisedActor,
@@ -82,13 +82,12 @@ def _rows(sessions: SessionSystem) -> Iterator[str]:
         if not isinstance(row.address, Address):
             yield f"{row.id} has no address"
             continue
-        address: Address[Any] = row.address  # pyright: ignore[reportUnknownVariableType]  # any
+        address: Address[Any] = row.address  # pyright: ignore[reportUnknownVariableType]  # of any
         if services.system.lookup(session_name(row.id)) is not address:
             yield f"{row.id} is not reached under its name"
         number = partition_of(row.id, services.partitions)
         child = parts.get(f"{partition_name(number)}/{row.id}")
-        ref: ActorRef[Any] | None = address.ref  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # of any behaviour
-        yield from _presence(row, ref, child)
+        yield from _presence(row, address.ref, child)
         if address.mailbox_size:
             yield f"{row.id} ({row.presence}) has {address.mailbox_size} messages that wait"
 

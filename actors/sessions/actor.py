@@ -220,8 +220,8 @@ class SessionActor(SupervisedActor, Generic[D]):
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
         handle = super()._handle_receive
-        kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # anything
-        if kind in self._async_messages:
+        anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
+        if type(anything) in self._async_messages:
             return self._awaited(partial(handle, message))
         try:
             result = handle(message)
