@@ -79,10 +79,10 @@ def _rows(sessions: SessionSystem) -> Iterator[str]:
     services = services_of(sessions)
     parts = parts_of(sessions)
     for row in services.table.rows():
-        if not isinstance(row.address, Address):
+        address = row.address
+        if not isinstance(address, SessionAddress):
             yield f"{row.id} has no address"
             continue
-        address: Address[Any] = row.address  # pyright: ignore[reportUnknownVariableType]  # of any
         if services.system.lookup(session_name(row.id)) is not address:
             yield f"{row.id} is not reached under its name"
         number = partition_of(row.id, services.partitions)
