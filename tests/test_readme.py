@@ -137,15 +137,27 @@ NAMED_METHOD = re.compile(r"`([A-Z]\w+)\.([a-z_]\w*)`")
 
 
 def methods() -> set[tuple[str, str]]:
-    """Return the class and the name of every method of the library."""
-    return {
-        (cls.name, node.name)
+    """Return the class and the name of every method of the library, inherited ones too."""
+    classes = {
+        cls.name: cls
         for path in sources().values()
         for cls in ast.walk(tree_of(path))
         if isinstance(cls, ast.ClassDef)
-        for node in cls.body
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
+    return {(name, method) for name in classes for method in methods_of(name, classes)}
+
+
+def methods_of(name: str, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """Return the names of a class's methods, and of those it inherits from our own classes."""
+    cls = classes.get(name)
+    if cls is None:
+        return set()
+    own = {
+        node.name for node in cls.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    bases = (base.value if isinstance(base, ast.Subscript) else base for base in cls.bases)
+    names = [base.id for base in bases if isinstance(base, ast.Name) and base.id != name]
+    return own.union(*(methods_of(each, classes) for each in names))
 
 
 class TestExplanations:

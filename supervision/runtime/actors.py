@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 from callboard.supervision.model.notices import Down
 from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
 from callboard.supervision.model.requests import handlers_of
-from callboard.supervision.runtime.cell import Cell, copy_context
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorDeadError, NoSystem, UnhandledMessage
 from callboard.supervision.runtime.idle import IdleWatch
 from callboard.supervision.runtime.interrupts import passes
+from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.names import Address
 from callboard.supervision.runtime.notices import ForOneLife
 from callboard.supervision.runtime.pooled import PooledActor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.replies import Replies
 
@@ -33,8 +33,8 @@ class Runner:
     )
 
     def __init__(self, enqueue_system: Callable[[Any], object] | None = None) -> None:
-        self.cell: Cell[Any] | None = None
-        self.target: Cell[Any] | None = None
+        self.cell: EndingCell[Any] | None = None
+        self.target: EndingCell[Any] | None = None
         self.is_struck = False
         self.depth = 0
         self.deadline_s: float | None = None
@@ -66,7 +66,7 @@ local = _Local()
 class Activation(NamedTuple):
     """The handler that a coroutine on the event loop belongs to."""
 
-    cell: Cell[Any]
+    cell: EndingCell[Any]
     deadline_s: float | None
 
 

@@ -8,13 +8,13 @@ from callboard.supervision.runtime.errors import AskCycle
 from callboard.supervision.runtime.futures import Future
 
 if TYPE_CHECKING:
-    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
 
 _STEPS_MAX = 1_000
 """Asks that are followed; a longer chain is not called a cycle."""
 
 
-def refuse_cycle(asker: Cell[Any], future: Future[Any]) -> None:
+def refuse_cycle(asker: EndingCell[Any], future: Future[Any]) -> None:
     """Raise if whoever should reply waits, by however many steps, for the asker.
 
     The caller has set `asker.waiting` before: of two asks that close a cycle at
@@ -30,7 +30,7 @@ def refuse_cycle(asker: Cell[Any], future: Future[Any]) -> None:
             if waiting.is_done:
                 return
             waiting = waiting.owner
-        cell: Cell[Any] | None = getattr(waiting, "ref", None)
+        cell: EndingCell[Any] | None = getattr(waiting, "ref", None)
         if cell is None:
             return
         names.append(cell.name)

@@ -11,7 +11,7 @@ from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.runtime.current import Runner, active, local
 
 if TYPE_CHECKING:
-    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
 
 
@@ -28,13 +28,13 @@ class LoopRunner(Runner):
     __slots__ = ()
 
     @property  # derived from the context
-    def cell(self) -> Cell[Any] | None:
+    def cell(self) -> EndingCell[Any] | None:
         """The actor whose coroutine runs now."""
         activation = active.get()
         return None if activation is None else activation.cell
 
     @cell.setter
-    def cell(self, _cell: Cell[Any] | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # nothing to set
+    def cell(self, _cell: EndingCell[Any] | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # nothing to set
         return
 
     @property  # derived from the context

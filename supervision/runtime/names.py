@@ -6,10 +6,19 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from callboard.supervision.model.errors import CallboardError
-from callboard.supervision.runtime.cell import NOT_DONE, Cell, copy_context
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import ActorDeadError, MailboxFull, SystemStopped, Timeout
+from callboard.supervision.runtime.errors import (
+    ActorDeadError,
+    FencedError,
+    MailboxFull,
+    SystemStopped,
+    Timeout,
+)
 from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.handoff import NOT_DONE
+from callboard.supervision.runtime.incarnation import Incarnation
+from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.notices import Notice
 from callboard.supervision.runtime.seam import Actor
 
@@ -84,7 +93,7 @@ class Address(Generic[A]):
         self.incarnations += 1
         return self.incarnations
 
-    def leave(self, cell: Cell[A]) -> None:
+    def leave(self, cell: Incarnation[Any]) -> None:
         """Forget an incarnation that has ended; a later one is not touched."""
         if self.cell is cell:
             self.cell = None
@@ -174,10 +183,13 @@ class Address(Generic[A]):
 
         Raises:
             ActorDeadError: nobody is there, and the address keeps no mailbox.
+            DeliveryError: as with `Cell.ask`. With `block=False` it is in the future.
         """
         cell = self.cell
         if self.items is None:
-            return self._current().ask(message, block=block, timeout=timeout)
+            if cell is not None:
+                return cell.ask(message, block=block, timeout=timeout)
+            return self._refused(self.dead_error(), block=block)
         if cell is not None and block and cell.hands_off:
             runner = local.runner
             if not cell.is_scheduled:
@@ -187,16 +199,28 @@ class Address(Generic[A]):
         future: Future[Any] = Future(
             self, self.system.deadline_after(timeout, local.runner), self.system.dispatcher
         )
-        self._wait_in_line(message, future)
+        try:
+            self._wait_in_line(message, future)
+        except FencedError:
+            raise
+        except CallboardError as error:
+            return self._refused(error, block=block)
         return future.answer() if block else future
 
-    def ask_at_once(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
-        """Ask without waiting; otherwise like `Cell.ask_at_once`.
+    def _refused(self, error: Exception, *, block: bool) -> Future[Any]:
+        """Raise for who waits; others find the error in their future, like every other."""
+        if block:
+            raise error
+        future: Future[Any] = Future(self, None, self.system.dispatcher)
+        future.offer_exception(error)
+        return future
 
-        Raises:
-            ActorDeadError: nobody is there.
-        """
-        return self._current().ask_at_once(message, timeout=timeout)
+    def ask_at_once(self, message: Any, *, timeout: float | None = None) -> Future[Any]:
+        """Ask without waiting; otherwise like `Cell.ask_at_once`. Nobody there: a failed future."""
+        cell = self.cell
+        if cell is not None:
+            return cell.ask_at_once(message, timeout=timeout)
+        return self._refused(self.dead_error(), block=False)
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer; the running loop is not blocked."""
@@ -231,6 +255,9 @@ class Address(Generic[A]):
         if q is None:
             return self.cell is not None and self.cell.notify(message)
         q.put((message, None, copy_context()))
+        if self.items is not q:
+            self._drain(q)
+            return False
         self.poke()
         return True
 

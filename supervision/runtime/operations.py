@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from callboard.supervision.runtime.current import Activation, active
 
 if TYPE_CHECKING:
-    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.timers import Timer
 
@@ -62,7 +62,7 @@ class Operation:
 
     __slots__ = ("cell", "future", "then")
 
-    def __init__(self, cell: Cell[Any], then: Then, future: Future[Any] | None) -> None:
+    def __init__(self, cell: EndingCell[Any], then: Then, future: Future[Any] | None) -> None:
         self.cell = cell
         self.then = then
         self.future = future
@@ -98,7 +98,7 @@ class Steps(Operation):
 
     def __init__(
         self,
-        cell: Cell[Any],
+        cell: EndingCell[Any],
         generator: Generator[Until, bool, Any],
         then: Then,
         future: Future[Any] | None,
@@ -178,7 +178,7 @@ class Task(Operation):
 
     def __init__(
         self,
-        cell: Cell[Any],
+        cell: EndingCell[Any],
         coroutine: Coroutine[Any, Any, Any],
         then: Then,
         future: Future[Any] | None,

@@ -28,6 +28,7 @@ from callboard.supervision.runtime.watcher import Watcher
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.settings import Settings
 
 
@@ -145,7 +146,7 @@ class Pool:
         self.near: deque[Cell[Any]] = deque()
         """System cells made ready on a worker, which will look here next."""
         self.workers: dict[Worker, None] = {}
-        self.pinned: dict[Cell[Any], tuple[Worker, SimpleQueue[Cell[Any] | None]]] = {}
+        self.pinned: dict[EndingCell[Any], tuple[Worker, SimpleQueue[Cell[Any] | None]]] = {}
         self.abandoned: dict[Worker, None] = {}
         self.reserved: Worker | None = None
         self.watcher = Watcher(self, settings, f"{name}-watcher", emit)
@@ -169,7 +170,7 @@ class Pool:
     block = staticmethod(wait_on_thread)
     awaited_in = staticmethod(THREADS.awaited_in)
 
-    def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None) -> Runner | None:
+    def runner_for_hand_off(self, cell: EndingCell[Any], runner: Runner | None) -> Runner | None:
         if runner is None:
             runner = local.runner = HostRunner()
         if runner.depth >= self._settings.handoff_depth_max:
@@ -178,13 +179,13 @@ class Pool:
             return None
         return runner
 
-    def interrupt(self, cell: Cell[Any], runner: Runner) -> None:
+    def interrupt(self, cell: EndingCell[Any], runner: Runner) -> None:
         if isinstance(cell.waiting, Future):
             cell.waiting.rouse()
         if isinstance(runner, Worker):
             self.watcher.pursue(cell, runner)
 
-    def has_ended(self, cell: Cell[Any]) -> None:
+    def has_ended(self, cell: EndingCell[Any]) -> None:
         pinned = self.pinned.pop(cell, None)
         if pinned is not None:
             worker, line = pinned

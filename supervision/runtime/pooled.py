@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from callboard.supervision.model.errors import DeliveryError
 from callboard.supervision.model.reasons import ExitReason, Normal
-from callboard.supervision.runtime.cell import Birth, Cell, copy_context
+from callboard.supervision.runtime.birth import Birth
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import Runner, local
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, arms
+from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.seam import (
     Actor,
     ActorProxy,
@@ -157,11 +159,7 @@ class PooledCell(Cell[A]):
 
     def _turn(self, runner: Runner) -> None:
         super()._turn(runner)
-        if self.reason is not None and not self.is_dead:
-            with self.system.rare:
-                q, self.items = self.items, None
-            if q is not None and not self._outlives(q):
-                self._drain(q)
+        if self.reason is not None:
             self._die(self.reason)
 
     def claim(self, reason: ExitReason) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.chance import Ids, Stream
     from callboard.supervision.runtime.clock import Clock
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.loop import Loop
     from callboard.supervision.runtime.settings import Settings
@@ -50,15 +51,15 @@ class Dispatcher(Protocol):
         """Learn that a task on this loop awaits the future. A simulation goes on meanwhile."""
         ...
 
-    def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None, /) -> Runner | None:
+    def runner_for_hand_off(self, cell: EndingCell[Any], runner: Runner | None, /) -> Runner | None:
         """Return on what to run an idle cell right here, or None: through the queue."""
         ...
 
-    def interrupt(self, cell: Cell[Any], runner: Runner, /) -> None:
+    def interrupt(self, cell: EndingCell[Any], runner: Runner, /) -> None:
         """End what a killed cell still does on `runner`. Returns at once."""
         ...
 
-    def has_ended(self, cell: Cell[Any], /) -> None:
+    def has_ended(self, cell: EndingCell[Any], /) -> None:
         """Give back what was kept for this cell alone."""
         ...
 

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import msgspec
 
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.reasons import ExitReason, Shutdown, is_abnormal
 from callboard.supervision.model.reports import StopReport
 from callboard.supervision.runtime import process
-from callboard.supervision.runtime.cell import Birth, Cell, copy_context
+from callboard.supervision.runtime.birth import Birth
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
+from callboard.supervision.runtime.ending import EndingCell
 from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped, Timeout
 from callboard.supervision.runtime.foreign import ForeignCell, is_foreign
 from callboard.supervision.runtime.futures import Future, completed
+from callboard.supervision.runtime.incarnation import Incarnation
+from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.settings import Settings
 from callboard.supervision.runtime.threads import Threads
@@ -60,8 +65,9 @@ class ActorSystem:
         self.name = name
         self.settings = settings or Settings()
         self.on_event = on_event
-        self.rare = threading.Lock()
-        """The lock for rare things. Never held while calling out."""
+        self.rare = threading.RLock()
+        """The lock for rare things. Never held while calling out; it may be taken twice, for the
+        collector may run a finalizer on the thread that holds it, and that may send."""
         self.counts: dict[str, int] = {}
         ports = (runtime or Threads()).ports(name, self.settings, self.emit)
         self.clock = ports.clock
@@ -75,7 +81,7 @@ class ActorSystem:
         self.names: dict[str, Address[Any]] = {}
         self.lookup = self.names.get
         """`lookup(name)` is the address, or None. One dictionary read, no message, no lock."""
-        self.roots: dict[Cell[Any], None] = {}
+        self.roots: dict[EndingCell[Any], None] = {}
         self.is_open = True
         self.is_serving = True
         """False once nobody will come any more: it is being stopped, or was given up."""
@@ -213,7 +219,7 @@ class ActorSystem:
             runner.depth -= 1
         return True
 
-    def has_ended(self, cell: Cell[Any], reason: ExitReason) -> None:
+    def has_ended(self, cell: EndingCell[Any], reason: ExitReason) -> None:
         """Forget an actor. Called by its cell, once."""
         self.roots.pop(cell, None)
         self.dispatcher.has_ended(cell)
@@ -243,15 +249,22 @@ class ActorSystem:
     # -- what the runtime asks --------------------------------------------
 
     def deadline_after(self, timeout: float | None, runner: Runner | None) -> float | None:
-        """Return when an asker gives up: after its timeout, or with whom it answers itself."""
-        timeout = self.settings.ask_timeout_s if timeout is None else timeout
+        """Return when an asker gives up: after its timeout, or with whom it answers itself.
+
+        Raises:
+            InvalidSpec: the timeout is negative, or not a number.
+        """
         outer_s = None if runner is None else runner.deadline_s
+        if timeout is None:
+            timeout = self.settings.ask_timeout_s
+        elif not timeout >= 0:  # not-a-number included
+            raise InvalidSpec("timeout", timeout, _TIMEOUT_REMEDY)
         if timeout == math.inf:
             return outer_s
         mine_s = self.dispatcher.now_s() + timeout
         return mine_s if outer_s is None else min(mine_s, outer_s)
 
-    def refuse_fenced(self, sender: Cell[Any], whom: str) -> NoReturn:
+    def refuse_fenced(self, sender: Incarnation[Any], whom: str) -> NoReturn:
         """Refuse what an incarnation that has been killed still does.
 
         Raises:
@@ -291,7 +304,7 @@ class ActorSystem:
     def become_foreign(self, dispatcher: Any) -> None:
         """Be of no use any more: this process is a fork, and the threads are the parent's."""
         self.is_open = self.is_serving = False
-        self.rare = threading.Lock()
+        self.rare = threading.RLock()
         self.dispatcher = dispatcher
         self._is_stopping = True
         self._stopped = completed(StopReport())  # there is nothing here that could be stopped
@@ -367,7 +380,7 @@ class ActorSystem:
 
     def _stop_roots(self, until_s: float) -> list[str]:
         unstopped: list[str] = []
-        group: list[Cell[Any]] = []
+        group: list[EndingCell[Any]] = []
         for cell in reversed(list(self.roots)):
             if cell.is_system:
                 unstopped += self._stop_group(group, until_s)
@@ -377,7 +390,7 @@ class ActorSystem:
                 group.append(cell)
         return unstopped + self._stop_group(group, until_s)
 
-    def _stop_group(self, group: list[Cell[Any]], until_s: float) -> list[str]:
+    def _stop_group(self, group: list[EndingCell[Any]], until_s: float) -> list[str]:
         for cell in group:
             cell.exit(Shutdown())
         unstopped: list[str] = []
@@ -386,7 +399,7 @@ class ActorSystem:
                 unstopped += _kill_all(cell)
         return unstopped
 
-    def _await_end(self, cell: Cell[Any], until_s: float) -> bool:
+    def _await_end(self, cell: EndingCell[Any], until_s: float) -> bool:
         if cell.is_dead:
             return True
         future: Future[None] = Future(cell, until_s, self.dispatcher)
@@ -395,7 +408,7 @@ class ActorSystem:
         return cell.is_dead
 
 
-def _kill_all(cell: Cell[Any]) -> list[str]:
+def _kill_all(cell: EndingCell[Any]) -> list[str]:
     """Kill an actor and all below it that still live; return the paths of those at the ends."""
     actor: Any = cell.actor
     below: list[Cell[Any]] = [] if actor is None else list(actor.linked_children())
@@ -414,6 +427,8 @@ class ActorCrashed(msgspec.Struct, frozen=True):
     incarnation: int
     reason: ExitReason
 
+
+_TIMEOUT_REMEDY = "Give seconds, 0 or more; math.inf waits for ever, None as ask_timeout_s says."
 
 _LEAST_S = 0.5
 """What ending the threads gets even when the actors used up the time."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.pool import Pool, Worker
     from callboard.supervision.runtime.settings import Settings
 
@@ -96,7 +96,7 @@ class Watcher:
         except RuntimeError:  # it is awake already
             return
 
-    def pursue(self, cell: Cell[Any], worker: Worker) -> None:
+    def pursue(self, cell: EndingCell[Any], worker: Worker) -> None:
         """Interrupt the handler of a killed cell, and look again after the grace."""
         now_s = time.monotonic()
         self._killed.put(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.settings import Settings
     from callboard.supervision.runtime.timers import Timer
     from callboard.supervision.testing.fibres import Fibre
@@ -73,7 +74,7 @@ class SimulatedDispatcher:
         """Go on while a task on the test's own event loop awaits the future."""
         self._hub.awaited_in(loop, future)
 
-    def runner_for_hand_off(self, cell: Cell[Any], runner: Runner | None) -> Runner | None:
+    def runner_for_hand_off(self, cell: EndingCell[Any], runner: Runner | None) -> Runner | None:
         """Return on what to run an idle cell right here, if the seed says so."""
         hub = self._hub
         if hub.is_closed or hub.is_broken:
@@ -87,13 +88,13 @@ class SimulatedDispatcher:
         hub.trace.note(("hand-off", cell.name))
         return runner
 
-    def interrupt(self, cell: Cell[Any], runner: Runner) -> None:
+    def interrupt(self, cell: EndingCell[Any], runner: Runner) -> None:
         """Wake what a killed cell waits for; a running handler goes on to its next safe point."""
         del runner
         if isinstance(cell.waiting, Future):
             cell.waiting.rouse()
 
-    def has_ended(self, cell: Cell[Any]) -> None:
+    def has_ended(self, cell: EndingCell[Any]) -> None:
         """Do nothing: nothing is kept for one cell alone."""
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:

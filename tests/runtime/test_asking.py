@@ -17,6 +17,7 @@ from callboard.supervision import (
     AskCycle,
     Crashed,
     DeliveryError,
+    InvalidSpec,
     Settings,
     Timeout,
     TooManyWaiting,
@@ -219,6 +220,18 @@ class TestADeadline:
                 ref.ask(Do(gate.wait))
 
             gate.open()
+
+    @pytest.mark.parametrize("timeout", [-1, -0.001, float("nan")], ids=str)
+    def test_that_cannot_be_is_refused_before_anything_is_sent(
+        self, system: ActorSystem, box: Box, timeout: float
+    ) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+
+        with pytest.raises(InvalidSpec, match="timeout="):
+            ref.ask("anything", timeout=timeout)
+
+        idle(ref)
+        assert box.waiting == []
 
     def test_is_absent_with_an_infinite_timeout(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownMemberType=false
+from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -38,6 +40,25 @@ def enter(address: Address[Any], *args: Any, kind: type[Puppet] = Puppet, **kwar
     """Start the next incarnation at an address."""
     ref: ActorRef[Any] = address.system.start_child(None, kind, args, kwargs, address=address)
     return ref
+
+
+class Trap(SimpleQueue[Any]):
+    """A mailbox in which something happens between two steps of whoever uses it."""
+
+    before_a_look: Callable[[], object] | None = None
+    after_a_put: Callable[[], object] | None = None
+
+    def qsize(self) -> int:
+        size = super().qsize()
+        if size and self.before_a_look is not None:
+            happens, self.before_a_look = self.before_a_look, None
+            happens()
+        return size
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 -- the queue's own signature
+        super().put(item, block, timeout)
+        if self.after_a_put is not None:
+            self.after_a_put()
 
 
 class TestAName:
@@ -176,12 +197,47 @@ class TestAnAddress:
 
         assert asyncio.run(_ask(address)) == 1
 
+    def test_that_may_not_wait_finds_every_refusal_in_its_future(self, system: ActorSystem) -> None:
+        nobody = system.reserve("nobody")
+        full = system.reserve("full", keeps_mailbox=True)
+        full.mailbox_max = 0
+
+        assert type(nobody.ask("now?", block=False).error) is ActorDeadError
+        assert type(nobody.ask_at_once("now?").error) is ActorDeadError
+        assert type(full.ask("now?", block=False).error) is MailboxFull
+
 
 async def _ask(address: Address[Any]) -> int:
     return await address.ask_async(Do(lambda _: 1))
 
 
 class TestAKeptMailbox:
+    def test_leaves_to_the_next_incarnation_what_a_kill_kept_the_last_from_taking(
+        self, system: ActorSystem
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        trap = address.items = Trap()
+        first = enter(address, hears=lambda _: "the first").wait_started()
+        trap.before_a_look = first.kill
+        answer = address.ask("who are you?", block=False)
+        reason_of(first)
+
+        enter(address, hears=lambda _: "the second")
+
+        assert answer.get() == "the second"
+
+    def test_that_is_closed_under_a_notice_answers_what_waits_there(
+        self, system: ActorSystem
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        trap = address.items = Trap()
+        answer = address.ask("still there?", block=False)
+        trap.after_a_put = address.close
+
+        assert address.notify("a notice") is False
+        assert type(answer.error) is ActorDeadError
+        assert trap.empty()
+
     def test_holds_messages_while_nobody_is_there(self, system: ActorSystem, box: Box) -> None:
         address = system.reserve("ada", keeps_mailbox=True)
         for number in range(5):

@@ -74,6 +74,16 @@ class TestAnOperation:
 
         assert ref.ask(Do(until(gate, timeout_s=0.005))) is False
 
+    def test_that_breaks_down_answers_its_asker(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Keeper)
+        answer = ref.ask(Do(until(gate)), block=False)
+
+        ref.signal(boom)
+
+        with pytest.raises(ActorDeadError):
+            answer.get()
+        assert isinstance(reason_of(ref), Crashed)
+
     def test_holds_the_mailbox_in_order(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         ref = system.spawn(Keeper, hears=box.put)
 

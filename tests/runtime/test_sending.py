@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false
+import gc
 from typing import Any
 
 import pytest
@@ -109,6 +110,24 @@ class TestATell:
         ref.tell(Do(act))
 
         assert box.take_many(2) == ["first", "second"]
+
+    def test_by_a_finalizer_that_the_collector_runs_under_the_runtimes_lock_arrives(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+
+        class Telling:
+            def __init__(self) -> None:
+                self.myself = self
+
+            def __del__(self) -> None:
+                ref.tell("a last word")
+
+        Telling()
+        with system.rare:
+            gc.collect()
+
+        assert box.take() == "a last word"
 
     def test_that_is_refused_leaves_the_actor_alive(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)

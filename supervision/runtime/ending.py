@@ -1,0 +1,256 @@
+"""How an incarnation ends: after a cleanup, by a kill, or by what should not happen.
+
+    NEW -> ALIVE -> ENDING -> DEAD         nothing goes back
+
+    in hand   worker: (1) `in_hand = future` (2) ended?      killer: (1) end (2) fail `in_hand`
+
+A kill claims death at once, from any thread; the holder of the baton then finds
+its own claim lost.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from functools import partial
+from queue import SimpleQueue
+from types import CoroutineType, GeneratorType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from callboard.supervision.model.notices import Exit
+from callboard.supervision.model.reasons import ExitReason, Killed, Normal, Shutdown
+from callboard.supervision.runtime.crashes import crashed
+from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.errors import ActorKilled
+from callboard.supervision.runtime.interrupts import KillSignal, arms
+from callboard.supervision.runtime.mailbox import MailboxCell, copy_context
+from callboard.supervision.runtime.notices import ChildExited, ForOneLife
+from callboard.supervision.runtime.operations import Later, Operation, Steps, Task, Until
+from callboard.supervision.runtime.seam import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from callboard.supervision.runtime.birth import Birth
+    from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.idle import IdleWatch
+    from callboard.supervision.runtime.incarnation import Bond
+
+A = TypeVar("A", bound=Actor)
+
+SUSPENDING: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType, Later})
+"""Results of a handler or a hook that say: the answer is not there yet."""
+
+
+class EndingCell(MailboxCell[A]):
+    """What an incarnation has in hand, and how that and itself come to an end; see `Cell`."""
+
+    __slots__ = (
+        "birth",
+        "deferred_exit",
+        "failed_on",
+        "handling",
+        "idle",
+        "in_hand",
+        "operation",
+        "runner",
+        "waiting",
+    )
+
+    birth: Birth | None
+    runner: Runner | None
+    in_hand: Future[Any] | None
+    handling: Any
+    operation: Operation | None
+    idle: IdleWatch | None
+    deferred_exit: ExitReason | None
+    failed_on: str | None
+    waiting: Future[Any] | EndingCell[Any] | None
+
+    # -- being asked to end ------------------------------------------------
+
+    def exit(self, reason: ExitReason | None = None) -> None:
+        """Ask the actor to end after the message in hand, ahead of what waits. Returns at once."""
+        self.signal(self._obey_exit, Shutdown() if reason is None else reason)
+
+    def _obey_exit(self, reason: ExitReason) -> None:
+        if self.reason is not None:
+            return
+        if self.operation is None:
+            self._end(reason)
+        elif self.deferred_exit is None:
+            # As with a plain handler: what is under way is finished first.
+            self.deferred_exit = reason
+
+    def obey_deferred_exit(self) -> None:
+        """End if that was asked for while an operation was under way. By a holder of the cell."""
+        reason, self.deferred_exit = self.deferred_exit, None
+        if reason is not None and self.reason is None:
+            self._end(reason)
+
+    def exit_from(self, sender: EndingCell[Any] | None, reason: ExitReason) -> None:
+        """Deliver an exit signal as a link or `exit(pid, reason)` does.
+
+        Trapping actors get an `Exit` message in mailbox order. Others end with
+        the reason, unless it is `Normal` and somebody else's. The parent's is
+        always obeyed.
+
+        Source: Erlang, exit/2 and link/1.
+        """
+        if sender is not None and sender is self.parent:
+            self.exit(reason)
+        elif getattr(self.actor_class, "trap_exit", False):
+            self.notify(Exit(sender, reason))
+        elif not isinstance(reason, Normal) or sender is self:
+            self.exit(reason)
+
+    def link_broke(self, other: EndingCell[Any], reason: ExitReason) -> None:
+        """Take the end of a linked actor."""
+        self.forget_bond(("link", other))
+        self.exit_from(other, reason)
+
+    @arms
+    def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:
+        """Claim the end, close the mailbox, clean up, die. By the holder of the baton alone."""
+        left = self._claim(reason, is_death=False)
+        if left is None:
+            return
+        self._cancel_operation()
+        self.birth = None
+        self._give_up(left.mailbox)
+        actor = self.actor
+        if actor is None or not cleans_up:
+            self._die(reason)
+            return
+        runner = self.runner
+        assert runner is not None
+        try:
+            runner.target = self
+            result = actor.terminate(reason)
+            runner.target = None
+        except BaseException as error:
+            runner.disarm()
+            if isinstance(error, KillSignal):
+                raise
+            reason = crashed(error)
+            result = None
+        runner.disarm()
+        if type(result) in SUSPENDING:
+            self._begin_operation(result, copy_context(), partial(self._cleaned, reason))
+        else:
+            self._die(reason)
+
+    def _cleaned(self, reason: ExitReason, _result: Any, error: BaseException | None) -> None:
+        self._die(reason if error is None else crashed(error))
+
+    def _die(self, reason: ExitReason) -> None:
+        """Be dead, and tell everybody to whom the end was promised; once."""
+        left = self._claim(reason, is_death=True)
+        if left is not None:
+            self._give_up(left.mailbox)
+            self._tell_of_the_end(reason, left.bonds)
+
+    def _cancel_operation(self) -> None:
+        operation, self.operation = self.operation, None
+        if operation is not None:
+            operation.cancel()
+
+    def _give_up(self, q: SimpleQueue[Any] | None) -> None:
+        """Answer what waits in a mailbox that nobody will look into again."""
+        if q is not None and not self._outlives(q):
+            self._drain(q)
+
+    def _tell_of_the_end(self, reason: ExitReason, bonds: dict[object, Bond] | None) -> None:
+        actor, self.actor = self.actor, None
+        system = self.system
+        if system.point is not None:
+            system.point("dead")
+        if self.address is not None:
+            self.address.leave(self)
+        if self.idle is not None:
+            self.idle.cancel()
+        # What follows is said in nobody's name: the dead may not send, those they leave may.
+        runner = local.runner
+        outer = None if runner is None else runner.cell
+        if runner is not None:
+            runner.cell = None
+        try:
+            if actor is not None:
+                actor.let_go(reason)
+        finally:
+            # Whatever becomes of it, those to whom the end was promised hear of it.
+            system.has_ended(self, reason)
+            if bonds is not None:
+                for bond in bonds.values():
+                    bond.pay(reason)
+            if self.parent is not None:
+                self.parent.learn(ChildExited(self, reason))
+            if runner is not None:
+                runner.cell = outer
+
+    def kill(self) -> None:
+        """End this incarnation now: dead for everyone at once, running Python code interrupted.
+
+        `terminate` does not run. What the killed handler still does is refused
+        and counted. Returns at once, from any thread.
+
+        Source: Erlang, exit(Pid, kill).
+        """
+        reason: ExitReason = Killed()
+        left = self._claim(reason, is_death=True)
+        if left is None:
+            return
+        self.birth = None
+        runner = self.runner
+        handling = self.handling
+        if handling is not None:
+            self.failed_on = name_of(handling)
+        in_hand = self.in_hand
+        if in_hand is not None:
+            in_hand.offer_exception(self._killed_error())
+        self._cancel_operation()
+        self._give_up(left.mailbox)
+        self._tell_of_the_end(reason, left.bonds)
+        if runner is not None:
+            self.system.dispatcher.interrupt(self, runner)
+
+    def _killed_error(self) -> Exception:
+        special = None if self.address is None else self.address.killed_error()
+        if special is not None:
+            return special
+        return ActorKilled(f"{self} was killed while handling the message", address=self.name)
+
+    def _break_down(self, error: BaseException) -> None:
+        """End at once after what should not happen: an exception that got past all hooks."""
+        if self.in_hand is not None:
+            self.in_hand.offer_exception(error)
+        self._cancel_operation()
+        self._die(self.reason or crashed(error))
+
+    def _begin_operation(
+        self,
+        steps: Any,
+        context: contextvars.Context,
+        then: Callable[[Any, BaseException | None], None],
+        future: Future[Any] | None = None,
+    ) -> None:
+        operation: Operation = (
+            Steps(self, cast("Generator[Until, bool, Any]", steps), then, future)
+            if type(steps) is GeneratorType
+            else Task(self, steps, then, future, context)
+        )
+        self.operation = operation
+        operation.begin()
+
+    def end_operation(self, task: Task, result: Any, error: BaseException | None) -> None:
+        """Take the end of a coroutine, from the event loop."""
+        self.signal(self._obey_over, task, result, error)
+
+    def _obey_over(self, task: Task, result: Any, error: BaseException | None) -> None:
+        task.over(result, error)
+
+
+def name_of(message: Any) -> str:
+    """Return the name of a message's type; what was wrapped for one life is meant by itself."""
+    inner: Any = message.message if isinstance(message, ForOneLife) else message
+    return type(inner).__name__
