@@ -93,6 +93,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "too_many_waiting": Status(503, EX_TEMPFAIL),
         "system_stopped": Status(503, EX_UNAVAILABLE),
         "fenced": Status(503, EX_TEMPFAIL),
+        "unsupported": Status(501, EX_UNAVAILABLE),
         "start_failed": Status(503, EX_UNAVAILABLE),
         # What is wrong with a request before it becomes a message.
         "bad_request": Status(400, EX_USAGE),

@@ -61,6 +61,7 @@ from callboard.supervision.runtime.errors import SystemStopped as SystemStopped
 from callboard.supervision.runtime.errors import Timeout as Timeout
 from callboard.supervision.runtime.errors import TooManyWaiting as TooManyWaiting
 from callboard.supervision.runtime.errors import UnhandledMessage as UnhandledMessage
+from callboard.supervision.runtime.errors import Unsupported as Unsupported
 from callboard.supervision.runtime.futures import Future as Future
 from callboard.supervision.runtime.futures import get_all as get_all
 from callboard.supervision.runtime.names import Address as Address
@@ -70,6 +71,7 @@ from callboard.supervision.runtime.operations import LATER as LATER
 from callboard.supervision.runtime.operations import Later as Later
 from callboard.supervision.runtime.pooled import PooledActor as PooledActor
 from callboard.supervision.runtime.settings import Settings as Settings
+from callboard.supervision.runtime.status import ActorStatus as ActorStatus
 from callboard.supervision.runtime.system import ActorCrashed as ActorCrashed
 from callboard.supervision.runtime.system import ActorSystem as ActorSystem
 from callboard.supervision.runtime.watcher import HandlerAbandoned as HandlerAbandoned
@@ -95,6 +97,7 @@ __all__ = [
     "ActorDeadError",
     "ActorKilled",
     "ActorRef",
+    "ActorStatus",
     "ActorSystem",
     "Address",
     "AlreadyPresent",
@@ -159,6 +162,7 @@ __all__ = [
     "Timeout",
     "TooManyWaiting",
     "UnhandledMessage",
+    "Unsupported",
     "WhichChildren",
     "get_all",
     "handles",

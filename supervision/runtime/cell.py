@@ -9,10 +9,11 @@ Each says at its top which pairs of its steps must keep their order.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from callboard.supervision.model.errors import DeliveryError
-from callboard.supervision.model.reasons import Normal
+from callboard.supervision.model.reasons import ExitReason, Normal
 from callboard.supervision.runtime.birth import NO_HANDLERS, Birth
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import MailboxFull, StartFailed
@@ -21,9 +22,12 @@ from callboard.supervision.runtime.handoff import NOT_DONE, HandOffCell
 from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.proxy import Proxy
 from callboard.supervision.runtime.seam import Actor
+from callboard.supervision.runtime.status import ActorStatus, replace_state, state_of, status_of
 from callboard.supervision.runtime.views import StopFlag
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from callboard.supervision.model.requests import Request
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.names import Address
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound=Actor)
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Cell(HandOffCell[A], Generic[A]):
@@ -213,12 +218,32 @@ class Cell(HandOffCell[A], Generic[A]):
         return future
 
     @overload
-    def stop(self, *, block: Literal[True] = ..., timeout: float | None = ...) -> bool: ...
+    def stop(
+        self,
+        *,
+        block: Literal[True] = ...,
+        timeout: float | None = ...,
+        reason: ExitReason | None = ...,
+    ) -> bool: ...
     @overload
-    def stop(self, *, block: Literal[False], timeout: float | None = ...) -> Future[bool]: ...
+    def stop(
+        self,
+        *,
+        block: Literal[False],
+        timeout: float | None = ...,
+        reason: ExitReason | None = ...,
+    ) -> Future[bool]: ...
     @overload
-    def stop(self, *, block: bool = ..., timeout: float | None = ...) -> bool | Future[bool]: ...
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | Future[bool]:
+    def stop(
+        self, *, block: bool = ..., timeout: float | None = ..., reason: ExitReason | None = ...
+    ) -> bool | Future[bool]: ...
+    def stop(
+        self,
+        *,
+        block: bool = True,
+        timeout: float | None = None,
+        reason: ExitReason | None = None,
+    ) -> bool | Future[bool]:
         """End the actor in order and wait until it has, `terminate` included.
 
         It overtakes what waits in the mailbox; what waits is answered "dead".
@@ -226,15 +251,18 @@ class Cell(HandOffCell[A], Generic[A]):
         Args:
             block: False returns a future at once.
             timeout: as in `ask`.
+            reason: why it ends; None is `Normal()`.
 
         Returns:
             False when it had ended before.
+
+        Source: OTP, gen_server:stop/3.
         """
         future: Future[bool] = Future(
             self, self.system.deadline_after(timeout, local.runner), self.system.dispatcher
         )
         if self.when_dead(future, lambda _reason: future.offer(value=True)):
-            self.exit(Normal())
+            self.exit(Normal() if reason is None else reason)
         else:
             future.offer(value=False)
         return future.get() if block else future
@@ -252,6 +280,86 @@ class Cell(HandOffCell[A], Generic[A]):
         if not self.is_started and not self.is_dead and (runner is None or runner.cell is not self):
             self.wait_started()
         return Proxy(actor_ref=self)
+
+    # -- being looked at between two messages ------------------------------
+
+    def suspend(self) -> None:
+        """Stop serving the mailbox; signals are still obeyed. Source: OTP, sys:suspend/1."""
+        self.signal(self._hold)
+
+    def resume(self) -> None:
+        """Serve the mailbox again. Source: OTP, sys:resume/1."""
+        self.signal(self._let_go_on)
+
+    def get_state(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """Return a shallow copy of the actor's attributes, taken between two messages.
+
+        For debugging and operators, suspended actors included. It overtakes what
+        waits in the mailbox, and waits for a handler that is at work.
+
+        Args:
+            timeout: as in `ask`.
+
+        Raises:
+            ActorDeadError: the actor has ended.
+            StartFailed: it ended before its start was complete.
+
+        Source: OTP, sys:get_state/2.
+        """
+        return self._look(lambda: state_of(self.actor), timeout)
+
+    def replace_state(
+        self, change: Callable[[dict[str, Any]], dict[str, Any]], *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Set the actor's attributes to what `change` makes of them; return that.
+
+        Called on the actor's thread between two messages. If it raises, whoever
+        called this gets the exception and the actor is as it was.
+
+        Raises:
+            InvalidSpec: it returned no dict of attribute names and values.
+            ActorDeadError: the actor has ended.
+
+        Source: OTP, sys:replace_state/3.
+        """
+        return self._look(lambda: replace_state(self.actor, change(state_of(self.actor))), timeout)
+
+    def get_status(self, *, timeout: float | None = None) -> ActorStatus:
+        """Return what the actor is and holds, as its `format_status` wants it shown.
+
+        Raises:
+            ActorDeadError: the actor has ended.
+
+        Source: OTP, sys:get_status/2.
+        """
+        return self._look(lambda: status_of(self), timeout)
+
+    def _look(self, look: Callable[[], T], timeout: float | None) -> T:
+        runner = local.runner
+        if runner is not None and runner.cell is self:
+            return look()
+        if not self.is_started:
+            self.wait_started(timeout)  # there is no actor to look at before
+        future: Future[T] = Future(
+            self, self.system.deadline_after(timeout, runner), self.system.dispatcher
+        )
+        if not self.when_dead(future, lambda _reason: future.offer_exception(self.dead_error())):
+            raise self.dead_error()
+        self.signal(self._obey_look, look, future)
+        try:
+            return future.answer()
+        finally:
+            self.forget_bond(future)
+
+    def _obey_look(self, look: Callable[[], Any], future: Future[Any]) -> None:
+        operation = self.operation
+        if operation is not None:
+            operation.look_later(partial(self._obey_look, look, future))
+        elif not future.is_done and self.actor is not None:
+            try:
+                future.offer(look())
+            except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
+                future.offer_exception(error)
 
     def wait_started(self, timeout: float | None = None) -> Cell[A]:
         """Return this ref when the start is complete.

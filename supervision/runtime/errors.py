@@ -84,6 +84,13 @@ class FencedError(DeliveryError):
     remedy: str = "Nothing: a newer incarnation has taken over."
 
 
+class Unsupported(CallboardError):
+    """A plain pykka actor runs a loop of its own: this cannot be done to it from outside."""
+
+    code: ClassVar[str] = "unsupported"
+    remedy: str = "Derive its class from PooledActor or SupervisedActor."
+
+
 class StartFailed(DeliveryError):
     """An actor ended before its start was complete.
 

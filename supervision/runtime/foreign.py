@@ -16,7 +16,7 @@ from callboard.supervision.model.reasons import ExitReason, Normal, Shutdown
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import Timeout
+from callboard.supervision.runtime.errors import Timeout, Unsupported
 from callboard.supervision.runtime.seam import (
     Actor,
     ActorRef,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.current import Runner
 
 A = TypeVar("A", bound=Actor)
+T = TypeVar("T")
 
 _CLASSES_MAX = 1_024
 """Actor classes of which the watched twin is remembered."""
@@ -167,6 +168,26 @@ class ForeignCell(Cell[A]):
             raise Timeout(msg, address=self.name) from late
         except PykkaActorDeadError:
             raise self.dead_error() from None
+
+    def suspend(self) -> None:
+        """Refuse: its loop is pykka's.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise self._unsupported("suspend")
+
+    def resume(self) -> None:
+        """Refuse, as `suspend` does."""
+        raise self._unsupported("resume")
+
+    def _look(self, look: Callable[[], T], timeout: float | None) -> T:
+        del look, timeout
+        raise self._unsupported("look into")
+
+    def _unsupported(self, what: str) -> Unsupported:
+        kind = self.actor_class.__name__
+        return Unsupported(f"callboard cannot {what} {self.name}: {kind} has a thread of its own")
 
     def proxy(self) -> Any:
         """Return pykka's own proxy."""

@@ -60,12 +60,20 @@ class Operation:
         future: the asker's, to be failed if the cell is killed meanwhile.
     """
 
-    __slots__ = ("cell", "future", "then")
+    __slots__ = ("cell", "future", "looks", "then")
 
     def __init__(self, cell: EndingCell[Any], then: Then, future: Future[Any] | None) -> None:
         self.cell = cell
         self.then = then
         self.future = future
+        self.looks: list[Callable[[], None]] | None = None
+        """Who wants to look at the actor when this is over."""
+
+    def look_later(self, look: Callable[[], None]) -> None:
+        """Have `look` called between this message and the next. By a holder of the cell."""
+        if self.looks is None:
+            self.looks = []
+        self.looks.append(look)
 
     def begin(self) -> None:
         """Go as far as it goes."""
@@ -88,6 +96,8 @@ class Operation:
     def _finish(self, result: Any, error: BaseException | None) -> None:
         self.cell.operation = None
         self.then(result, error)
+        for look in self.looks or ():
+            look()
         self.cell.obey_deferred_exit()
 
 

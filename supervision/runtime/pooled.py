@@ -26,6 +26,7 @@ from callboard.supervision.runtime.seam import (
     ActorStop,
     pykka_logger,
 )
+from callboard.supervision.runtime.status import ActorStatus
 from callboard.supervision.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
@@ -103,8 +104,16 @@ class PooledCell(Cell[A]):
         self._put(q, (message, None, copy_context()))
         return True
 
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Stop after the messages that wait already, as in pykka."""
+    def stop(
+        self,
+        *,
+        block: bool = True,
+        timeout: float | None = None,
+        reason: ExitReason | None = None,
+    ) -> Any:
+        """Stop after the messages that wait already, as in pykka; with a reason ahead of them."""
+        if reason is not None:
+            return super().stop(block=block, timeout=timeout, reason=reason)
         future: Future[bool] = Future(self, None, self.system.dispatcher)
         was_alive = self.is_alive() and self.when_dead(future, lambda _: future.offer(value=True))
         if not was_alive:
@@ -270,6 +279,15 @@ class PooledActor(Actor):
     def actor_stopped(self) -> Any:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]  # like an Event
         """Whether it has ended."""
         return self._actor_ref.actor_stopped
+
+    def format_status(self, status: ActorStatus) -> ActorStatus:
+        """Return what may be shown of this actor: leave out what is secret or too long.
+
+        One that raises, or returns anything else, is passed over.
+
+        Source: OTP, gen_server:format_status/1.
+        """
+        return status
 
     def linked_children(self) -> list[Cell[Any]]:
         """Return the refs of those below this actor; supervisors have some."""

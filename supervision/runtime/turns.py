@@ -256,14 +256,6 @@ class TurningCell(BornCell[A]):
         elif future is not None:
             future.offer(result)
 
-    def suspend(self) -> None:
-        """Stop serving the mailbox; signals are still obeyed. Source: OTP, sys:suspend/1."""
-        self.signal(self._hold)
-
-    def resume(self) -> None:
-        """Serve the mailbox again. Source: OTP, sys:resume/1."""
-        self.signal(self._let_go_on)
-
     def _hold(self) -> None:
         self.is_suspended = True
 
