@@ -50,7 +50,14 @@ class SupervisedActor(PooledActor):
     cell_class: type[Cell[Any]] = Cell
 
     trap_exit: ClassVar[bool] = False
-    """Whether exits of linked actors arrive as `Exit` messages instead of ending this one."""
+    """Whether exits of linked actors arrive as `Exit` messages instead of ending this one.
+
+    Differs from OTP: it governs links and signals only. An orderly stop runs
+    `terminate` with or without it, for Python has no virtual machine that closes
+    a dead actor's files.
+
+    Source: Erlang, process_flag(trap_exit, true).
+    """
 
     hand_off: ClassVar[bool] = False
     """Whether the handlers are short enough to run on the asker's own thread when idle.

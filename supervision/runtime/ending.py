@@ -150,6 +150,10 @@ class EndingCell(MailboxCell[A]):
             self._give_up(left.mailbox)
             self._tell_of_the_end(reason, left.bonds)
 
+    def _waits_for(self, child: object) -> bool:
+        operation = self.operation
+        return operation is None or operation.is_about(child)
+
     def _cancel_operation(self) -> None:
         operation, self.operation = self.operation, None
         if operation is not None:
@@ -193,6 +197,10 @@ class EndingCell(MailboxCell[A]):
 
         `terminate` does not run. What the killed handler still does is refused
         and counted. Returns at once, from any thread.
+
+        Differs from OTP: code that is not Python's (a system call, a C extension)
+        cannot be interrupted. Its thread is given `kill_grace_s`, then abandoned,
+        replaced and reported; the incarnation is dead all the same.
 
         Source: Erlang, exit(Pid, kill).
         """

@@ -155,8 +155,13 @@ class MailboxCell(Incarnation[A]):
 
     def learn(self, notice: ChildStarted | ChildExited) -> None:
         """Take news of a child; a parent that is ending waits for it with its mailbox closed."""
-        if not self.notify(notice) and not self.is_dead:
+        if not self.notify(notice) and not self.is_dead and self._waits_for(notice.child):
             self.poke()
+
+    def _waits_for(self, child: object) -> bool:
+        """Say whether news of this child may be what an ending parent waits for."""
+        del child
+        return True
 
     def signal(self, act: Callable[..., None], *args: Any) -> None:
         """Have `act(*args)` run by the next holder of the cell, ahead of all messages."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from callboard.supervision.runtime.current import Activation, active
@@ -51,6 +51,32 @@ class Until(NamedTuple):
     timeout_s: float | None = None
 
 
+class Deaths:
+    """The condition that every one of these cells is dead; each is looked at until it is.
+
+    Whoever is told of the deaths one by one need not look at all of them: only
+    the `awaited` one's may make the condition hold. Begin with those that die
+    last and there is hardly a look in vain. Two pairs that must keep their order:
+
+        waiter: (1) `awaited = cell` (2) dead already?    cell: (1) dead (2) awaited? tell
+
+    Args:
+        cells: those whose deaths are waited for, the last one first.
+    """
+
+    __slots__ = ("_left", "awaited")
+
+    def __init__(self, cells: Iterable[EndingCell[Any]]) -> None:
+        self._left = iter(cells)
+        self.awaited: EndingCell[Any] | None = next(self._left, None)
+
+    def __call__(self) -> bool:
+        """Say whether all are dead."""
+        while self.awaited is not None and self.awaited.is_dead:
+            self.awaited = next(self._left, None)
+        return self.awaited is None
+
+
 class Operation:
     """A handler under way.
 
@@ -87,6 +113,11 @@ class Operation:
         """Say whether a message came since the condition was looked at, `waiting` being there."""
         del waiting
         return False
+
+    def is_about(self, child: object) -> bool:
+        """Say whether the end of this child may be what it waits for."""
+        del child
+        return True
 
     def cancel(self) -> None:
         """Give up; the asker is told."""
@@ -144,6 +175,11 @@ class Steps(Operation):
         # The mailbox is held, so it only grows. What came while the cell was still busy found it
         # scheduled, and was not yet there when the condition was looked at.
         return waiting != self._seen
+
+    def is_about(self, child: object) -> bool:
+        until = self._until
+        condition = None if until is None else until.condition
+        return not isinstance(condition, Deaths) or condition.awaited is child
 
     def cancel(self) -> None:
         if self._timer is not None:

@@ -44,7 +44,7 @@ from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_parallel_stop, after_stop
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.names import Address, NameTaken
-from callboard.supervision.runtime.operations import Until
+from callboard.supervision.runtime.operations import Deaths, Until
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
@@ -328,7 +328,7 @@ class Interpreter:
             left_s = None
             if shutdown_s != math.inf:
                 left_s = max(0.0, began_s + shutdown_s - self._system.clock.now_s())
-            if not (yield Until(_all_dead(cells), left_s)):
+            if not (yield Until(Deaths(reversed(cells)), left_s)):
                 for cell in cells:
                     if not cell.is_dead:
                         self._kill_late(cell)
@@ -340,17 +340,3 @@ class Interpreter:
 
 def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:
     return dict(kwargs) if kwargs else {}
-
-
-def _all_dead(cells: list[Ref]) -> Callable[[], bool]:
-    """Return a condition that looks at each cell until it is dead, and then never again."""
-    left = iter(cells)
-    waited_for = next(left, None)
-
-    def are_all_dead() -> bool:
-        nonlocal waited_for
-        while waited_for is not None and waited_for.is_dead:
-            waited_for = next(left, None)
-        return waited_for is None
-
-    return are_all_dead
