@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -121,6 +121,9 @@ class NoActor(msgspec.Struct, frozen=True, tag=True, gc=False):
 
 ExitReason: TypeAlias = Normal | Shutdown | Crashed | Killed | NoActor
 """Why an incarnation ended. Every incarnation has exactly one."""
+
+EXIT_REASONS: Final = (Normal, Shutdown, Crashed, Killed, NoActor)
+"""The same, for `isinstance`."""
 
 
 def is_abnormal(reason: ExitReason) -> bool:

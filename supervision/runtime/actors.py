@@ -136,7 +136,11 @@ class SupervisedActor(PooledActor):
         The default calls pykka's `on_failure` after a crash and `on_stop` after
         every other ending. It may be async.
 
-        Source: OTP, gen_server:terminate/2.
+        Returns:
+            An exit reason to end with instead; anything else keeps `reason`. An exception
+            that leaves it becomes the reason as well.
+
+        Source: OTP, gen_server:terminate/2, which may call exit/1.
         """
         if is_abnormal(reason):
             error = CrashedError(reason)

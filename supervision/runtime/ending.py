@@ -17,7 +17,13 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from callboard.supervision.model.notices import Exit
-from callboard.supervision.model.reasons import ExitReason, Killed, Normal, Shutdown
+from callboard.supervision.model.reasons import (
+    EXIT_REASONS,
+    ExitReason,
+    Killed,
+    Normal,
+    Shutdown,
+)
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorKilled
@@ -99,10 +105,14 @@ class EndingCell(MailboxCell[A]):
         """
         if sender is not None and sender is self.parent:
             self.exit(reason)
-        elif getattr(self.actor_class, "trap_exit", False):
+        elif self._traps_exits():
             self.notify(Exit(sender, reason))
         elif not isinstance(reason, Normal) or sender is self:
             self.exit(reason)
+
+    def _traps_exits(self) -> bool:
+        actor = self.actor  # what a factory made says it itself; before that, only a class can
+        return getattr(self.actor_class if actor is None else actor, "trap_exit", False)
 
     def link_broke(self, other: EndingCell[Any], reason: ExitReason) -> None:
         """Take the end of a linked actor."""
@@ -138,10 +148,13 @@ class EndingCell(MailboxCell[A]):
         if type(result) in SUSPENDING:
             self._begin_operation(result, copy_context(), partial(self._cleaned, reason))
         else:
-            self._die(reason)
+            self._die(result if isinstance(result, EXIT_REASONS) else reason)
 
-    def _cleaned(self, reason: ExitReason, _result: Any, error: BaseException | None) -> None:
-        self._die(reason if error is None else crashed(error))
+    def _cleaned(self, reason: ExitReason, result: Any, error: BaseException | None) -> None:
+        if error is not None:
+            self._die(crashed(error))
+        else:
+            self._die(result if isinstance(result, EXIT_REASONS) else reason)
 
     def _die(self, reason: ExitReason) -> None:
         """Be dead, and tell everybody to whom the end was promised; once."""

@@ -254,6 +254,31 @@ class TestTerminate:
         assert isinstance(reason, Crashed)
         assert reason.error == "Boom"
 
+    @pytest.mark.parametrize("reason", [Normal(), Shutdown("bye")], ids=str)
+    def test_may_end_with_another_reason(self, system: ActorSystem, reason: ExitReason) -> None:
+        ref = system.spawn(Puppet, ends=lambda _: reason).wait_started()
+
+        ref.exit()
+
+        assert reason_of(ref) == reason
+
+    def test_that_is_async_may_end_with_another_reason(self, system: ActorSystem) -> None:
+        async def ends(_: ExitReason) -> ExitReason:
+            return Normal()
+
+        ref = system.spawn(Puppet, ends=ends).wait_started()
+
+        ref.exit()
+
+        assert reason_of(ref) == Normal()
+
+    def test_keeps_the_reason_when_it_returns_anything_else(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet, ends=lambda _: "done").wait_started()
+
+        ref.exit()
+
+        assert reason_of(ref) == Shutdown()
+
     def test_finds_the_mailbox_closed(self, system: ActorSystem, box: Box) -> None:
         def ends(_reason: ExitReason) -> None:
             try:

@@ -405,6 +405,16 @@ class TestAnActorThatTrapsExits:
 
 
 class TestAnExitSignal:
+    def test_is_trapped_by_an_actor_that_a_factory_made(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(lambda: Trapping(hears=box.put))
+
+        ref.wait_started()
+        ref.exit_from(None, Shutdown())
+
+        assert box.take() == Exit(None, Shutdown())
+
     def test_of_a_stranger_ends_an_actor_that_does_not_trap(self, system: ActorSystem) -> None:
         one, two = system.spawn(Puppet), system.spawn(Puppet)
 
