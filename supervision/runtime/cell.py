@@ -75,6 +75,7 @@ class Cell(HandOffCell[A], Generic[A]):
         self.is_started = False
         self.is_suspended = False
         self.is_dead = False
+        self.has_told = False
         self.is_ignored = False
         self.reason = None
         self.bonds = None

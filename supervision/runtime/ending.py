@@ -200,6 +200,9 @@ class EndingCell(MailboxCell[A]):
             if bonds is not None:
                 for bond in bonds.values():
                     bond.pay(reason)
+            # Not before: nobody is to see what its supervisor does about an end that he was
+            # promised to hear of, and has not.
+            self.has_told = True
             if self.parent is not None:
                 self.parent.learn(ChildExited(self, reason))
             if runner is not None:

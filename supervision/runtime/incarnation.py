@@ -48,6 +48,7 @@ class Incarnation(ActorRef[A], Generic[A]):
         "actor_class",
         "address",
         "bonds",
+        "has_told",
         "incarnation",
         "is_dead",
         "is_ignored",
@@ -72,6 +73,7 @@ class Incarnation(ActorRef[A], Generic[A]):
     is_started: bool
     is_ignored: bool
     is_dead: bool
+    has_told: bool
     reason: ExitReason | None
     bonds: dict[object, Bond] | None
 

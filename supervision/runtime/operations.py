@@ -52,13 +52,16 @@ class Until(NamedTuple):
 
 
 class Deaths:
-    """The condition that every one of these cells is dead; each is looked at until it is.
+    """The condition that every one of these cells is dead and has told of it.
+
+    Not that it is dead alone: nobody is to see what a supervisor does about an end before those
+    who were promised to hear of it have. Each cell is looked at until it is so.
 
     Whoever is told of the deaths one by one need not look at all of them: only
     the `awaited` one's may make the condition hold. Begin with those that die
     last and there is hardly a look in vain. Two pairs that must keep their order:
 
-        waiter: (1) `awaited = cell` (2) dead already?    cell: (1) dead (2) awaited? tell
+        waiter: (1) `awaited = cell` (2) told already?    cell: (1) has told (2) awaited? tell
 
     Args:
         cells: those whose deaths are waited for, the last one first.
@@ -71,8 +74,8 @@ class Deaths:
         self.awaited: EndingCell[Any] | None = next(self._left, None)
 
     def __call__(self) -> bool:
-        """Say whether all are dead."""
-        while self.awaited is not None and self.awaited.is_dead:
+        """Say whether all are dead and have told of it."""
+        while self.awaited is not None and self.awaited.has_told:
             self.awaited = next(self._left, None)
         return self.awaited is None
 

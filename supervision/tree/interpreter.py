@@ -215,8 +215,8 @@ class Interpreter:
         self._starting = cell
         if self._ref.is_dead:  # killed just now: who let its children go did not know this one
             self._take_along(cell, spec, Killed())
-        if not cell.is_started and not cell.is_dead:
-            yield Until(lambda: cell.is_started or cell.is_dead)
+        if not cell.is_started and not cell.has_told:
+            yield Until(lambda: cell.is_started or cell.has_told)
         if cell.is_started:
             return Started(cell, self._system.clock.now_s())
         assert cell.reason is not None
@@ -276,6 +276,8 @@ class Interpreter:
             return
         if not cell.is_dead:
             yield from self._end(cell, child.spec)
+        if not cell.has_told:
+            yield Until(lambda: cell.has_told)
         assert cell.reason is not None
         yield from self.carry_out(after_stop(self.state, child, cell.reason))
 
@@ -306,6 +308,7 @@ class Interpreter:
             else:
                 child.ref.exit(Shutdown())
         yield from self._await_ends(running, began_s)
+        yield Until(Deaths([child.ref for child in reversed(running) if child.ref is not None]))
         ended: list[tuple[Child[Ref], ExitReason]] = []
         for child in running:
             assert child.ref is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,16 +11,22 @@ import pytest
 from callboard.supervision import (
     BRUTAL_KILL,
     ActorRef,
+    ActorSystem,
+    ChildSpec,
     Crashed,
+    DynamicSupervisor,
     ExitReason,
     Killed,
     Normal,
     RestartType,
     Shutdown,
+    StartChild,
     Strategy,
+    SupervisedActor,
     TerminateChild,
 )
 from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
+from callboard.supervision.testing import Simulation
 from tests.runtime.kit import Boom, Gate, boom, reason_of
 from tests.tree.kit import Tree
 
@@ -297,6 +304,34 @@ class TestTheStopOfTheSystem:
         tree.stop()
 
         assert tree.diary[-2:] == ["end b", "end a"]
+
+
+class TestWhoeverWatches:
+    def test_hears_of_a_child_before_its_supervisor_goes_on(self) -> None:
+        for seed in range(40):
+            heard = _ends_heard(seed)
+
+            assert heard[-1] == "top", f"seed {seed}: {heard}"
+
+
+def _ends_heard(seed: int) -> list[str]:
+    """Stop a supervisor of two children; return the order in which a watcher hears of the ends."""
+    heard: list[str] = []
+    simulation = Simulation(seed)
+    with simulation, ActorSystem(runtime=simulation.runtime) as system:
+        top = system.spawn(DynamicSupervisor)
+        for name in ("first", "second"):
+            ref = top.ask(StartChild(ChildSpec(id=name, start=SupervisedActor)))
+            ref.when_dead("watch", partial(_note, heard, name))
+        top.when_dead("watch", partial(_note, heard, "top"))
+
+        top.exit()
+        simulation.settle()
+    return heard
+
+
+def _note(heard: list[str], name: str, _reason: ExitReason) -> None:
+    heard.append(name)
 
 
 @pytest.mark.parametrize("reason", [Normal(), Shutdown(), Shutdown(detail="x")], ids=str)
