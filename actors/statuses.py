@@ -55,6 +55,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "child_not_found": Status(404, EX_NOINPUT),
         "child_is_running": Status(409, EX_TEMPFAIL),
         "child_is_restarting": Status(409, EX_TEMPFAIL),
+        "children_have_no_ids": Status(409, EX_DATAERR),
         "child_already_present": Status(409, EX_CANTCREAT),
         "child_already_started": Status(409, EX_CANTCREAT),
         "child_start_failed": Status(503, EX_UNAVAILABLE),

@@ -16,6 +16,22 @@ from callboard.supervision.model.errors import CallboardError as CallboardError
 from callboard.supervision.model.errors import DeliveryError as DeliveryError
 from callboard.supervision.model.errors import InvalidSpec as InvalidSpec
 from callboard.supervision.model.errors import Refusal as Refusal
+from callboard.supervision.model.events import ChildCrashed as ChildCrashed
+from callboard.supervision.model.events import ChildEvent as ChildEvent
+from callboard.supervision.model.events import ChildFailedToStart as ChildFailedToStart
+from callboard.supervision.model.events import ChildFailedToStop as ChildFailedToStop
+from callboard.supervision.model.events import ChildFinished as ChildFinished
+from callboard.supervision.model.events import ChildGivenUp as ChildGivenUp
+from callboard.supervision.model.events import ChildrenFailedToStop as ChildrenFailedToStop
+from callboard.supervision.model.events import ChildRestartWasPostponed as ChildRestartWasPostponed
+from callboard.supervision.model.events import ChildWasAbandoned as ChildWasAbandoned
+from callboard.supervision.model.events import ChildWasIgnored as ChildWasIgnored
+from callboard.supervision.model.events import ChildWasStarted as ChildWasStarted
+from callboard.supervision.model.events import ChildWasStopped as ChildWasStopped
+from callboard.supervision.model.events import SupervisorEvent as SupervisorEvent
+from callboard.supervision.model.events import SupervisorFinished as SupervisorFinished
+from callboard.supervision.model.events import SupervisorGaveUp as SupervisorGaveUp
+from callboard.supervision.model.events import TreeEvent as TreeEvent
 from callboard.supervision.model.intensity import RestartWindow as RestartWindow
 from callboard.supervision.model.notices import Down as Down
 from callboard.supervision.model.notices import Exit as Exit
@@ -31,6 +47,7 @@ from callboard.supervision.model.refusals import ChildIsRestarting as ChildIsRes
 from callboard.supervision.model.refusals import ChildIsRunning as ChildIsRunning
 from callboard.supervision.model.refusals import ChildNotFound as ChildNotFound
 from callboard.supervision.model.refusals import ChildRefusal as ChildRefusal
+from callboard.supervision.model.refusals import ChildrenHaveNoIds as ChildrenHaveNoIds
 from callboard.supervision.model.refusals import MaxChildrenReached as MaxChildrenReached
 from callboard.supervision.model.refusals import SpecRefused as SpecRefused
 from callboard.supervision.model.refusals import StartFailed as ChildStartFailed
@@ -82,9 +99,13 @@ from callboard.supervision.tree.requests import CountChildren as CountChildren
 from callboard.supervision.tree.requests import DeleteChild as DeleteChild
 from callboard.supervision.tree.requests import GetChildSpec as GetChildSpec
 from callboard.supervision.tree.requests import RestartChild as RestartChild
+from callboard.supervision.tree.requests import StartAnother as StartAnother
 from callboard.supervision.tree.requests import StartChild as StartChild
 from callboard.supervision.tree.requests import TerminateChild as TerminateChild
 from callboard.supervision.tree.requests import WhichChildren as WhichChildren
+from callboard.supervision.tree.simple import (
+    SimpleOneForOneSupervisor as SimpleOneForOneSupervisor,
+)
 from callboard.supervision.tree.supervisor import DynamicSupervisor as DynamicSupervisor
 from callboard.supervision.tree.supervisor import PartitionSupervisor as PartitionSupervisor
 from callboard.supervision.tree.supervisor import Supervisor as Supervisor
@@ -107,14 +128,27 @@ __all__ = [
     "Backoff",
     "CallboardError",
     "ChildCounts",
+    "ChildCrashed",
+    "ChildEvent",
+    "ChildFailedToStart",
+    "ChildFailedToStop",
+    "ChildFinished",
+    "ChildGivenUp",
     "ChildInfo",
     "ChildIsRestarting",
     "ChildIsRunning",
     "ChildKind",
     "ChildNotFound",
     "ChildRefusal",
+    "ChildRestartWasPostponed",
     "ChildSpec",
     "ChildStartFailed",
+    "ChildWasAbandoned",
+    "ChildWasIgnored",
+    "ChildWasStarted",
+    "ChildWasStopped",
+    "ChildrenFailedToStop",
+    "ChildrenHaveNoIds",
     "CountChildren",
     "Crashed",
     "DeadLetter",
@@ -149,7 +183,9 @@ __all__ = [
     "RestartWindow",
     "Settings",
     "Shutdown",
+    "SimpleOneForOneSupervisor",
     "SpecRefused",
+    "StartAnother",
     "StartChild",
     "StartFailed",
     "StopReport",
@@ -157,10 +193,14 @@ __all__ = [
     "Strategy",
     "SupervisedActor",
     "Supervisor",
+    "SupervisorEvent",
+    "SupervisorFinished",
+    "SupervisorGaveUp",
     "SystemStopped",
     "TerminateChild",
     "Timeout",
     "TooManyWaiting",
+    "TreeEvent",
     "UnhandledMessage",
     "Unsupported",
     "WhichChildren",

@@ -67,6 +67,17 @@ class ChildIsRestarting(ChildRefusal):
     _says: ClassVar[str] = "Child {child_id!r} is about to be restarted."
 
 
+class ChildrenHaveNoIds(ChildRefusal):
+    """All children are of one template: none has an id, and none that ended can be restarted.
+
+    Source: OTP, `{error, simple_one_for_one}`.
+    """
+
+    code: ClassVar[str] = "children_have_no_ids"
+    remedy: str = "Name the child by its ref, or start another with StartAnother."
+    _says: ClassVar[str] = "There are no children with ids here, so not {child_id!r}."
+
+
 class AlreadyPresent(ChildRefusal):
     """A child of that id is there, stopped or about to be restarted.
 

@@ -69,6 +69,20 @@ class StartChild(Request[Any], frozen=True):
     spec: ChildSpec
 
 
+class StartAnother(Request[Any], frozen=True):
+    """Start one more child of a supervisor's template; the reply is its ref, or None.
+
+    Refused with `MaxChildrenReached` or `ChildStartFailed`; then nothing is left of it.
+
+    Args:
+        args: positional arguments that come after the template's own, in restarts too.
+
+    Source: OTP, supervisor:start_child/2 with a list of arguments.
+    """
+
+    args: tuple[object, ...] = ()
+
+
 class TerminateChild(Request[None], frozen=True):
     """Stop one child; its spec stays, unless it is temporary or dynamic.
 

@@ -310,9 +310,11 @@ class DynamicSupervisor(Supervisor):
         """Start one more child; reply its ref, or None when it chose not to run."""
         return self._start_as(next(self._keys), message.spec)
 
-    def _start_as(self, key: ChildId, spec: ChildSpec) -> Generator[Until, bool, Any]:
+    def _start_as(
+        self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()
+    ) -> Generator[Until, bool, Any]:
         tree = self._children_of()
-        child: Child[Ref] = Child(key=key, spec=spec)
+        child: Child[Ref] = Child(key=key, spec=spec, args=args)
         yield from self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
         return self._ref_of(key)
 
