@@ -77,6 +77,8 @@ def _as_text(outcomes: list[Outcome], folder: Path) -> str:
             lines += [f"{each.name}: BROKE", each.broke]
         elif each.differences:
             lines += [f"{each.name}: DIFFERS", *(str(found) for found in each.differences), ""]
+    for each in outcomes:
+        lines += [f"{each.name}: {note}" for note in each.notes]
     for level, count in _counts(outcomes).items():
         lines.append(f"{level:<8} {count['agree']:>5} of {count['of']} agree")
     agree = sum(each.agrees for each in outcomes)
@@ -92,6 +94,7 @@ def _as_json(outcomes: list[Outcome]) -> str:
         "agree": sum(each.agrees for each in outcomes),
         "levels": _counts(outcomes),
         "differ": [_disagreement(each) for each in outcomes if _differs(each)],
+        "notes": {each.name: each.notes for each in outcomes if each.notes},
         "skipped": {each.name: each.skipped for each in outcomes if each.skipped is not None},
     }
     return json.dumps(said, indent=2)

@@ -10,6 +10,7 @@ import msgspec
 
 from scripts.tracing import processes, supervisors
 from scripts.tracing.comparing import Difference, Level, differences, levels_of
+from scripts.tracing.oracle import mended
 from scripts.tracing.scenario import Part, Scenario
 from scripts.tracing.vocabulary import UnknownWord
 from scripts.tracing.worlds import SimulatedWorld, World
@@ -24,6 +25,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         differences: where callboard does otherwise.
         skipped: why it was not run; None if it was.
         broke: what was raised in the middle of it; a difference on every level.
+        notes: what in the recording was not compared, and why.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
     skipped: str | None = None
     broke: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -59,13 +62,14 @@ def outcome_of(
     levels: Collection[Level] = tuple(Level),
 ) -> Outcome:
     """Run one scenario in a new world and compare."""
-    asked = tuple(each for each in levels_of(scenario.expected) if each in levels)
+    expected, notes = mended(scenario.given, scenario.expected)
+    asked = tuple(each for each in levels_of(expected) if each in levels)
     try:
         observed = observe(scenario.given, scenario.part, new_world())
     except UnknownWord as unknown:
         return Outcome(name=scenario.name, skipped=str(unknown))
     except Exception:  # noqa: BLE001 -- whatever it is, it is what this scenario came to
         return Outcome(name=scenario.name, levels=asked, broke=traceback.format_exc())
-    found = differences(scenario.expected, observed)
+    found = differences(expected, observed)
     ours = tuple(each for each in found if each.level in levels)
-    return Outcome(name=scenario.name, levels=asked, differences=ours)
+    return Outcome(name=scenario.name, levels=asked, differences=ours, notes=tuple(notes))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeGuard
 
 from callboard.supervision import Crashed, ExitReason, Killed, NoActor, Normal, Shutdown
+
+REFUSED = "refused"
+"""The error's name in the exit reason of a start that was refused; its message is OTP's term."""
 
 
 class UnknownWord(Exception):
@@ -67,6 +71,8 @@ def term_of(reason: ExitReason) -> Any:
             assert cause is not None
             failed = {"id": cause.child_id, "reason": term_of(cause.reason)}
             return {"shutdown": {"failed_to_start_child": failed}}
+        case Crashed(error=error, message=message) if error == REFUSED:
+            return json.loads(message)
         case Crashed(error=error, message=message):
             # An exception's class is ours; its text is what the scenario called it.
             return {"error": message or error}
