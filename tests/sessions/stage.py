@@ -103,6 +103,8 @@ class Play:
     def __init__(self) -> None:
         self.bad_starts: Counter[str] = Counter()
         """Session id -> starts that are to fail."""
+        self.starts_at_the_gate: set[str] = set()
+        """Session ids whose start waits there."""
         self.starts: Counter[str] = Counter()
         self.handled: list[str] = []
 
@@ -116,6 +118,8 @@ class Actor(SessionActor[Tally]):
         return Tally()
 
     def on_start(self) -> None:
+        if self._row.id in self.play.starts_at_the_gate:
+            self.play.gate.wait()
         super().on_start()
         self.remembered = 0
         session = self.session
