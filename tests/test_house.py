@@ -6,7 +6,9 @@ import ast
 import importlib
 import importlib.util
 import os
+import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,7 +182,30 @@ class TestPublicSurface:
         )
 
 
+class TestTypes:
+    def test_both_checkers_see_every_python_file(self) -> None:
+        tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+        library = {str(path) for path in sources().values()}
+        ours = {
+            str(path)
+            for path in ROOT.rglob("*.py")
+            if not {"build", ".venv"} & set(path.relative_to(ROOT).parts)
+        } - library
+
+        # The two folders are seen under their import names; what is beside them, where it is.
+        for seen in (tools["mypy"]["files"], tools["pyright"]["include"]):
+            roots = [f"{ROOT / each}/" for each in seen]
+            assert [each for each in seen if each.startswith("build/typing/callboard")]
+            assert not [path for path in ours if not path.startswith(tuple(roots))]
+
+
 class TestScripts:
+    def test_the_page_for_contributors_names_each(self) -> None:
+        text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        named = re.findall(r"^\| `scripts/([\w-]+)` \|", text, re.MULTILINE)
+
+        assert sorted(named) == [path.name for path in COMMANDS]
+
     @pytest.mark.parametrize("script", COMMANDS, ids=[path.name for path in COMMANDS])
     def test_it_is_a_program_of_the_shell_that_stops_at_the_first_error(self, script: Path) -> None:
         assert script.read_text(encoding="utf-8").startswith("#!/bin/sh -e\n")
