@@ -104,8 +104,14 @@ class SimpleOneForOneSupervisor(DynamicSupervisor):
 
     @handles(CountChildren)
     def on_count_children(self, message: CountChildren) -> ChildCounts:
-        """Count the children; all have one spec."""
-        return msgspec.structs.replace(super().on_count_children(message), specs=1)
+        """Count the children; all have one spec.
+
+        Active are all but those about to be restarted. So is one that has died, until the
+        supervisor has handled its end: OTP does not look whether a dynamic child lives.
+        """
+        children = self._children_of().children.values()
+        active = sum(child.is_running for child in children)
+        return msgspec.structs.replace(super().on_count_children(message), specs=1, active=active)
 
     @handles(GetChildSpec)
     def on_get_child_spec(self, message: GetChildSpec) -> ChildSpec:

@@ -188,6 +188,18 @@ class TestCounting:
 
         assert top.ask(CountChildren()) == ChildCounts(1, 2, 0, 2)
 
+    def test_s70_one_that_has_died_is_active_until_its_end_is_handled(self, tree: Tree) -> None:
+        top = grow(tree)
+        ada = add(tree, "ada")
+        top.suspend()
+        tree.world.settle()
+        ada.kill()
+        counts = top.ask(CountChildren(), block=False, timeout=WITHIN_S)
+
+        top.resume()
+
+        assert counts.get() == ChildCounts(1, 1, 0, 1)
+
 
 class TestAutomaticShutdown:
     def test_s63_comes_with_the_last_child(self, tree: Tree) -> None:
