@@ -37,10 +37,11 @@ def mended(given: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[Item,
     for step in expected["steps"]:
         if _shows_the_crash(step):
             return {"start": expected["start"], "steps": steps}, [*notes, CRASH]
+        result = _result(step["action"], step["result"], ghosts)
+        steps.append(step | {"result": result})
         _follow(step, simple, ghosts)
         if ghosts and GHOST not in notes:
             notes.append(GHOST)
-        steps.append(step | {"result": _result(step["action"], step["result"], ghosts)})
     whole: Item = {**expected, "steps": steps, "final": _final(expected["final"], ghosts)}
     if _shows_the_crash(whole["teardown"]):
         del whole["teardown"]
@@ -74,12 +75,20 @@ def _shows_the_crash(step: Mapping[str, Any]) -> bool:
     )
 
 
+def _started(action: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the dynamic children that an action starts: those may say ignore."""
+    if "args" in action:
+        yield action["args"].get("name", "")
+    for each in action.get("actions", ()):
+        yield from _started(each)
+
+
 def _follow(step: Mapping[str, Any], simple: frozenset[str], ghosts: set[str]) -> None:
     """Note which supervisors have such a row after a step."""
-    is_asked = step["action"].get("sup") if step["action"]["do"] == "start_child" else None
+    asked_for = set(_started(step["action"]))
     for event in _events(step):
         name = event["who"].partition("#")[0]
-        if event["ev"] == "ignore" and event["sup"] in simple and event["sup"] != is_asked:
+        if event["ev"] == "ignore" and event["sup"] in simple and name not in asked_for:
             ghosts.add(event["sup"])
         elif event["ev"] in {"start", "stop"}:
             ghosts.discard(name)
