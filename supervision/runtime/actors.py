@@ -295,14 +295,16 @@ class SupervisedActor(PooledActor):
         if other is mine:
             return
         if other is None or not other.when_dead(
-            ("link", mine), lambda reason: mine.link_broke(other, reason)
+            ("link", mine), lambda reason: mine.link_broke(other, reason), is_fatal=True
         ):
             if not self.trap_exit:
                 msg = f"{target} has ended"
                 raise ActorDeadError(msg, address=str(target))
             mine.exit_from(other, NoActor())
             return
-        mine.when_dead(("link", other), lambda reason: other.link_broke(mine, reason))
+        mine.when_dead(
+            ("link", other), lambda reason: other.link_broke(mine, reason), is_fatal=True
+        )
 
     def unlink(self, target: Cell[Any] | Address[Any] | str) -> None:
         """Undo a link; harmless where there is none. Source: Erlang, erlang:unlink/1."""

@@ -197,14 +197,22 @@ class EndingCell(MailboxCell[A]):
         finally:
             # Whatever becomes of it, those to whom the end was promised hear of it.
             system.has_ended(self, reason)
+            fatal: list[Bond] = []
             if bonds is not None:
                 for bond in bonds.values():
-                    bond.pay(reason)
+                    if bond.is_fatal:
+                        fatal.append(bond)
+                    else:
+                        bond.pay(reason)
             # Not before: nobody is to see what its supervisor does about an end that he was
             # promised to hear of, and has not.
             self.has_told = True
             if self.parent is not None:
                 self.parent.learn(ChildExited(self, reason))
+            # Not before: a supervisor hears of a death ahead of those that follow from it, and
+            # does not restart these into a world where the first is missing.
+            for bond in fatal:
+                bond.pay(reason)
             if runner is not None:
                 runner.cell = outer
 

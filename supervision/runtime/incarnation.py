@@ -31,6 +31,7 @@ class Bond(msgspec.Struct, frozen=True):
 
     pay: Callable[[ExitReason | None], object]
     is_due_at_start: bool = False
+    is_fatal: bool = False
 
 
 class Estate(NamedTuple):
@@ -121,7 +122,12 @@ class Incarnation(ActorRef[A], Generic[A]):
         return not self.is_dead
 
     def when_dead(
-        self, key: object, pay: Callable[[Any], object], *, or_started: bool = False
+        self,
+        key: object,
+        pay: Callable[[Any], object],
+        *,
+        or_started: bool = False,
+        is_fatal: bool = False,
     ) -> bool:
         """Have `pay(reason)` called once at the end; False if the end has been already.
 
@@ -129,8 +135,9 @@ class Incarnation(ActorRef[A], Generic[A]):
             key: names the bond, to take it back.
             pay: called by whoever ends the actor; it must be short and not block.
             or_started: call it with None as soon as the start is complete.
+            is_fatal: whether others may end because of it: its supervisor is told first.
         """
-        bond = Bond(pay, or_started)
+        bond = Bond(pay, or_started, is_fatal)
         first: dict[object, Bond] = {}  # no collector may run while the lock is held
         with self.system.rare:
             if self.is_dead or (or_started and self.is_started):

@@ -8,6 +8,8 @@ import pytest
 
 from callboard.supervision import (
     ActorRef,
+    ActorSystem,
+    ChildSpec,
     CountChildren,
     Crashed,
     ExitReason,
@@ -17,9 +19,11 @@ from callboard.supervision import (
     RestartType,
     Shutdown,
     Strategy,
+    Supervisor,
     TerminateChild,
 )
 from callboard.supervision.model.events import ChildCrashed, ChildFailedToStart, ChildFinished
+from callboard.supervision.testing import Simulation, simulate
 from tests.runtime.kit import Boom, Do, Puppet, boom
 from tests.tree.kit import Times, Tree, answer_of, choose_not_to_run, fail_to_start
 
@@ -115,6 +119,30 @@ class TestAChild:
         assert report.ref is old
         assert (report.child_id, report.incarnation) == ("a", 1)
         assert (report.restarts, report.intensity) == (1, 3)
+
+
+class TestLinkedChildren:
+    @simulate(schedules=50)
+    def test_die_after_the_one_they_are_linked_to_for_their_supervisor_too(
+        self, sim: Simulation
+    ) -> None:
+        """So it does not restart them one by one. Source: S26 and S102 of OTP's rules."""
+        with ActorSystem(runtime=sim.runtime) as system:
+            specs = [ChildSpec(id=each, start=Puppet, name=each) for each in "abc"]
+            top = system.spawn(Supervisor, specs, strategy=REST_FOR_ONE, intensity=1)
+            top.wait_started()
+            a, b, c = (system.lookup(each) for each in "abc")
+            assert a is not None
+            for each in (b, c):
+                assert each is not None
+                each.ask(Do(lambda actor: actor.link("a")))
+
+            assert a.ref is not None
+            a.ref.kill()
+            sim.settle()
+
+            assert top.is_alive()
+            assert top.ask(CountChildren()).active == 3
 
 
 class TestOneForOne:
