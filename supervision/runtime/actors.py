@@ -14,7 +14,7 @@ from callboard.supervision.runtime.idle import IdleWatch
 from callboard.supervision.runtime.interrupts import passes
 from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.names import Address
-from callboard.supervision.runtime.notices import ForOneLife
+from callboard.supervision.runtime.notices import ForOneLife, ForOneMonitor
 from callboard.supervision.runtime.pooled import PooledActor
 from callboard.supervision.runtime.seam import PROXY_MESSAGES
 from callboard.supervision.runtime.timers import TimersOfOne
@@ -81,7 +81,7 @@ class SupervisedActor(PooledActor):
     callboard_direct: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
     """The routes that the cell may take by itself: none where `_handle_receive` is overridden."""
 
-    _monitored: dict[int, Cell[Any]] | None = None
+    _monitored: dict[int, Cell[Any] | None] | None = None
     _timers: TimersOfOne | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -166,7 +166,7 @@ class SupervisedActor(PooledActor):
                 return cls._callboard_handlers[base]
         if kind in PROXY_MESSAGES:
             return _by_pykka
-        return _for_one_life if kind is ForOneLife else _to_on_receive
+        return _OF_THE_RUNTIME.get(kind, _to_on_receive)
 
     def on_receive(self, message: Any) -> Any:
         """Handle a message that no method is marked for; the default refuses it.
@@ -235,7 +235,8 @@ class SupervisedActor(PooledActor):
         """Undo what ties others to this actor, now that it has ended. Called once, by its cell."""
         del reason
         for number, cell in list((self._monitored or {}).items()):  # a killed handler may go on
-            cell.forget_bond((self.actor_ref, number))
+            if cell is not None:
+                cell.forget_bond((self.actor_ref, number))
         if self._timers is not None:
             self._timers.cancel()
 
@@ -256,28 +257,36 @@ class SupervisedActor(PooledActor):
         number = self.system.new_monitor()
         cell = self._find(target)
         who = target if isinstance(target, (Cell, str)) else target.name
-        notify = self.actor_ref.notify
+        mine = self.actor_ref
         if self._monitored is None:
             self._monitored = {}
-        monitored = self._monitored
+        self._monitored[number] = cell  # until its `Down` is handled: see `demonitor`
 
         def pay(reason: ExitReason) -> None:
-            monitored.pop(number, None)
-            notify(Down(number, who, reason))
+            mine.notify(ForOneMonitor(mine, Down(number, who, reason)))
 
-        if cell is not None:
-            monitored[number] = cell
-        if cell is None or not cell.when_dead((self.actor_ref, number), pay):
+        if cell is None or not cell.when_dead((mine, number), pay):
             pay(NoActor())
         return number
 
-    def demonitor(self, monitor: int) -> bool:
+    def demonitor(self, monitor: int, *, flush: bool = False) -> bool:
         """Ask for no `Down` any more; say whether it was still to come.
 
-        Source: Erlang, erlang:demonitor/2 with `info`.
+        Harmless for a monitor that is no more. A `Down` that waits in the
+        mailbox already is handled all the same, unless it is flushed.
+
+        Args:
+            monitor: what `monitor` returned.
+            flush: whether a `Down` that waits already is dropped, too.
+
+        Source: Erlang, erlang:demonitor/2; `flush` is its option, the answer its `info`.
         """
-        cell = (self._monitored or {}).pop(monitor, None)
-        return cell is not None and cell.forget_bond((self.actor_ref, monitor))
+        monitored = self._monitored or {}
+        cell = monitored.get(monitor)
+        is_active = cell is not None and cell.forget_bond((self.actor_ref, monitor))
+        if is_active or flush:
+            monitored.pop(monitor, None)
+        return is_active
 
     def link(self, target: Cell[Any] | Address[Any] | str) -> None:
         """Share the other's fate: whoever ends abnormally takes the other along.
@@ -333,9 +342,28 @@ def _for_one_life(actor: PooledActor, message: ForOneLife) -> Any:
 
 
 @passes
+def _for_one_monitor(actor: PooledActor, message: ForOneLife) -> Any:
+    """Deliver a `Down` unless its monitor was taken back while it waited."""
+    if message.cell is not actor._actor_ref:
+        return None
+    monitored = cast("SupervisedActor", actor)._monitored or {}
+    down: Down = message.message
+    if down.monitor not in monitored:
+        return None
+    del monitored[down.monitor]
+    return actor._handle_receive(down)
+
+
+@passes
 def _to_on_receive(actor: PooledActor, message: Any) -> Any:
     """Stand among the handlers for `on_receive`, which may be patched at any time."""
     return actor.on_receive(message)
+
+
+_OF_THE_RUNTIME: dict[type[Any], Callable[[Any, Any], Any]] = {
+    ForOneLife: _for_one_life,
+    ForOneMonitor: _for_one_monitor,
+}
 
 
 class PinnedActor(SupervisedActor):

@@ -18,6 +18,10 @@ class ForOneLife(Notice, frozen=True, gc=False):
     message: Any
 
 
+class ForOneMonitor(ForOneLife, frozen=True, gc=False):
+    """A `Down` on its way: handled only if nobody has taken its monitor back meanwhile."""
+
+
 class ChildStarted(Notice, frozen=True, gc=False):
     """To the parent: the start of this child is complete."""
 

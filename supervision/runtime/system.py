@@ -19,7 +19,13 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.dead_letters import DeadLetters
 from callboard.supervision.runtime.ending import EndingCell
-from callboard.supervision.runtime.errors import AskCycle, FencedError, SystemStopped, Timeout
+from callboard.supervision.runtime.errors import (
+    ActorDeadError,
+    AskCycle,
+    FencedError,
+    SystemStopped,
+    Timeout,
+)
 from callboard.supervision.runtime.foreign import ForeignCell, is_foreign
 from callboard.supervision.runtime.futures import Future, completed
 from callboard.supervision.runtime.incarnation import Incarnation
@@ -245,6 +251,56 @@ class ActorSystem:
         if self.names.get(address.name) is address:
             del self.names[address.name]
         address.close()
+
+    def register(self, name: str, ref: Cell[A]) -> Address[A]:
+        """Give a name to an actor that runs already; the name is free again when it ends.
+
+        Raises:
+            NameTaken: somebody has the name.
+            InvalidSpec: the actor has a name already, or lives in another system.
+            ActorDeadError: it has ended.
+
+        Source: Erlang, erlang:register/2.
+        """
+        if ref.system is not self:
+            raise InvalidSpec("ref", ref, "Give an actor of this system.")
+        address: Address[A] = self.reserve(name)
+        with self.rare:
+            current = ref.address
+            is_mine = current is None and not ref.is_dead
+            if is_mine:
+                ref.address = address
+        if is_mine:
+            address.enter(ref)
+            if ref.when_dead(address, lambda _reason: self.release(address)):
+                return address
+        self.release(address)
+        if current is None or ref.is_dead:
+            raise ref.dead_error()
+        raise InvalidSpec("name", name, f"The actor has a name, {current.name!r}: it can have one.")
+
+    def unregister(self, name: str) -> None:
+        """Take a name from the actor that has it; the actor lives on.
+
+        Raises:
+            ActorDeadError: nobody has the name.
+            InvalidSpec: the name stands in a child spec, and stays with that child.
+
+        Source: Erlang, erlang:unregister/1.
+        """
+        address = self.lookup(name)
+        if address is None:
+            msg = f"nobody is at {name}"
+            raise ActorDeadError(msg, address=name)
+        if address.owner is not None:
+            raise InvalidSpec("name", name, "Take it out of the child's spec, or end the child.")
+        ref = address.ref
+        self.release(address)
+        if ref is not None:
+            address.leave(ref)
+            with self.rare:
+                if ref.address is address:
+                    ref.address = None
 
     # -- what the runtime asks --------------------------------------------
 

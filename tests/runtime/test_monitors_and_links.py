@@ -147,6 +147,36 @@ class TestAMonitor:
 
         assert answers == [True, False]
 
+    def test_that_was_taken_back_too_late_gives_its_down_unless_flushed(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        """Source: S99 of OTP's rules."""
+        ref, watcher = system.spawn(Puppet), system.spawn(Puppet, hears=box.put)
+        kept, flushed = monitor(watcher, ref), monitor(watcher, ref)
+
+        def look_away(actor: Any) -> list[bool]:
+            ref.kill()  # both notices are in the mailbox now, behind this message
+            return [actor.demonitor(kept), actor.demonitor(flushed, flush=True)]
+
+        answers = watcher.ask(Do(look_away))
+        idle(watcher)
+
+        assert answers == [False, False]
+        assert box.waiting == [Down(kept, ref, Killed())]
+
+    def test_that_was_flushed_in_time_says_so(self, system: ActorSystem, box: Box) -> None:
+        ref, watcher = system.spawn(Puppet), system.spawn(Puppet, hears=box.put)
+        number = monitor(watcher, ref)
+
+        answers = [
+            watcher.ask(Do(lambda actor: actor.demonitor(number, flush=True))) for _ in range(2)
+        ]
+        ref.kill()
+        idle(watcher)
+
+        assert answers == [True, False]
+        assert box.waiting == []
+
     def test_of_many_watchers_tells_each_of_them(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Puppet)
         watchers = [system.spawn(Puppet, hears=box.put) for _ in range(20)]

@@ -15,12 +15,16 @@ from callboard.supervision import (
     ActorRef,
     ActorSystem,
     Address,
+    ChildSpec,
     IdleTimeout,
+    InvalidSpec,
     MailboxFull,
     NameTaken,
     Settings,
+    Supervisor,
     Timeout,
 )
+from callboard.supervision.testing import Simulation
 from tests.runtime.kit import (
     Boom,
     Box,
@@ -93,6 +97,83 @@ class TestAName:
 
         assert system.lookup("ada") is None
         system.spawn_named("ada", Puppet)
+
+    def test_can_be_given_to_an_actor_that_runs(self, system: ActorSystem, box: Box) -> None:
+        """Source: S95 of OTP's rules."""
+        ref = system.spawn(Puppet, hears=box.put).wait_started()
+
+        address = system.register("ada", ref)
+
+        assert system.lookup("ada") is address
+        assert address.ref is ref
+        assert ref.name == "ada"
+        address.tell("hello")
+        assert box.take() == "hello"
+
+    @pytest.mark.parametrize(
+        "end",
+        [lambda ref: ref.stop(), lambda ref: ref.kill(), crash],
+        ids=["stop", "kill", "crash"],
+    )
+    def test_that_was_given_later_is_free_when_its_actor_has_ended(
+        self, system: ActorSystem, end: Any
+    ) -> None:
+        ref = system.spawn(Puppet).wait_started()
+        address = system.register("ada", ref)
+
+        end(ref)
+
+        assert system.lookup("ada") is None
+        with pytest.raises(ActorDeadError):
+            address.tell("hello")
+        with pytest.raises(ActorDeadError):
+            system.register("ada", ref)
+        assert system.lookup("ada") is None
+
+    def test_is_one_for_an_actor_and_an_actor_for_one(self, system: ActorSystem) -> None:
+        ada, bob = system.spawn(Puppet), system.spawn(Puppet)
+        address = system.register("ada", ada)
+
+        with pytest.raises(NameTaken) as taken:
+            system.register("ada", bob)
+        with pytest.raises(InvalidSpec, match="'ada'"):
+            system.register("countess", ada)
+
+        assert taken.value.holder is address
+        assert system.lookup("countess") is None
+        assert system.register("bob", bob).ref is bob
+
+    def test_can_be_taken_away(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put).wait_started()
+        address = system.register("ada", ref)
+
+        system.unregister("ada")
+
+        assert system.lookup("ada") is None
+        assert not address.is_alive()
+        with pytest.raises(ActorDeadError):
+            system.unregister("ada")
+        assert system.register("countess", ref).ref is ref
+        system.spawn_named("ada", Puppet)
+        ref.tell("hello")
+        assert box.take() == "hello"
+
+    def test_of_a_child_stays_with_it(self, system: ActorSystem) -> None:
+        spec = ChildSpec(id="ada", start=Puppet, name="ada")
+        system.spawn(Supervisor, [spec]).wait_started()
+
+        with pytest.raises(InvalidSpec, match="spec"):
+            system.unregister("ada")
+
+    def test_is_for_actors_of_the_same_system(self, system: ActorSystem) -> None:
+        simulation = Simulation()
+        with simulation, ActorSystem("other", runtime=simulation.runtime) as other:
+            stranger = other.spawn(Puppet)
+
+            with pytest.raises(InvalidSpec, match="this system"):
+                system.register("ada", stranger)
+
+        assert system.lookup("ada") is None
 
     def test_is_free_again_when_the_start_failed(self, system: ActorSystem) -> None:
         ref = system.spawn_named("ada", Puppet, starts=boom)
