@@ -35,6 +35,7 @@ from callboard.supervision.model.events import TreeEvent as TreeEvent
 from callboard.supervision.model.intensity import RestartWindow as RestartWindow
 from callboard.supervision.model.notices import Down as Down
 from callboard.supervision.model.notices import Exit as Exit
+from callboard.supervision.model.patterns import ANY as ANY
 from callboard.supervision.model.reasons import Crashed as Crashed
 from callboard.supervision.model.reasons import ExitReason as ExitReason
 from callboard.supervision.model.reasons import Killed as Killed
@@ -61,6 +62,18 @@ from callboard.supervision.model.specs import ChildKind as ChildKind
 from callboard.supervision.model.specs import ChildSpec as ChildSpec
 from callboard.supervision.model.specs import RestartType as RestartType
 from callboard.supervision.model.specs import Strategy as Strategy
+from callboard.supervision.registry.entries import Registered as Registered
+from callboard.supervision.registry.entries import RegistryEntry as RegistryEntry
+from callboard.supervision.registry.entries import Unregistered as Unregistered
+from callboard.supervision.registry.errors import AlreadyRegistered as AlreadyRegistered
+from callboard.supervision.registry.errors import KeysNotUnique as KeysNotUnique
+from callboard.supervision.registry.errors import NoOwner as NoOwner
+from callboard.supervision.registry.errors import NotRegistered as NotRegistered
+from callboard.supervision.registry.errors import RegistryError as RegistryError
+from callboard.supervision.registry.errors import RegistryNotRunning as RegistryNotRunning
+from callboard.supervision.registry.keys import Keys as Keys
+from callboard.supervision.registry.registry import Registry as Registry
+from callboard.supervision.registry.via import Via as Via
 from callboard.supervision.runtime.actors import PinnedActor as PinnedActor
 from callboard.supervision.runtime.actors import SupervisedActor as SupervisedActor
 from callboard.supervision.runtime.cell import Cell as ActorRef
@@ -111,6 +124,7 @@ from callboard.supervision.tree.supervisor import PartitionSupervisor as Partiti
 from callboard.supervision.tree.supervisor import Supervisor as Supervisor
 
 __all__ = [
+    "ANY",
     "BRUTAL_KILL",
     "LATER",
     "RESTARTING",
@@ -122,6 +136,7 @@ __all__ = [
     "ActorSystem",
     "Address",
     "AlreadyPresent",
+    "AlreadyRegistered",
     "AlreadyStarted",
     "AskCycle",
     "AutoShutdown",
@@ -165,18 +180,27 @@ __all__ = [
     "IdleTimeout",
     "IgnoreStart",
     "InvalidSpec",
+    "Keys",
+    "KeysNotUnique",
     "Killed",
     "Later",
     "MailboxFull",
     "MaxChildrenReached",
     "NameTaken",
     "NoActor",
+    "NoOwner",
     "NoSystem",
     "Normal",
+    "NotRegistered",
     "PartitionSupervisor",
     "PinnedActor",
     "PooledActor",
     "Refusal",
+    "Registered",
+    "Registry",
+    "RegistryEntry",
+    "RegistryError",
+    "RegistryNotRunning",
     "Request",
     "RestartChild",
     "RestartType",
@@ -202,7 +226,9 @@ __all__ = [
     "TooManyWaiting",
     "TreeEvent",
     "UnhandledMessage",
+    "Unregistered",
     "Unsupported",
+    "Via",
     "WhichChildren",
     "get_all",
     "handles",

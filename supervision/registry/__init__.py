@@ -1,1 +1,1 @@
-"""Elixir's Registry for users: keys and values that are cleaned up by `Down`."""
+"""Elixir's Registry: who is known under which key, read without a message or a lock."""

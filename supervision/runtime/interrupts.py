@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F")
 
-_RUNTIME = "callboard.supervision.runtime"
+_RUNTIME = ("callboard.supervision.runtime", "callboard.supervision.registry")
 _FINALIZERS = frozenset({"weakref", "_weakrefset"})
 
 

@@ -338,6 +338,14 @@ class ActorSystem:
         """Return a version-4 URN, which pykka's users rely on."""
         return uuid.UUID(int=self.random("urn").getrandbits(128), version=4).urn
 
+    def new_lock(self) -> threading.RLock:
+        """Return a lock for a table of the system's. Never held while calling out.
+
+        Unlike `rare` it may be held while things are made: if a collector's or a
+        signal's code then comes in on the same thread, it does not wait for itself.
+        """
+        return threading.RLock()
+
     def count(self, what: str) -> None:
         """Count something rare, to be read in `counts`."""
         with self.rare:
