@@ -210,7 +210,7 @@ def _inbox(messages: list[Any]) -> list[Any]:
     """Return messages in their order, but for several `DOWN`s of one process in a row."""
     rows: list[Any] = []
     run: list[Any] = []
-    for message in messages:
+    for message in map(_notice, messages):
         down = message.get("DOWN") if is_object(message) else None
         if run and (down is None or down["who"] != run[0]["DOWN"]["who"]):
             rows += sorted(run, key=_line)
@@ -220,6 +220,19 @@ def _inbox(messages: list[Any]) -> list[Any]:
         else:
             run.append(message)
     return rows + sorted(run, key=_line)
+
+
+def _notice(message: Any) -> Any:
+    """Return a message; of a registry's notice only what it says: the format names no fields."""
+    if not is_object(message):
+        return message
+    for kind in ("registered", "unregistered"):
+        said = message.get(kind)
+        if is_object(said):
+            said = [value for field, value in said.items() if field not in {"reg", "registry"}]
+        if is_list(said):
+            return {kind: sorted(said, key=_line)}
+    return message
 
 
 def _final(final: Any) -> list[str]:

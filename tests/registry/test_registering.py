@@ -318,6 +318,23 @@ class TestTheOwner:
 
         assert rooms.count() == 0
 
+    def test_that_dies_in_the_middle_leaves_nothing(
+        self, system: ActorSystem, rooms: Registry[Any, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ada = actor(system)
+        join(ada, rooms, "lobby", 1)
+
+        def and_dies(owner: ActorRef[Any]) -> bool:
+            owner.kill()
+            return True
+
+        monkeypatch.setattr(rooms._table, "knows", and_dies)
+
+        with pytest.raises(ActorDeadError):
+            rooms.register("cellar", 1, owner=ada)
+
+        assert rooms.count() == 0
+
     def test_lives_in_the_same_system(self, rooms: Registry[Any, Any]) -> None:
         simulation = Simulation()
         with simulation, ActorSystem("other", runtime=simulation.runtime) as other:
