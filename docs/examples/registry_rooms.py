@@ -86,6 +86,9 @@ if __name__ == "__main__":
             for reader in readers:
                 print(reader.owner.ask("extra"))
 
+        def is_early(name: str) -> bool:
+            return name < "b"
+
         topics.dispatch("news", extra)
-        print(topics.count_match("news", lambda name: name < "b"), "of", topics.count())
+        print(topics.count_match("news", is_early), "of", topics.count())
     # end topics
