@@ -235,11 +235,14 @@ class SessionActor(SupervisedActor, Generic[D]):
     async def _awaited(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         # The handler's coroutine is made when this one begins: one that is cancelled before it
         # began must not leave another behind that nobody awaits.
+        has_returned = False
         try:
             result = await begin()
-        except Refusal:
-            self._working().discard()
-            raise
+            has_returned = True
+        finally:
+            # A refusal, or cancelled since its asker's time ran out: the actor lives on.
+            if not has_returned:
+                self._working().discard()
         return self._kept(result)
 
     def _kept(self, result: Any) -> Any:

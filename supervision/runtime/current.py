@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.replies import Replies
+
+
+class Handler(Protocol):
+    """An async handler, as what it awaits sees it."""
+
+    def awaits(self, future: Future[Any] | None, /) -> None:
+        """Note for what it waits now, or that it waits no more."""
+        ...
+
+    def ends_by(self, deadline_s: float, /) -> bool:
+        """Say whether it will be cancelled by then at the latest."""
+        ...
 
 
 class Runner:
@@ -47,6 +59,15 @@ class Runner:
     def block(self, future: Future[Any], until_s: float | None) -> None:
         """Wait on this thread until `future` is done or the time has come."""
         raise NotImplementedError
+
+    def begins_to_await(self, future: Future[Any], /) -> Handler | None:
+        """Return the async handler that goes on when `future` is done, if it is one.
+
+        Raises:
+            AskCycle: it would never go on.
+        """
+        del future
+        return None
 
     def disarm(self) -> None:
         """From now on no interrupt may land here; one that is on its way is taken back."""

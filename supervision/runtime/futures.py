@@ -12,9 +12,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
-from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import Timeout
-from callboard.supervision.runtime.replies import Replies
+from callboard.supervision.runtime.current import Handler, Runner, local
+from callboard.supervision.runtime.errors import AskCycle, Timeout
+from callboard.supervision.runtime.replies import replies_of
 from callboard.supervision.runtime.seam import PykkaFuture
 
 T = TypeVar("T")
@@ -318,24 +318,42 @@ class Future(PykkaFuture[T]):
     __iter__ = __await__
 
     def _wait_in(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
-        replies = local.replies
-        if replies is None or replies.loop is not loop:
-            replies = local.replies = Replies(loop)
+        replies = replies_of(loop)
         waiting: asyncio.Future[None] = loop.create_future()
         wake = partial(replies.wake, waiting)
         if not self.add_waiter(wake):
             return
-        group = None
-        if self.deadline_s is not None:
-            left_s = max(0.0, self.deadline_s - self.blocker.now_s())
-            group = replies.watch(self, waiting, left_s)
-        self.blocker.awaited_in(loop, self)
+        runner = local.runner
+        handler = group = None
         try:
+            if runner is not None:
+                handler = self._awaited_by(runner)
+            if self.deadline_s is not None and (
+                handler is None or not handler.ends_by(self.deadline_s)
+            ):
+                left_s = max(0.0, self.deadline_s - self.blocker.now_s())
+                group = replies.watch(waiting, left_s, partial(self._is_late, waiting))
+            self.blocker.awaited_in(loop, self)
             yield from waiting
         finally:
+            if handler is not None:
+                handler.awaits(None)
             if group is not None:
-                group.members.pop(self, None)
+                group.members.pop(waiting, None)
             self.remove_waiter(wake)
+
+    def _awaited_by(self, runner: Runner) -> Handler | None:
+        try:
+            return runner.begins_to_await(self)
+        except AskCycle as error:
+            if len(self._waiters) == 1:  # as for `answer`: who waits alone gives up for all
+                self.offer_exception(error)
+            raise
+
+    def _is_late(self, waiting: asyncio.Future[None]) -> None:
+        self.give_up()
+        if not waiting.done():
+            waiting.set_result(None)
 
     # -- combining, with one deadline for all -----------------------------
 

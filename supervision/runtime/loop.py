@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.runtime.current import Runner, active, local
+from callboard.supervision.runtime.cycles import refuse_cycle
+from callboard.supervision.runtime.operations import Task
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.ending import EndingCell
@@ -51,6 +53,24 @@ class LoopRunner(Runner):
         del future, until_s
         msg = "a blocking ask was made on the event loop"
         raise BlockingOnLoop(msg)
+
+    def begins_to_await(self, future: Future[Any], /) -> Task | None:
+        """Return the handler that runs now, unless one of several tasks that it made does.
+
+        Of those nobody knows whether the handler waits for them: what they
+        await ends at its deadline, cycle or not.
+        """
+        cell = self.cell
+        operation = None if cell is None else cell.operation
+        if cell is None or not isinstance(operation, Task) or not operation.is_running():
+            return None
+        operation.awaits(future)
+        try:
+            refuse_cycle(cell, future)
+        except BaseException:
+            operation.awaits(None)
+            raise
+        return operation
 
 
 class Loop(Protocol):

@@ -15,10 +15,12 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from callboard.supervision.runtime.current import Activation, active
+from callboard.supervision.runtime.replies import replies_of
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.replies import Group
     from callboard.supervision.runtime.timers import Timer
 
     Then = Callable[[Any, BaseException | None], None]
@@ -221,9 +223,24 @@ class Steps(Operation):
 
 
 class Task(Operation):
-    """A coroutine on the system's event loop; one message at a time all the same."""
+    """A coroutine on the system's event loop; one message at a time all the same.
 
-    __slots__ = ("_context", "_coroutine", "_is_cancelled", "_message", "_task")
+    When the deadline of the ask that it answers passes, it is cancelled. That is
+    no crash: its actor goes on with the next message. It may catch the
+    `asyncio.CancelledError`, clean up, and take as long for that as it needs.
+
+    All but `begin`, `is_over`, `cancel` and `over` is called on the loop's thread.
+    """
+
+    __slots__ = (
+        "_context",
+        "_coroutine",
+        "_group",
+        "_is_cancelled",
+        "_is_late",
+        "_message",
+        "_task",
+    )
 
     def __init__(
         self,
@@ -238,7 +255,9 @@ class Task(Operation):
         self._context = context
         self._message = cell.handling
         self._task: asyncio.Task[Any] | None = None
+        self._group: Group | None = None
         self._is_cancelled = False
+        self._is_late = False
 
     def begin(self) -> None:
         deadline_s = None if self.future is None else self.future.deadline_s
@@ -261,6 +280,15 @@ class Task(Operation):
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._coroutine, context=self._context)
         self._task.add_done_callback(self._done)
+        if self.future is not None and self.future.deadline_s is not None:
+            left_s = max(0.0, self.future.deadline_s - self.cell.system.dispatcher.now_s())
+            self._group = replies_of(loop).watch(self, left_s, self._too_late)
+
+    def _too_late(self) -> None:
+        assert self._task is not None
+        self._is_late = True
+        self._group = None
+        self._task.cancel()
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -275,17 +303,41 @@ class Task(Operation):
             self.cell.undeliverable(self._message, None)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        error: BaseException | None
+        error: BaseException | None = None
         result = None
-        if task.cancelled():
-            error = asyncio.CancelledError("the handler's task was cancelled")
-        else:
+        if self._group is not None:
+            self._group.members.pop(self, None)
+            self._group = None
+        if not task.cancelled():
             error = task.exception()
             result = None if error is not None else task.result()
+        elif self._is_late and self.future is not None:
+            self.future.give_up()  # in case that nobody waits, who would have given it up
+            self.cell.system.count("cancelled_handlers")
+        else:
+            error = asyncio.CancelledError("the handler's task was cancelled")
         if error is None and self.future is not None and not self.cell.is_dead:
             # The reply needs no worker; the mailbox opens again when one has come by.
             self.future.offer(result)
         self.cell.end_operation(self, result, error)
+
+    def is_running(self) -> bool:
+        """Say whether it is the handler itself that runs now, not a task that it made."""
+        return self._task is not None and self._task is asyncio.current_task()
+
+    def awaits(self, future: Future[Any] | None, /) -> None:
+        """Note for what the handler waits now, or that it waits no more."""
+        self.cell.waiting = future
+
+    def ends_by(self, deadline_s: float, /) -> bool:
+        """Say whether it will be cancelled by then: what it awaits needs no deadline of its own.
+
+        Of two timers for one moment either may be first, and a handler that
+        gets a `Timeout` crashes where one that is cancelled does not.
+        """
+        if self._group is None or self.future is None or self.future.deadline_s is None:
+            return False
+        return self.future.deadline_s <= deadline_s
 
     def over(self, result: Any, error: BaseException | None) -> None:
         """Come to the end, by a holder of the cell."""

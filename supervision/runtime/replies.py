@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.current import local
 
 _SPAN_S = 0.01
 """Deadlines within this time share a timer; each is met to the moment all the same."""
 
 
-Due: TypeAlias = tuple[float, "asyncio.Future[None]"]
-"""Until when a future is awaited, and what the awaiting task is suspended on."""
+Due: TypeAlias = tuple[float, Callable[[], object]]
+"""When something is to be done, in the loop's seconds, and what."""
 
 
 class Group:
-    """Futures whose deadlines lie close together.
+    """What is due close together.
 
     Args:
-        timer_s: when the loop looks at them next; never after the first deadline.
+        timer_s: when the loop looks at it next; never after the first deadline.
     """
 
     __slots__ = ("members", "timer_s")
 
     def __init__(self, timer_s: float) -> None:
         self.timer_s = timer_s
-        self.members: dict[Future[Any], Due] = {}
+        self.members: dict[object, Due] = {}
 
 
 class Replies:
-    """The replies that one event loop waits for.
+    """The replies that one event loop waits for, and the deadlines it watches.
 
     A wake from another thread costs a system call, and a timer of asyncio's a
     heap that compares in Python: together most of what an awaited ask took.
@@ -83,8 +83,8 @@ class Replies:
             if not waiting.done():
                 waiting.set_result(None)
 
-    def watch(self, future: Future[Any], waiting: asyncio.Future[None], left_s: float) -> Group:
-        """Give the future up in `left_s` seconds; take it out of the group to call that off."""
+    def watch(self, whose: object, left_s: float, act: Callable[[], object]) -> Group:
+        """Call `act()` in `left_s` seconds; take `whose` out of the group to call that off."""
         due_s = self.loop.time() + left_s
         number = int(due_s / _SPAN_S)
         group = self._groups.get(number)
@@ -94,23 +94,28 @@ class Replies:
         elif due_s < group.timer_s:
             group.timer_s = due_s
             self.loop.call_at(due_s, self._look, number, due_s)
-        group.members[future] = (due_s, waiting)
+        group.members[whose] = (due_s, act)
         return group
 
     def _look(self, number: int, now_s: float) -> None:
-        """Give up whose time has come; look again when the next one's has."""
+        """Do what is due; look again when the next is."""
         group = self._groups.get(number)
         if group is None:
             return
         now_s = max(now_s, self.loop.time())
-        for future, (due_s, waiting) in list(group.members.items()):
-            if due_s <= now_s:
-                del group.members[future]
-                future.give_up()
-                if not waiting.done():
-                    waiting.set_result(None)
+        for whose, (due_s, act) in list(group.members.items()):
+            if due_s <= now_s and group.members.pop(whose, None) is not None:
+                act()
         if group.members:
             group.timer_s = min(due_s for due_s, _ in group.members.values())
             self.loop.call_at(group.timer_s, self._look, number, group.timer_s)
         else:
             del self._groups[number]
+
+
+def replies_of(loop: asyncio.AbstractEventLoop) -> Replies:
+    """Return what the loop of this thread waits for."""
+    replies = local.replies
+    if replies is None or replies.loop is not loop:
+        replies = local.replies = Replies(loop)
+    return replies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
+    AskCycle,
     Crashed,
     Killed,
     Normal,
     Shutdown,
     Timeout,
 )
+from callboard.supervision.runtime.current import local
+from callboard.supervision.testing import Simulation, simulate
 from tests.runtime.kit import (
     AsyncPuppet,
     Await,
@@ -150,26 +154,6 @@ class TestAnAsyncHandler:
         idle(other)
         assert box.waiting == []
 
-    def test_that_awaits_itself_ends_at_its_deadline(self, system: ActorSystem) -> None:
-        """No cycle is seen where nothing blocks: what awaits may be one of several tasks."""
-
-        async def act(actor: Any) -> None:
-            await actor.actor_ref.ask_async(Await(act))
-
-        with pytest.raises(Timeout):
-            system.spawn(AsyncPuppet).ask(Await(act), timeout=0.05)
-
-    def test_whose_asker_gave_up_goes_on(self, system: ActorSystem, gate: Gate, box: Box) -> None:
-        async def act(_actor: Any) -> None:
-            await gate.passed()
-            box.put("went on")
-
-        with pytest.raises(Timeout):
-            system.spawn(AsyncPuppet).ask(Await(act), timeout=0.01)
-        gate.open()
-
-        assert box.take() == "went on"
-
     def test_is_finished_before_an_exit(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         async def act(_actor: Any) -> str:
             box.put("in hand")
@@ -273,6 +257,231 @@ class TestAnAsyncHandler:
         assert inner.waiting == ["finally"]
 
 
+class TestAnAskerWhoGaveUp:
+    def test_has_the_handler_cancelled_and_its_actor_lives_on(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        async def act(_actor: Any) -> None:
+            try:
+                await gate.passed()
+            except asyncio.CancelledError:
+                box.put("cancelled")
+                raise
+
+        ref = system.spawn(AsyncPuppet)
+        with pytest.raises(Timeout):
+            ref.ask(Await(act), timeout=0.05)
+
+        assert box.take() == "cancelled"
+        idle(ref)
+        assert ref.is_alive()
+        assert system.counts["cancelled_handlers"] == 1
+
+    def test_need_not_be_waiting(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(AsyncPuppet)
+        answer = ref.ask(Await(gate.passed), block=False, timeout=0.05)
+
+        idle(ref)  # it waits for its turn, which comes when the one before is cancelled
+
+        assert isinstance(answer.error, Timeout)
+        assert not gate.is_open
+
+    def test_leaves_the_handler_all_its_time_to_clean_up(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        async def act(_actor: Any) -> str:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                box.put("cancelled")
+                await gate.passed()
+            box.put("cleaned up")
+            return "too late"
+
+        ref = system.spawn(AsyncPuppet, hears=box.put)
+        with pytest.raises(Timeout):
+            ref.ask(Await(act), timeout=0.05)
+        ref.tell("next")
+        first = box.take()
+        gate.open()
+
+        assert [first, *box.take_many(2)] == ["cancelled", "cleaned up", "next"]
+
+    def test_ends_the_actor_if_the_handler_raises_something_else(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
+        async def act(actor: Any) -> None:
+            try:
+                await gate.passed()
+            finally:
+                await aboom(actor)
+
+        ref = system.spawn(AsyncPuppet)
+        with pytest.raises(Timeout):
+            ref.ask(Await(act), timeout=0.05)
+
+        reason = reason_of(ref)
+        assert isinstance(reason, Crashed)
+        assert reason.error == "Boom"
+
+    def test_has_what_the_handler_asked_for_dropped_too(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        other = system.spawn(Puppet, hears=box.put)
+        other.tell(Do(gate.wait))
+
+        async def act(_actor: Any) -> None:
+            await other.ask("asked on", block=False, timeout=math.inf)
+
+        ref = system.spawn(AsyncPuppet)
+        with pytest.raises(Timeout):
+            ref.ask(Await(act), timeout=0.05)
+        idle(ref)  # not crashed: it is cancelled before what it asked can time out
+        gate.open()
+        idle(other)
+
+        assert box.waiting == []
+        assert system.counts["expired_messages"] == 1
+
+    def test_is_no_concern_of_one_that_was_told(
+        self, system: ActorSystem, gate: Gate, box: Box
+    ) -> None:
+        async def act(_actor: Any) -> None:
+            await gate.passed()
+            box.put("done")
+
+        asked, told = system.spawn(AsyncPuppet), system.spawn(AsyncPuppet)
+        told.tell(Await(act))
+        with pytest.raises(Timeout):
+            asked.ask(Await(gate.passed), timeout=0.05)
+        gate.open()
+
+        assert box.take() == "done"
+
+    def test_is_no_concern_of_one_that_has_answered(self) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            ref = system.spawn(AsyncPuppet)
+
+            async def act(_actor: Any) -> int:
+                await asyncio.sleep(1)
+                return 1
+
+            first = ref.ask(Await(act), block=False, timeout=1.5)
+            then = ref.ask(Await(act), block=False, timeout=3)
+            sim.advance(2.5)
+            left = watched()
+            sim.advance(10)
+
+            assert [first.get(), then.get()] == [1, 1]
+            assert left == []
+            assert "cancelled_handlers" not in system.counts
+
+    @simulate(schedules=50, replayed=1)
+    def test_never_crashes_one_that_awaits_somebody_else(self, sim: Simulation) -> None:
+        """What it awaits has the same deadline: of the two, the cancellation must come first."""
+        with ActorSystem(runtime=sim.runtime) as system:
+            gate = Gate(system)
+            other, ref = system.spawn(Puppet), system.spawn(AsyncPuppet)
+            other.tell(Do(gate.wait))
+
+            async def act(_actor: Any) -> None:
+                await asyncio.sleep(sim.seed / 97)
+                await other.ask_async(Do(lambda _: None), timeout=60)
+
+            answer = ref.ask(Await(act), block=False, timeout=1.0)
+            sim.advance(0.9)
+            under_way = watched()
+            sim.advance(1.0)
+
+            assert isinstance(answer.error, Timeout)
+            assert len(under_way) == 1
+            assert ref.is_alive()
+            gate.open()
+
+
+class TestACycleOfAwaits:
+    def test_of_one_with_itself_is_refused(self, system: ActorSystem) -> None:
+        async def act(actor: Any) -> None:
+            await actor.actor_ref.ask_async(Do(lambda _: "never"), timeout=math.inf)
+
+        ref = system.spawn_named("narcissus", AsyncPuppet)
+
+        with pytest.raises(AskCycle, match="narcissus -> narcissus"):
+            ref.ask(Await(act))
+
+    def test_of_two_is_refused(self, system: ActorSystem) -> None:
+        ada, bob = (system.spawn_named(name, AsyncPuppet) for name in ("ada", "bob"))
+
+        async def back(_actor: Any) -> None:
+            await ada.ask_async(Do(lambda _: "never"))
+
+        async def there(_actor: Any) -> None:
+            await bob.ask_async(Await(back))
+
+        with pytest.raises(AskCycle, match="bob -> ada -> bob"):
+            ada.ask(Await(there))
+
+    def test_is_seen_through_one_that_blocks(self, system: ActorSystem) -> None:
+        ada, bob = system.spawn_named("ada", Puppet), system.spawn_named("bob", AsyncPuppet)
+
+        async def back(_actor: Any) -> None:
+            await ada.ask_async(Do(lambda _: "never"))
+
+        with pytest.raises(AskCycle, match="bob -> ada -> bob"):
+            ada.ask(Do(lambda _: bob.ask(Await(back))))
+
+    def test_that_is_caught_leaves_nothing_in_the_mailbox(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        async def act(actor: Any) -> str:
+            try:
+                await actor.actor_ref.ask_async("to myself")
+            except AskCycle:
+                return "refused"
+            return "answered"
+
+        ref = system.spawn(AsyncPuppet, hears=box.put)
+
+        assert ref.ask(Await(act)) == "refused"
+        idle(ref)
+        assert box.waiting == []
+
+    def test_is_over_when_the_wait_is(self, system: ActorSystem) -> None:
+        other = system.spawn(Puppet)
+
+        async def act(actor: Any) -> str:
+            await other.ask_async(Do(lambda _: None))
+            mine = actor.actor_ref
+            await asyncio.sleep(0)
+            return await other.ask_async(Do(lambda _: str(mine.waiting is None)))
+
+        async def come_back(actor: Any) -> None:
+            first.append(actor.actor_ref.waiting)
+
+        first: list[Any] = []
+        ref = system.spawn(AsyncPuppet)
+        assert ref.ask(Await(act)) == "False"  # it waits for this very answer
+        ref.ask(Await(come_back))
+        assert first == [None]
+
+    def test_is_not_seen_where_the_handler_may_not_be_waiting(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        """A task that the handler made may outlive it: then the ask is answered after all."""
+        tasks: list[asyncio.Task[None]] = []
+
+        async def later(actor: Any) -> None:
+            box.put(await actor.actor_ref.ask_async(Do(lambda _: "answered")))
+
+        async def act(actor: Any) -> None:
+            tasks.append(asyncio.create_task(later(actor)))
+            await asyncio.sleep(0)
+
+        system.spawn(AsyncPuppet).ask(Await(act))
+
+        assert box.take() == "answered"
+
+
 class TestAnAsyncStart:
     def test_is_complete_when_the_coroutine_is(self, system: ActorSystem, gate: Gate) -> None:
         ref = system.spawn(Puppet, starts=gate.passed)
@@ -289,6 +498,13 @@ class TestAnAsyncStart:
 
         assert isinstance(reason_of(ref), Crashed)
         assert not ref.is_started
+
+
+def watched() -> list[object]:
+    """Return whose deadlines the loop of a simulation watches."""
+    replies = local.replies
+    assert replies is not None
+    return [each for group in replies._groups.values() for each in group.members]
 
 
 def hog_in_thread(gate: Gate, box: Box) -> Any:

@@ -77,6 +77,10 @@ class HoldLater(Say, frozen=True, kw_only=True):
     """Append, then wait at the gate in a coroutine."""
 
 
+class SaveAndHoldLater(Say, frozen=True, kw_only=True):
+    """Append, count, commit; append once more and wait at the gate in a coroutine."""
+
+
 class Remember(SessionMessage[int], frozen=True):
     """Count in a plain attribute, which dies with the incarnation; reply the count."""
 
@@ -185,6 +189,14 @@ class Actor(SessionActor[Tally]):
     @handles(HoldLater)
     async def on_hold_later(self, message: HoldLater) -> int:
         seq = self._say(message.text)
+        await self.play.gate.passed()
+        return seq
+
+    @handles(SaveAndHoldLater)
+    async def on_save_and_hold_later(self, message: SaveAndHoldLater) -> int:
+        seq = self._say(message.text)
+        self.commit()
+        self._say("never kept")
         await self.play.gate.passed()
         return seq
 

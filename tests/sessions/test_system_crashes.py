@@ -14,7 +14,7 @@ from callboard.actors import (
     SessionSystem,
     TerminateSession,
 )
-from callboard.supervision import ActorDeadError, Crashed, DeliveryError
+from callboard.supervision import ActorDeadError, Crashed, DeliveryError, Timeout
 from tests.laws import broken_laws
 from tests.sessions.stage import (
     Boom,
@@ -27,6 +27,7 @@ from tests.sessions.stage import (
     NotNow,
     Remember,
     SaveAndFall,
+    SaveAndHoldLater,
     Say,
     SayLater,
     Stage,
@@ -121,6 +122,31 @@ class TestARefusal:
         assert opened.get(ada) == before
         assert opened.ask(Which(ada)) == 1
         assert opened.ask(SayLater(ada, text="after")) == 2
+
+
+class TestAnAskerWhoGaveUp:
+    def test_has_nothing_kept_of_an_async_handler_and_the_session_lives_on(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        opened.ask(Say(ada, text="before"))
+        before = opened.get(ada)
+
+        with pytest.raises(Timeout):
+            opened.ask(HoldLater(ada, text="in hand"), timeout=0.05)
+        number = opened.ask(Which(ada))
+
+        assert number == 1
+        assert opened.get(ada) == before
+        stage.play.gate.open()
+        assert opened.ask(Say(ada, text="after")) == 2
+
+    def test_has_kept_what_the_handler_had_committed(self, opened: SessionSystem, ada: str) -> None:
+        with pytest.raises(Timeout):
+            opened.ask(SaveAndHoldLater(ada, text="saved"), timeout=0.05)
+
+        assert opened.ask(Which(ada)) == 1
+        assert texts(opened, ada) == ["saved"]
+        assert opened.get(ada).data == Tally(said=1)
 
 
 class TestAKill:
