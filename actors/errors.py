@@ -134,7 +134,7 @@ class MessageTooLarge(SessionError):
     """
 
     code: ClassVar[str] = "message_too_large"
-    remedy: str = "Send less at once, or raise the bound in SessionLimits."
+    remedy: str = "Send less at once, or raise the bound (SessionLimits; `serve --set NAME=BYTES`)."
 
     def __init__(self, field: str, value: int, *, bytes_max: int) -> None:
         super().__init__(f"{field} has {value} bytes; it may have {bytes_max}")
@@ -205,7 +205,7 @@ class TransitionError(SessionError):
     """
 
     code: ClassVar[str] = "invalid_transition"
-    remedy: str = "Look at the session's state; the table of steps is in the reference."
+    remedy: str = "Read the session first; what may come next depends on its state."
 
     def __init__(self, state: str, event: str) -> None:
         super().__init__(f"a session that is {state} has no step {event}")
@@ -243,7 +243,7 @@ class SpawnError(SessionError):
     """A step of the session's start failed; what was done has been undone."""
 
     code: ClassVar[str] = "spawn_error"
-    remedy: str = "See the cause; the session's place has been given back."
+    remedy: str = "Mend what the message names; then create the session again, or revive it."
 
 
 class PromptError(SessionError):
@@ -289,7 +289,10 @@ class SessionQuarantined(DeliveryError):
     """The session crashed too often and is kept, but not run; the message was not delivered."""
 
     code: ClassVar[str] = "session_quarantined"
-    remedy: str = "Look at its last error, then send ReviveSession or TerminateSession."
+    remedy: str = (
+        "Mend what its last error names; then revive it (ReviveSession, `callboard revive`) or"
+        " end it (TerminateSession, `callboard end`)."
+    )
 
 
 class SessionCrashed(DeliveryError):

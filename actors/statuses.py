@@ -22,6 +22,8 @@ class Status(msgspec.Struct, frozen=True, gc=False):
     exit_code: int
 
 
+EX_OK = 0
+EX_UNCLEAN = 1
 EX_USAGE = 64
 EX_DATAERR = 65
 EX_NOINPUT = 66
@@ -32,6 +34,26 @@ EX_IOERR = 74
 EX_TEMPFAIL = 75
 EX_NOPERM = 77
 EX_CONFIG = 78
+EX_INTERRUPTED = 130
+
+EXIT_CODES: Mapping[int, str] = MappingProxyType(
+    {
+        EX_OK: "done; serve: stopped in order",
+        EX_UNCLEAN: "serve: stopped, but not everything ended in time",
+        EX_USAGE: "the command line is wrong",
+        EX_DATAERR: "refused: a field, a value or the session's state is not right",
+        EX_NOINPUT: "what is named is not there",
+        EX_UNAVAILABLE: "no daemon, or it cannot do this; health: a part does not run",
+        EX_SOFTWARE: "a handler crashed, or the daemon; serve: the root gave up",
+        EX_CANTCREAT: "it exists already, or something is in its way",
+        EX_IOERR: "the store failed, or nobody reads the output",
+        EX_TEMPFAIL: "not now: the same command may succeed later",
+        EX_NOPERM: "not let in",
+        EX_CONFIG: "a setting, folder, token file or installation is not right",
+        EX_INTERRUPTED: "interrupted by Ctrl-C",
+    }
+)
+"""What each exit code of a command means. `serve` forced by a second signal n ends with 128 + n."""
 
 STATUSES: Mapping[str, Status] = MappingProxyType(
     {
@@ -117,12 +139,18 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "request_timeout": Status(504, EX_TEMPFAIL),
         "request_too_slow": Status(408, EX_TEMPFAIL),
         "internal_error": Status(500, EX_SOFTWARE),
+        "wrong_reply": Status(500, EX_SOFTWARE),
+        "faults_are_off": Status(404, EX_UNAVAILABLE),
         # What keeps a daemon from starting, or a command from reaching it.
         "daemon_error": Status(500, EX_UNAVAILABLE),
+        "wrong_usage": Status(400, EX_USAGE),
         "door_in_use": Status(500, EX_UNAVAILABLE),
         "not_a_socket": Status(500, EX_CANTCREAT),
+        "not_a_port": Status(500, EX_USAGE),
+        "port_refused": Status(500, EX_UNAVAILABLE),
         "not_loopback": Status(500, EX_CONFIG),
         "folder_not_private": Status(500, EX_CONFIG),
+        "token_missing": Status(500, EX_CONFIG),
         "token_refused": Status(500, EX_CONFIG),
         "unknown_behaviour": Status(500, EX_CONFIG),
         "no_daemon": Status(503, EX_UNAVAILABLE),

@@ -325,6 +325,14 @@ class SessionSystem:
             raise SessionNotFound(session_id)
         return address  # pyright: ignore[reportUnknownVariableType]  # of whichever behaviour
 
+    def behaviour(self, kind: str) -> type[SessionActor[Any]]:
+        """Return the class that runs the sessions of a kind (`Session.kind`).
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        return self._kinds[kind]
+
     def health(self) -> HealthReport:
         """Say how the sessions are, without a message; after the end too."""
         services = self._started()

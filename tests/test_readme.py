@@ -17,6 +17,7 @@ import pytest
 from callboard.actors import SessionLimits, SessionSystem
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.sessions.partition import DELAYS, RESTARTS
+from callboard.actors.statuses import EXIT_CODES, STATUSES
 from callboard.supervision import (
     Backoff,
     DynamicSupervisor,
@@ -232,6 +233,24 @@ def is_public_bound(constant: str) -> bool:
     """Say whether a constant bounds something by its name, and is no module's own affair."""
     module, _, name = constant.rpartition(".")
     return name.endswith(("_MAX", "_S")) and not name.startswith("_") and "testing" not in module
+
+
+EXIT_ROW = re.compile(
+    r"^\| (?P<code>\d+) \| (?P<meaning>[^|]+) \| (?P<errors>[^|]+) \|$", re.MULTILINE
+)
+
+
+class TestExitCodes:
+    def test_are_told_in_a_table_that_is_whole_and_true(self) -> None:
+        page = (ROOT / "docs" / "how-to" / "run-the-daemon.md").read_text(encoding="utf-8")
+        rows = list(EXIT_ROW.finditer(page))
+
+        assert {int(row["code"]): row["meaning"] for row in rows} == EXIT_CODES
+        assert {
+            error: int(row["code"])
+            for row in rows
+            for error in re.findall(r"`(\w+)`", row["errors"])
+        } == {error: status.exit_code for error, status in STATUSES.items()}
 
 
 class TestSettings:

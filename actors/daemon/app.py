@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -16,20 +16,36 @@ from litestar.exceptions import (
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
 
 from callboard.actors.daemon.decoding import decode_body, decode_query
 from callboard.actors.daemon.description import describe
 from callboard.actors.daemon.errors import (
     BodyTooLarge,
+    FaultsAreOff,
     InternalError,
     MethodNotAllowed,
     NoSuchPath,
     RequestError,
 )
-from callboard.actors.daemon.guard import Door, Guard, headers_of
+from callboard.actors.daemon.guard import (
+    Application,
+    Door,
+    Guard,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    headers_of,
+)
 from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
-from callboard.actors.daemon.routes import DESCRIPTION_PATH, Call, Route, routes
+from callboard.actors.daemon.routes import (
+    DESCRIPTION_PATH,
+    FAULT_PATHS,
+    NAMELESS,
+    Call,
+    Route,
+    routes,
+)
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.errors import InvalidField
 from callboard.actors.system import SessionSystem
@@ -77,7 +93,23 @@ def make_app(
         pdb_on_exception=False,
         debug=False,
     )
-    return Guard(cast("ASGIApp", app), settings=settings, door=door)
+    return Guard(_named(app), settings=settings, door=door)
+
+
+def _named(app: Application) -> Application:
+    """Refuse paths with an empty id, which the framework would take for other paths."""
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        if NAMELESS.match(scope["path"]):
+            error = InvalidField("session_id", "", _NO_ID_REMEDY)
+            await answer(error, send)
+            return
+        await app(scope, receive, send)
+
+    return route
+
+
+_NO_ID_REMEDY = "Give the session's id; GET /v1/sessions, without a slash behind it, lists them."
 
 
 def _handler(route: Route, sessions: SessionSystem, settings: DaemonSettings) -> HTTPRouteHandler:
@@ -139,6 +171,8 @@ def _translated(request: Request[Any, Any, Any], error: Exception) -> CallboardE
             return error
         case RequestEntityTooLarge():
             return BodyTooLarge(request.route_handler.resolve_request_max_body_size() or 0)
+        case NotFoundException() if request.url.path in FAULT_PATHS:
+            return FaultsAreOff("this daemon lets nobody make anything crash")
         case NotFoundException():
             return NoSuchPath("there is nothing at this path")
         case MethodNotAllowedException():

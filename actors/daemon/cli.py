@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if missing not in EXTRA:
             raise
         sys.stderr.write(
-            f"callboard: the package {missing} is missing; the daemon and its commands need\n"
+            f"callboard: the package {missing} is missing; the daemon and its commands need it:\n"
             "  pip install 'callboard[daemon]'\n"
         )
         code = EX_CONFIG

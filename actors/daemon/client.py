@@ -11,10 +11,10 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from callboard.actors.daemon.errors import BadAnswer, NoDaemon
+from callboard.actors.daemon.errors import BadAnswer, NoDaemon, WrongUsage
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
 from callboard.actors.daemon.tokens import read_token
-from callboard.actors.errors import InvalidField
+from callboard.actors.errors import InvalidField, shown
 
 Json: TypeAlias = Any
 
@@ -23,6 +23,8 @@ ANSWER_S = 60.0
 
 CONNECT_S = 5.0
 """How long it waits for a connection."""
+
+NO_ID_REMEDY = "Give the session's id; `callboard list` shows those there are."
 
 _RESERVED = frozenset({"count", ".", ".."})
 """Ids that would mean something else if they stood in a path as they are."""
@@ -41,7 +43,13 @@ class ProblemAnswered(Exception):
 
 
 def path_of(session_id: str, *parts: str) -> str:
-    """Return the path of a session, or of something below it."""
+    """Return the path of a session, or of something below it.
+
+    Raises:
+        InvalidField: no session can have this id.
+    """
+    if not session_id:  # the path would be another one: that of all sessions
+        raise InvalidField("session_id", session_id, NO_ID_REMEDY)
     try:
         sent = quote(session_id, safe="")
     except UnicodeEncodeError:
@@ -51,6 +59,22 @@ def path_of(session_id: str, *parts: str) -> str:
     return "/".join(("/v1/sessions", sent, *parts))
 
 
+def checked_url(url: str) -> str:
+    """Return where a daemon listens.
+
+    Raises:
+        WrongUsage: this is not how it is written.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        msg = f"--url {shown(url)} is not where a daemon can be"
+        raise WrongUsage(msg, "Give http://127.0.0.1:PORT, as the daemon's READY line says it.")
+    return url
+
+
 class Client:
     """A connection to one daemon. Use it as a context manager; one thread.
 
@@ -58,6 +82,10 @@ class Client:
         socket: the daemon's Unix socket; or
         url: where it listens on a port,
         token_file: with the token in this file.
+
+    Raises:
+        WrongUsage: the url is none.
+        TokenMissing, TokenRefused: the token cannot be read.
     """
 
     def __init__(
@@ -68,7 +96,7 @@ class Client:
             self._where = f"unix:{socket}"
             transport = httpx.HTTPTransport(uds=str(socket))
         else:
-            self._where = url
+            self._where = checked_url(url)
             transport = httpx.HTTPTransport()
             if token_file is not None:
                 headers["authorization"] = f"Bearer {read_token(token_file)}"

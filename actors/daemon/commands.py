@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -10,16 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
 
 from callboard.actors.daemon.client import Client, ProblemAnswered, path_of
-from callboard.actors.daemon.errors import UnknownBehaviour
-from callboard.actors.daemon.folders import default_socket, default_token_file
+from callboard.actors.daemon.errors import WrongUsage
+from callboard.actors.daemon.options import load_behaviour, read_bounds
 from callboard.actors.daemon.problems import exit_code_of, problem_of
-from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.daemon.showing import (
     Answer,
     as_json,
@@ -30,27 +28,32 @@ from callboard.actors.daemon.showing import (
     problem_lines,
     session_lines,
 )
+from callboard.actors.daemon.where import listening, meant, token_file_of
 from callboard.actors.errors import InvalidField
-from callboard.actors.limits import SessionLimits
 from callboard.actors.messages import Fault
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.data import Role
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.statuses import EX_IOERR, EX_UNAVAILABLE, EX_USAGE, status_of
+from callboard.actors.statuses import (
+    EX_INTERRUPTED,
+    EX_IOERR,
+    EX_OK,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    EXIT_CODES,
+    status_of,
+)
 from callboard.actors.system import SessionSystem
-from callboard.supervision.model.errors import CallboardError, InvalidSpec
+from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.observe.logs import EventLog, SafeFormatter
 from callboard.supervision.observe.text import escaped
 from callboard.supervision.observe.tree import TreeNode, draw
-from callboard.supervision.runtime.settings import Settings
-
-S = TypeVar("S", bound=msgspec.Struct)
-
-EX_OK = 0
 
 app = App(
     name="callboard",
     help="Supervised sessions in a daemon, and the commands to talk to it.",
+    help_epilogue="Exit codes:\n\n"
+    + "\n".join(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items()),
     version_flags=["--version"],
 )
 
@@ -60,23 +63,26 @@ app = App(
 class Where:
     """Where the daemon is, and how the answer is shown."""
 
-    socket: Annotated[Path | None, Parameter(env_var="CALLBOARD_SOCKET")] = None
-    """The daemon's Unix socket; the default is the user's own."""
+    socket: Path | None = None
+    """The daemon's Unix socket. The default is $CALLBOARD_SOCKET, else the user's own."""
 
-    url: Annotated[str | None, Parameter(env_var="CALLBOARD_URL")] = None
-    """Where the daemon listens on a port, instead of a socket: http://127.0.0.1:PORT."""
+    url: str | None = None
+    """Where the daemon listens on a port, instead of a socket: http://127.0.0.1:PORT.
+    The default is $CALLBOARD_URL."""
 
-    token_file: Annotated[Path | None, Parameter(env_var="CALLBOARD_TOKEN_FILE")] = None
-    """The file with the token that a port wants."""
+    token_file: Path | None = None
+    """The file with the token that a port wants. The default is $CALLBOARD_TOKEN_FILE,
+    else the user's own."""
 
     json: Annotated[bool, Parameter(negative="")] = False
     """Print the answer as one line of JSON."""
 
     def client(self) -> Client:
         """Return a connection to the daemon."""
-        if self.url is not None:
-            return Client(url=self.url, token_file=self.token_file or default_token_file())
-        return Client(self.socket or default_socket())
+        place = meant(self.socket, self.url)
+        if isinstance(place, Path):
+            return Client(place)
+        return Client(url=place, token_file=token_file_of(self.token_file))
 
 
 HERE = Where()
@@ -88,12 +94,13 @@ HERE = Where()
 @app.command
 def serve(
     *,
-    socket: Annotated[Path | None, Parameter(env_var="CALLBOARD_SOCKET")] = None,
+    socket: Path | None = None,
     port: int | None = None,
     host: str = "127.0.0.1",
-    token_file: Annotated[Path | None, Parameter(env_var="CALLBOARD_TOKEN_FILE")] = None,
+    token_file: Path | None = None,
     faults: Annotated[bool, Parameter(negative="")] = False,
     session: str | None = None,
+    app_dir: Path | None = None,
     partitions: int | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     log_level: Literal["debug", "info", "warning", "error"] = "info",
@@ -102,23 +109,24 @@ def serve(
 
     Whoever may connect may act for every user: one daemon is one trust domain.
 
-    Exit codes: 0 stopped; 1 stopped, but not all of it in time; 69, 73, 77, 78 not startable;
-    70 the root of the tree gave up.
-
     Parameters
     ----------
     socket
-        Listen on this Unix socket. The default is the user's own.
+        Listen on this Unix socket. The default is $CALLBOARD_SOCKET, else the user's own.
     port
         Listen on this port of the machine instead; 0 takes a free one. Wants a token.
     host
         Which loopback address the port is on.
     token_file
-        Where the token of the port is; made if need be. Default: beside the default socket.
+        Where the token of the port is; made if need be. The default is
+        $CALLBOARD_TOKEN_FILE, else beside the default socket.
     faults
         Let clients make sessions and parts of the tree crash.
     session
-        MODULE:CLASS of the sessions' behaviour, a SessionActor.
+        MODULE:CLASS of the sessions' behaviour, a SessionActor. The module is looked for in
+        --app-dir first.
+    app_dir
+        The folder with the module of --session. The default is the current directory.
     partitions
         Over how many supervisors the sessions are spread. The default is 2 per processor.
     set_
@@ -130,61 +138,26 @@ def serve(
     from callboard.actors.daemon.doors import open_port, open_unix  # noqa: PLC0415 -- as below
     from callboard.actors.daemon.service import Daemon, run  # noqa: PLC0415 -- 0.3 s of framework
 
-    settings, limits, runtime = _bounds(set_)
+    place = listening(socket, port)
+    settings, limits, runtime = read_bounds(set_)
     log = _logs(log_level)
     sessions = SessionSystem(
-        SessionActor if session is None else _behaviour(session),
+        SessionActor if session is None else load_behaviour(session, app_dir or Path()),
         limits=limits,
         settings=runtime,
         partitions=partitions,
         faults=faults,
         on_event=log,
     )
-    if port is None:
-        door = open_unix(socket or default_socket(), backlog=settings.backlog)
+    if isinstance(place, Path):
+        door = open_unix(place, backlog=settings.backlog)
     else:
-        token_file = token_file or default_token_file()
-        door = open_port(host, port, token_file=token_file, backlog=settings.backlog)
+        token = token_file_of(token_file)
+        door = open_port(host, place, token_file=token, backlog=settings.backlog)
     with door:
         code = run(Daemon(sessions, door, settings=settings, faults=faults))
     log.flush()
     return code
-
-
-def _bounds(given: Iterable[str]) -> tuple[DaemonSettings, SessionLimits, Settings]:
-    """Return the bounds, with those that were given by name."""
-    shapes: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Settings)
-    chosen: dict[type[msgspec.Struct], dict[str, str]] = {shape: {} for shape in shapes}
-    for each in given:
-        name, _, value = each.partition("=")
-        owner = next((shape for shape in shapes if name in shape.__struct_fields__), None)
-        if owner is None:
-            raise InvalidSpec("--set", each, "Give NAME=VALUE with the name of a bound.")
-        chosen[owner][name] = value
-
-    def made(shape: type[S]) -> S:
-        try:
-            return msgspec.convert(chosen[shape], shape, strict=False)
-        except msgspec.ValidationError as error:
-            raise InvalidSpec("--set", ", ".join(given), f"{error}.") from None
-
-    return made(DaemonSettings), made(SessionLimits), made(Settings)
-
-
-def _behaviour(name: str) -> type[SessionActor[Any]]:
-    module_name, _, class_name = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownBehaviour(name, f"cannot be imported: {error}") from error
-    if not _is_behaviour(found):
-        raise UnknownBehaviour(name, "is no SessionActor")
-    behaviour: type[SessionActor[Any]] = found
-    return behaviour
-
-
-def _is_behaviour(found: object) -> bool:
-    return isinstance(found, type) and issubclass(found, SessionActor)
 
 
 def _logs(level: str) -> EventLog:
@@ -421,10 +394,34 @@ def crash(
     how
         In which way.
     """
+    if (session_id is None) == (part is None):
+        msg = "one crash has one target"
+        raise WrongUsage(msg, "Give either a session's id or --part.")
     body = {"session_id": session_id, "part": part, "how": how.value}
     with where.client() as client:
         answer = client.request("POST", "/v1/faults", body=body)
     return _show(answer, where, [f"{escaped(answer['struck'])} was struck: {how.value}"])
+
+
+@app.command
+def revive(session_id: str, /, *, patch: str | None = None, where: Where = HERE) -> int:
+    """Start a session that is quarantined or asleep, and say how it is then.
+
+    A session whose actor crashes too often is quarantined: kept, but not run. `show` says
+    what it crashed on; mend that, or replace with --patch what it stumbled over.
+
+    Parameters
+    ----------
+    session_id
+        Which session.
+    patch
+        What to replace before it starts, as a JSON object: metadata, variables,
+        system_prompt, client_capabilities.
+    """
+    body = {"patch": None if patch is None else _json_object("patch", patch)}
+    with where.client() as client:
+        answer = client.request("POST", path_of(session_id, "revive"), body=body)
+    return _show(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
 
 
 # -- the whole -------------------------------------------------------------
@@ -498,7 +495,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_IOERR
     except KeyboardInterrupt:
-        return 130
+        return EX_INTERRUPTED
 
 
 def _complain(lines: Iterable[str]) -> None:

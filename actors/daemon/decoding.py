@@ -21,6 +21,17 @@ FIELDS_MAX = 32
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$")
 
+_EXPECTED = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+"""What JSON's types are called in a sentence; null is null."""
+
 
 @lru_cache(maxsize=64)
 def _decoder(shape: type[T]) -> msgspec.json.Decoder[T]:
@@ -100,8 +111,30 @@ def _invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> Inval
     if named is not None:
         path = f"{path}.{named['name']}" if path else named["name"]
     choices = _choices(shape, path)
-    remedy = f"{what}." if not choices else f"Give one of {', '.join(choices)}."
+    if choices:
+        remedy = f"Give one of {', '.join(choices)}."
+    elif named is not None:
+        is_missing = what.startswith("Object missing")
+        remedy = "Give it: it is required." if is_missing else "Leave it out: it is not known here."
+    else:
+        remedy = in_words(what)
     return InvalidField(path or "body", _value_at(sent, path), remedy)
+
+
+def in_words(what: str) -> str:
+    """Return what a decoder says of a wrong type as a sentence that says what to give.
+
+    >>> in_words("Expected `int | null`, got `str`")
+    'Give a whole number or null, not text.'
+    """
+    found = _EXPECTED.match(what)
+    if found is None:
+        return f"Give what the description says: {what}."
+    wanted, given = (
+        " or ".join(_WORDS.get(each, each) for each in found[name].split(" | "))
+        for name in ("wanted", "given")
+    )
+    return f"Give {wanted}, not {given}."
 
 
 def _choices(shape: type, path: str) -> list[str]:

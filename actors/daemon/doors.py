@@ -12,7 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from callboard.actors.daemon.errors import DaemonError, DoorInUse, NotASocket, NotLoopback
+from callboard.actors.daemon.errors import (
+    DoorInUse,
+    NotAPort,
+    NotASocket,
+    NotLoopback,
+    PortRefused,
+)
 from callboard.actors.daemon.folders import private_folder
 from callboard.actors.daemon.guard import Door
 from callboard.actors.daemon.tokens import provide_token
@@ -158,13 +164,14 @@ def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDo
 
     Raises:
         NotLoopback: others could reach it.
+        NotAPort: there is no such port.
         DoorInUse: somebody listens there.
+        PortRefused: the system does not let us.
         FolderNotPrivate, TokenRefused: the token would not be safe.
     """
     address = loopback(host)
     if not 0 <= port <= PORT_MAX:
-        msg = f"{port} is no port; give 0 to {PORT_MAX}"
-        raise DaemonError(msg)
+        raise NotAPort(port, port_max=PORT_MAX)
     token = provide_token(token_file)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004 -- IPv6
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -178,7 +185,7 @@ def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDo
             msg = f"somebody listens on {address} port {port}"
             raise DoorInUse(msg) from error
         msg = f"port {port} cannot be bound: {error.strerror}"
-        raise DaemonError(msg) from error
+        raise PortRefused(msg) from error
     listener.setblocking(False)
     bound = listener.getsockname()[1]
     shown = f"[{address}]" if family == socket.AF_INET6 else str(address)

@@ -37,7 +37,7 @@ class BodyTooLarge(RequestError):
     """
 
     code: ClassVar[str] = "body_too_large"
-    remedy: str = "Send less at once, or raise body_bytes_max in DaemonSettings."
+    remedy: str = "Send less at once, or start the daemon with a higher --set body_bytes_max=BYTES."
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"the body has more than {bytes_max} bytes")
@@ -52,7 +52,10 @@ class HeadersTooLarge(RequestError):
     """
 
     code: ClassVar[str] = "headers_too_large"
-    remedy: str = "Send fewer or shorter headers, or raise header_bytes_max in DaemonSettings."
+    remedy: str = (
+        "Send fewer or shorter headers, or start the daemon with a higher"
+        " --set header_bytes_max=BYTES."
+    )
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"target and headers have more than {bytes_max} bytes")
@@ -63,7 +66,7 @@ class Unauthorized(RequestError):
     """The token is missing or wrong."""
 
     code: ClassVar[str] = "unauthorized"
-    remedy: str = "Send Authorization: Bearer with the token of the daemon's token file."
+    remedy: str = "Send Authorization: Bearer TOKEN; TOKEN is in the --token-file of the daemon."
 
 
 class UnknownHost(RequestError):
@@ -135,10 +138,54 @@ class InternalError(RequestError):
     is_outcome_known: ClassVar[bool] = False
 
 
+class WrongReply(RequestError):
+    """The handler of a session's own class answered something else than the message declares.
+
+    Args:
+        handler: the handler's name: class and method.
+        message: name of the message's type.
+        declared: name of the type that the message declares as its reply.
+        given: name of the type that came.
+    """
+
+    code: ClassVar[str] = "wrong_reply"
+    remedy: str = "Mend that handler; what it changed has been kept all the same."
+    is_outcome_known: ClassVar[bool] = False
+
+    def __init__(self, handler: str, *, message: str, declared: str, given: str) -> None:
+        super().__init__(
+            f"{handler} answered a value of type {given}, where {message} declares {declared}"
+        )
+        self.handler = handler
+
+
+class FaultsAreOff(RequestError):
+    """Crashes may not be injected into this daemon."""
+
+    code: ClassVar[str] = "faults_are_off"
+    remedy: str = "Start the daemon with --faults; never where the sessions matter."
+
+
 class DaemonError(CallboardError):
     """Base of what keeps a daemon from starting, or a client from reaching it."""
 
     code: ClassVar[str] = "daemon_error"
+    remedy: str = "Change the command as the message says."
+
+
+class WrongUsage(DaemonError):
+    """Options of a command do not go together, or one is not what it should be.
+
+    Args:
+        message: what is wrong.
+        remedy: what would be right, as a sentence.
+    """
+
+    code: ClassVar[str] = "wrong_usage"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class DoorInUse(DaemonError):
@@ -152,7 +199,30 @@ class NotASocket(DaemonError):
     """Something else lies where the socket should be, or none can be made there."""
 
     code: ClassVar[str] = "not_a_socket"
-    remedy: str = "Move it away, or give another --socket."
+    remedy: str = "Move away what lies there, or give another --socket with a shorter path."
+
+
+class NotAPort(DaemonError):
+    """There is no port of this number.
+
+    Args:
+        port: what was given.
+        port_max: the highest there is.
+    """
+
+    code: ClassVar[str] = "not_a_port"
+
+    def __init__(self, port: int, *, port_max: int) -> None:
+        super().__init__(f"--port {port} is no port")
+        self.port = port
+        self.remedy = f"Give a number from 1 to {port_max}, or 0 to take a free one."
+
+
+class PortRefused(DaemonError):
+    """The system does not let this user listen on this port."""
+
+    code: ClassVar[str] = "port_refused"
+    remedy: str = "Give another --host, or a --port from 1024 up; 0 takes a free one."
 
 
 class NotLoopback(DaemonError):
@@ -169,11 +239,21 @@ class FolderNotPrivate(DaemonError):
     remedy: str = "Give a folder of your own with mode 0700 (chmod go-rwx FOLDER)."
 
 
+class TokenMissing(DaemonError):
+    """There is no token file at this path."""
+
+    code: ClassVar[str] = "token_missing"
+    remedy: str = (
+        "Give the --token-file of the daemon you mean; `callboard serve --port` makes it when it"
+        " starts."
+    )
+
+
 class TokenRefused(DaemonError):
     """The token file is not usable as it is."""
 
     code: ClassVar[str] = "token_refused"
-    remedy: str = "Delete it; the daemon makes a new one with mode 0600."
+    remedy: str = "Delete it and start the daemon again: it makes a new one with mode 0600."
 
 
 class UnknownBehaviour(DaemonError):
@@ -185,7 +265,7 @@ class UnknownBehaviour(DaemonError):
     """
 
     code: ClassVar[str] = "unknown_behaviour"
-    remedy: str = "Give MODULE:CLASS, a subclass of SessionActor that can be imported."
+    remedy: str = "Give MODULE:CLASS, a SessionActor; modules are looked for in --app-dir first."
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{shown(name)} {why}")
@@ -195,11 +275,11 @@ class NoDaemon(DaemonError):
     """No daemon answers at this socket or port."""
 
     code: ClassVar[str] = "no_daemon"
-    remedy: str = "Start one with `callboard serve`."
+    remedy: str = "Start one with `callboard serve`, or say where it is with --socket or --url."
 
 
 class BadAnswer(DaemonError):
     """What answers there does not talk like this daemon."""
 
     code: ClassVar[str] = "bad_answer"
-    remedy: str = "Look what listens there; daemon and command should be of one version."
+    remedy: str = "See what listens there; daemon and command should be of one version."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from callboard.actors.daemon.errors import InternalError
+from callboard.actors.daemon.replies import checked
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.daemon.wire import (
     Active,
@@ -88,15 +90,17 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
         Raises:
             CallboardError: a declared answer, or none in time.
             SessionCrashed: the handler raised something else.
+            WrongReply: the handler answered what it may not.
         """
         try:
-            return await self.sessions.ask_async(message, timeout=self.settings.ask_s)
+            reply = await self.sessions.ask_async(message, timeout=self.settings.ask_s)
         except CallboardError:
             raise
         # The named edge. The exception is an actor's, `sys.exit()` in a handler included: it
         # must not end the daemon, and its text is for the log, not for the client.
         except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             raise _crash_of(message, error) from error
+        return checked(self.sessions, message, reply)
 
     async def aside(self, read: Callable[[], R]) -> R:
         """Do a read that looks at many rows on another thread, so that the loop goes on."""
@@ -327,6 +331,12 @@ ROUTES: tuple[Route, ...] = (
 """Everything a client can ask for; the description of it all is at `DESCRIPTION_PATH`."""
 
 DESCRIPTION_PATH = "/v1/openapi.json"
+
+FAULT_PATHS: frozenset[str] = frozenset(each.path for each in ROUTES if each.is_fault)
+"""What is there only where crashes may be injected."""
+
+NAMELESS = re.compile(r"/v1/sessions/(/|$)")
+"""How a path begins in which the session's id is empty. It would stand for all sessions."""
 
 
 def routes(*, faults: bool) -> tuple[Route, ...]:

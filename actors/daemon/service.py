@@ -19,7 +19,7 @@ from callboard.actors.daemon.notify import notify
 from callboard.actors.daemon.protocol import protocol_for
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.messages import Shutdown
-from callboard.actors.statuses import EX_SOFTWARE
+from callboard.actors.statuses import EX_OK, EX_SOFTWARE, EX_UNCLEAN
 from callboard.actors.system import SessionSystem
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.model.reasons import ExitReason
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from callboard.actors.daemon.doors import OpenDoor
 
 logger = logging.getLogger("callboard.daemon")
-
-EX_OK = 0
-
-EX_UNCLEAN = 1
-"""It was stopped, and not everything ended by itself."""
 
 EX_GAVE_UP = EX_SOFTWARE
 """The root of the tree gave up: sysexits' EX_SOFTWARE, for which a service manager restarts."""

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from callboard.actors.daemon.errors import TokenRefused
+from callboard.actors.daemon.errors import TokenMissing, TokenRefused
 from callboard.actors.daemon.folders import FILE_MODE, private_folder
 
 TOKEN_BYTES = 32
@@ -44,10 +44,14 @@ def read_token(path: Path) -> str:
     """Return the token that a file holds.
 
     Raises:
-        TokenRefused: it is not there, not this user's alone, or holds no token.
+        TokenMissing: it is not there.
+        TokenRefused: it is not this user's alone, or holds no token.
     """
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        msg = f"there is no token file {path}"
+        raise TokenMissing(msg) from None
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise TokenRefused(msg) from error

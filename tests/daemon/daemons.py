@@ -60,6 +60,9 @@ class Moody(SessionActor[None]):
                 sys.exit(3)
             case "tea":
                 raise OutOfTea("no tea")
+            case "none" | "words" | "yes":
+                nonsense: Any = {"none": None, "words": "words", "yes": True}[message.content]
+                return nonsense  # type: ignore[no-any-return]  # on purpose: a slip
             case "wait":
                 Moody.is_waiting.set()
                 Moody.gate.wait(READY_S)
@@ -158,10 +161,18 @@ def running(
 class Process:
     """A daemon as a process of its own, as a service manager starts it."""
 
-    def __init__(self, arguments: Sequence[str], **environment: str) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        program: Sequence[str] = (sys.executable, "-m", "tests.daemon.callboard"),
+        command: Sequence[str] = ("serve",),
+        folder: Path = Path(__file__).parents[2],
+        **environment: str,
+    ) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "tests.daemon.callboard", "serve", *arguments],
-            cwd=Path(__file__).parents[2],
+            [*program, *command, *arguments],
+            cwd=folder,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,6 +15,7 @@ import pytest
 from callboard.actors.daemon.cli import EXTRA
 from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.commands import run
+from callboard.actors.statuses import EXIT_CODES
 from tests.daemon.daemons import Running, running
 
 NASTY = "a\x1b[2J\u202eb\x7f"
@@ -123,6 +124,19 @@ class TestTheCommands:
         assert part(before, "front", "manager")["restarts"] == 0
         assert part(say("tree", "--json").json, "front", "manager")["restarts"] == 1
 
+    def test_revive_a_session_in_quarantine(self, say: Say, ada: str) -> None:
+        for _ in range(4):
+            say("crash", ada, "--how", "kill")
+            say("send", ada, "x")
+        refused = say("send", ada, "x")
+
+        revived = say("revive", ada, "--patch", '{"metadata": {"mended": true}}')
+
+        assert (refused.code, "callboard revive" in refused.err) == (69, True)
+        assert revived == Said(0, f"{ada} is awake\n", "")
+        assert say("show", ada, "--json").json["metadata"] == {"mended": True}
+        assert say("send", ada, "still here?").code == 0
+
     def test_draw_the_tree(self, say: Say, ada: str) -> None:
         drawn = say("tree").out
 
@@ -207,6 +221,59 @@ class TestWhatSomebodyElseWrote:
         assert "नमस्ते 👩‍🚀 \\o/ 日本" in say("show", ada).out
 
 
+class TestWhere:
+    """A command goes where it says, whatever the environment says."""
+
+    NOWHERE = "http://127.0.0.1:9"
+
+    def test_its_own_socket_comes_before_the_url_around_it(
+        self, say: Say, daemon: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("CALLBOARD_SOCKET")
+        monkeypatch.setenv("CALLBOARD_URL", self.NOWHERE)
+
+        assert say("health", "--socket", str(daemon.path)).code == 0
+
+    def test_its_own_url_comes_before_the_socket_around_it(self, say: Say, private: Path) -> None:
+        with running(private, port=0) as other:
+            where = ["--url", other.url, "--token-file", str(private / "token")]
+
+            assert say("list", *where, "--json").json["sessions"] == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "names"),
+        [
+            (["health", "--socket", "s", "--url", NOWHERE], "--socket and --url"),
+            (["serve", "--socket", "s", "--port", "0"], "--socket and --port"),
+        ],
+        ids=["client", "daemon"],
+    )
+    def test_two_places_at_once_are_refused(
+        self, say: Say, arguments: list[str], names: str
+    ) -> None:
+        said = say(*arguments)
+
+        assert (said.code, said.out) == (64, "")
+        assert f"callboard: {names} name two " in said.err
+        assert "Give one of them" in said.err
+
+    @pytest.mark.parametrize("url", ["nonsense", "127.0.0.1:9", "ftp://x", "http://", "\x00"])
+    def test_what_is_no_url_is_refused(self, say: Say, url: str) -> None:
+        said = say("health", "--url", url)
+
+        assert said.code == 64
+        assert "Give http://127.0.0.1:PORT" in said.err
+
+    def test_a_token_file_that_is_not_there_is_not_to_be_deleted(
+        self, say: Say, tmp_path: Path
+    ) -> None:
+        said = say("health", "--url", self.NOWHERE, "--token-file", str(tmp_path / "none"))
+
+        assert said.code == 78
+        assert f"there is no token file {tmp_path}/none [token_missing]" in said.err
+        assert "Delete" not in said.err
+
+
 class TestAFailure:
     def test_says_what_and_what_to_do(self, say: Say) -> None:
         said = say("show", "nobody")
@@ -244,6 +311,34 @@ class TestAFailure:
         assert said.out == "" or code == 64
         assert "Traceback" not in said.err
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["show", ""],
+            ["log", ""],
+            ["send", "", "hello"],
+            ["end", ""],
+            ["revive", ""],
+            ["create", "--id", ""],
+            ["crash", ""],
+        ],
+        ids=lambda arguments: arguments[0],
+    )
+    def test_of_an_empty_id_names_it(self, say: Say, arguments: list[str]) -> None:
+        said = say(*arguments)
+
+        assert (said.code, said.out) == (65, "")
+        assert said.err.startswith("callboard: session_id='' is not valid. Give ")
+
+    def test_to_crash_anything_without_faults_says_how_to_switch_them_on(
+        self, say: Say, private: Path
+    ) -> None:
+        with running(private, faults=False) as other:
+            said = say("crash", "ada", "--socket", str(other.path))
+
+        assert said.code == 69
+        assert "Start the daemon with --faults" in said.err
+
     # httpcore leaves a socket open that could not connect.
     @pytest.mark.filterwarnings("ignore::ResourceWarning")
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -274,8 +369,17 @@ class TestTheProgram:
         )
 
         assert done.returncode == 78
-        assert "pip install 'callboard[daemon]'" in done.stderr
-        assert "Traceback" not in done.stderr
+        assert done.stderr == (
+            f"callboard: the package {package} is missing; the daemon and its commands need it:\n"
+            "  pip install 'callboard[daemon]'\n"
+        )
+
+    @pytest.mark.parametrize("command", [[], ["serve"], ["send"]], ids=["whole", "serve", "send"])
+    def test_explains_every_exit_code_in_its_help(self, say: Say, command: list[str]) -> None:
+        said = " ".join(say(*command, "--help").out.split())
+
+        for code, meaning in EXIT_CODES.items():
+            assert f"• {code}: {meaning}" in said
 
     def test_takes_no_path_for_another(self) -> None:
         assert path_of("count") != "/v1/sessions/count"

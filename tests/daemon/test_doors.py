@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -13,11 +14,13 @@ import pytest
 
 from callboard.actors.daemon.doors import UNIX_PATH_BYTES_MAX, loopback, open_port, open_unix
 from callboard.actors.daemon.errors import (
-    DaemonError,
     DoorInUse,
     FolderNotPrivate,
+    NotAPort,
     NotASocket,
     NotLoopback,
+    PortRefused,
+    TokenMissing,
     TokenRefused,
 )
 from callboard.actors.daemon.folders import default_folder, private_folder
@@ -195,8 +198,10 @@ class TestATokenFile:
             read_token(private / "token")
 
     def test_that_is_not_there_is_refused(self, private: Path) -> None:
-        with pytest.raises(TokenRefused):
+        with pytest.raises(TokenMissing, match="no token file") as missing:
             read_token(private / "token")
+
+        assert "--token-file" in missing.value.remedy
 
 
 class TestAPort:
@@ -219,8 +224,22 @@ class TestAPort:
                 open_port("127.0.0.1", port, token_file=private / "token", backlog=1)
 
     def test_that_cannot_be_is_refused(self, private: Path) -> None:
-        with pytest.raises(DaemonError):
+        with pytest.raises(NotAPort, match="70000") as refused:
             open_port("127.0.0.1", 70_000, token_file=private / "token", backlog=1)
+
+        assert "65535" in refused.value.remedy
+        assert list(private.iterdir()) == []
+
+    def test_that_the_system_does_not_give_is_refused(
+        self, private: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def bind(*_: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(socket.socket, "bind", bind)
+
+        with pytest.raises(PortRefused, match="Permission denied"):
+            open_port("127.0.0.1", 80, token_file=private / "token", backlog=1)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -108,6 +109,27 @@ class TestTheBody:
         said = problem(http.post(f"{ada}/messages", json=body), 422, "invalid_field")
 
         assert (said["field"], said["value"]) == (field, value)
+
+    @pytest.mark.parametrize(
+        ("body", "remedy"),
+        [
+            ({"role": "user", "content": 5}, "Give text, not a whole number."),
+            ({"role": "user"}, "Give it: it is required."),
+            ({"role": "user", "content": "", "tea": 1}, "Leave it out: it is not known here."),
+            (
+                {"role": "king", "content": ""},
+                "Give one of user, assistant, system, tool, thought.",
+            ),
+            ([1], "Give an object, not a list."),
+        ],
+        ids=["type", "missing", "unknown", "word", "no object"],
+    )
+    def test_a_wrong_field_is_told_what_would_be_right(
+        self, http: httpx.Client, ada: str, body: object, remedy: str
+    ) -> None:
+        said = problem(http.post(f"{ada}/messages", json=body), 422, "invalid_field")
+
+        assert said["remedy"] == remedy
 
     def test_a_number_in_quotes_is_no_number(self, http: httpx.Client, ada: str) -> None:
         body: dict[str, object] = {"patch": {}, "expected_version": "3"}
@@ -235,6 +257,22 @@ class TestTheSession:
 
         problem(answer, 404, "session_not_found")
 
+    @pytest.mark.parametrize("slash", ["/", "//messages", "//revive", "///"])
+    @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+    def test_an_empty_id_is_named_and_never_another_path(
+        self, daemon: Running, http: httpx.Client, method: str, slash: str
+    ) -> None:
+        before = http.get("/v1/sessions/count").json()
+        request = f"{method} /v1/sessions{slash} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n"
+
+        said = raw(daemon, f"{request}connection: close\r\n\r\n".encode())
+
+        assert said.startswith(b"HTTP/1.1 422 ")
+        body = json.loads(said.partition(b"\r\n\r\n")[2])
+        assert (body["code"], body["field"], body["value"]) == ("invalid_field", "session_id", "''")
+        assert "lists them" in body["remedy"]
+        assert http.get("/v1/sessions/count").json() == before
+
     def test_an_id_that_cannot_be(self, http: httpx.Client) -> None:
         problem(http.get(f"/v1/sessions/{'x' * 129}"), 422, "invalid_field")
 
@@ -276,6 +314,28 @@ class TestTheSession:
         http.post("/v1/sessions", content=b"{", headers=JSON)
 
         assert http.get("/v1/sessions/count").json() == before
+
+    @pytest.mark.parametrize(
+        ("content", "given"), [("none", "NoneType"), ("words", "str"), ("yes", "bool")]
+    )
+    def test_a_handler_that_answers_nonsense_is_named(
+        self, http: httpx.Client, ada: str, content: str, given: str
+    ) -> None:
+        answer = http.post(f"{ada}/messages", json={"role": "user", "content": content})
+
+        said = problem(answer, 500, "wrong_reply")
+        assert said["detail"] == (
+            f"Moody.on_append_message answered a value of type {given},"
+            " where AppendMessage declares int"
+        )
+        assert not said["is_outcome_known"]
+
+    def test_a_handler_that_answers_nonsense_stands_in_the_log(
+        self, http: httpx.Client, ada: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        http.post(f"{ada}/messages", json={"role": "user", "content": "none"})
+
+        assert "reply.wrong: Moody.on_append_message" in caplog.text
 
     def test_its_own_refusal_keeps_its_own_code(self, http: httpx.Client, ada: str) -> None:
         body = {"role": "user", "content": "tea"}
@@ -451,7 +511,7 @@ class TestFaultInjection:
             answer = http.post("/v1/faults", json={"part": "front/manager"})
             paths = http.get("/v1/openapi.json").json()["paths"]
 
-        problem(answer, 404, "no_such_path")
+        assert "--faults" in problem(answer, 404, "faults_are_off")["remedy"]
         assert "/v1/faults" not in paths
 
     @pytest.mark.parametrize("body", [{}, {"part": "front", "session_id": "x"}])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+from callboard.actors.daemon.options import read_bounds
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.supervision import InvalidSpec
 from tests.daemon.daemons import READY_S, Moody, Process, running
+from tests.house import ROOT
 
 MOODY = ["--session", "tests.daemon.daemons:Moody"]
 
@@ -105,8 +108,8 @@ class TestTheServiceManager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(private / "notify"))
             manager.settimeout(READY_S)
-            environment = {"NOTIFY_SOCKET": str(private / "notify")}
-            with Process(["--socket", str(private / "s")], **environment) as daemon:
+            arguments = ["--socket", str(private / "s")]
+            with Process(arguments, NOTIFY_SOCKET=str(private / "notify")) as daemon:
                 assert manager.recv(100) == b"READY=1"
 
                 code, _, _ = daemon.end()
@@ -127,8 +130,14 @@ class TestADaemonThatCannotStart:
             (["--set", "tea=1", "--socket", "{folder}/s"], 78),
             (["--partitions", "0", "--socket", "{folder}/s"], 78),
             (["--colour"], 64),
+            (["--port", "99999"], 64),
+            (["--port", "0", "--socket", "{folder}/s"], 64),
+            (["--session", "no class", "--socket", "{folder}/s"], 78),
         ],
-        ids=["file", "folder", "host", "class", "bound", "name", "partitions", "option"],
+        ids=[
+            *["file", "folder", "host", "class", "bound", "name", "partitions", "option"],
+            *["no port", "two doors", "no class"],
+        ],
     )
     def test_says_why_in_a_line(self, private: Path, arguments: list[str], code: int) -> None:
         (private / "file").touch()
@@ -152,6 +161,74 @@ class TestADaemonThatCannotStart:
         assert "[door_in_use]" in err
 
 
+INSTALLED = [str(Path(sys.executable).with_name("callboard"))]
+"""The program as it is installed: Python itself puts no folder of the user's on its path."""
+
+GUIDE = """
+from callboard.actors import SessionActor
+class Guide(SessionActor[None]): pass
+"""
+
+
+class TestASessionOfOnesOwn:
+    @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "app dir"])
+    def test_is_found_in_the_current_folder_or_the_one_that_is_named(
+        self, private: Path, *, is_elsewhere: bool
+    ) -> None:
+        folder = private / "elsewhere" if is_elsewhere else private
+        folder.mkdir(exist_ok=True)
+        (folder / "guide_of_mine.py").write_text(GUIDE)
+        arguments = ["--socket", str(private / "s"), "--session", "guide_of_mine:Guide"]
+        arguments += ["--app-dir", "elsewhere"] if is_elsewhere else []
+
+        with Process(arguments, program=INSTALLED, folder=private, PYTHONPATH="") as daemon:
+            with over(daemon.ready()) as http:
+                created = http.post("/v1/sessions", json={})
+            code, _, _ = daemon.end()
+
+        assert (created.status_code, code) == (201, 0)
+
+    @pytest.mark.skipif(
+        Path(sys.prefix) != ROOT / ".venv", reason="scripts/serve would make a venv first"
+    )
+    def test_is_found_where_the_script_is_called_from(self, private: Path) -> None:
+        (private / "guide_of_mine.py").write_text(GUIDE)
+        arguments = ["--socket", "s", "--session", "guide_of_mine:Guide"]
+
+        script = [str(ROOT / "scripts" / "serve")]
+        with Process(arguments, program=script, command=(), folder=private) as daemon:
+            assert daemon.ready() == f"unix:{private}/s"
+            code, _, _ = daemon.end()
+
+        assert code == 0
+
+    @pytest.mark.parametrize(
+        ("source", "name", "said"),
+        [
+            ("", "nowhere:Guide", "No module named 'nowhere'"),
+            ("import nowhere", "mine:Guide", "No module named 'nowhere'"),
+            ("1 / 0", "mine:Guide", "ZeroDivisionError: division by zero at {folder}/mine.py:1"),
+            ("def (", "mine:Guide", "SyntaxError: invalid syntax (mine.py, line 1) ["),
+            (GUIDE, "mine:Gide", "is no SessionActor of {folder}/mine.py"),
+            (GUIDE, "mine", "is not MODULE:CLASS"),
+        ],
+        ids=["module", "import", "crash", "syntax", "class", "form"],
+    )
+    def test_that_cannot_be_used_is_told_with_its_reason(
+        self, private: Path, source: str, name: str, said: str
+    ) -> None:
+        (private / "mine.py").write_text(source)
+        arguments = ["--socket", str(private / "s"), "--session", name]
+
+        with Process(arguments, program=INSTALLED, folder=private) as daemon:
+            code, _, err = daemon.result()
+
+        assert code == 78
+        assert said.format(folder=private) in err
+        assert "--app-dir" in err
+        assert "Traceback" not in err
+
+
 class TestTheSettings:
     @pytest.mark.parametrize("field", DaemonSettings.__struct_fields__)
     def test_have_no_bound_at_zero(self, field: str) -> None:
@@ -161,6 +238,25 @@ class TestTheSettings:
     @pytest.mark.parametrize("field", DaemonSettings.__struct_fields__)
     def test_explain_every_bound(self, field: str) -> None:
         assert f"    {field}: " in (DaemonSettings.__doc__ or "")
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            (
+                "in_flight_max=zero",
+                "in_flight_max='zero' is not valid. Give a whole number, not text.",
+            ),
+            ("in_flight_max=0", "in_flight_max=0 is not valid. Give a number above zero."),
+            ("ask_s=31", "ask_s=31.0 is not valid. Give less than request_s."),
+            ("content_bytes_max=x", "content_bytes_max='x' is not valid."),
+            ("tea=1", "--set='tea=1' is not valid. Give NAME=VALUE with the name of a bound."),
+        ],
+    )
+    def test_given_by_name_are_refused_by_name(self, given: str, said: str) -> None:
+        with pytest.raises(InvalidSpec) as refused:
+            read_bounds([given])
+
+        assert str(refused.value).startswith(said)
 
     def test_let_an_actor_answer_before_the_request_is_given_up(self) -> None:
         with pytest.raises(InvalidSpec, match="ask_s"):

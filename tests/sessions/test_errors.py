@@ -11,7 +11,7 @@ import pytest
 import callboard.actors
 import callboard.supervision
 from callboard.actors import errors
-from callboard.actors.statuses import STATUSES, Status, status_of
+from callboard.actors.statuses import EXIT_CODES, STATUSES, Status, status_of
 from callboard.supervision.model.errors import CallboardError, DeliveryError, Refusal
 
 
@@ -76,6 +76,9 @@ class TestEveryError:
 
     def test_has_a_line_only_if_it_exists(self) -> None:
         assert set(STATUSES) == {each.code for each in every_error()}
+
+    def test_ends_a_command_with_a_code_that_is_explained(self) -> None:
+        assert {status.exit_code for status in STATUSES.values()} <= set(EXIT_CODES)
 
     def test_says_what_to_do_in_a_sentence(self) -> None:
         assert [each for each in every_error() if not each.remedy.endswith((".", "]"))] == []
