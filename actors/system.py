@@ -30,6 +30,7 @@ from callboard.supervision import (
     ActorSystem,
     Address,
     CallboardError,
+    EventLog,
     ExitReason,
     Future,
     InvalidSpec,
@@ -83,7 +84,9 @@ class SessionSystem:
         max_idle_s: sessions that have been idle for longer are ended.
         cleanup_interval_s: how often the janitor looks for them; 0 never.
         grace_s: how long the janitor gives a session to end.
-        on_event: gets every event; see `ActorSystem`.
+        on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
+            and what is given up to the logger `callboard.events`, many of a kind summed up.
+            Where the host has not configured logging, Python prints those lines to stderr.
         runtime: real threads unless a simulation is given.
 
     Raises:
@@ -137,6 +140,7 @@ class SessionSystem:
         self._system: ActorSystem | None = None
         self._services: Services | None = None
         self._end: Future[ExitReason] | None = None
+        self._log: EventLog | None = None
         self._is_over = False
 
     # -- life --------------------------------------------------------------
@@ -154,6 +158,9 @@ class SessionSystem:
         system = self._system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, runtime=self._runtime
         )
+        if system.on_event is None:
+            # A crash under `tell` has no asker: without a line in the log nobody would know.
+            system.on_event = self._log = EventLog(now_s=system.clock.now_s)
         manager: Address[Any] = system.reserve(MANAGER, keeps_mailbox=True)
         services = self._services = Services(
             system,
@@ -214,7 +221,11 @@ class SessionSystem:
         if self._system is None:
             return StopReport()
         self._is_over = True
-        return self._system.stop(timeout_s)
+        try:
+            return self._system.stop(timeout_s)
+        finally:
+            if self._log is not None:
+                self._log.flush()
 
     def __enter__(self) -> Self:
         self.start()

@@ -62,6 +62,7 @@ from callboard.supervision.model.specs import ChildKind as ChildKind
 from callboard.supervision.model.specs import ChildSpec as ChildSpec
 from callboard.supervision.model.specs import RestartType as RestartType
 from callboard.supervision.model.specs import Strategy as Strategy
+from callboard.supervision.observe.logs import EventLog as EventLog
 from callboard.supervision.registry.entries import Registered as Registered
 from callboard.supervision.registry.entries import RegistryEntry as RegistryEntry
 from callboard.supervision.registry.entries import Unregistered as Unregistered
@@ -171,6 +172,7 @@ __all__ = [
     "DeliveryError",
     "Down",
     "DynamicSupervisor",
+    "EventLog",
     "Exit",
     "ExitReason",
     "FencedError",

@@ -4,18 +4,24 @@ import logging
 import os
 import signal
 import threading
+from collections import Counter
 from queue import SimpleQueue
 
 from callboard.actors import AppendMessage, CreateSession, Role, SessionSystem, Shutdown
-from callboard.supervision import ActorCrashed
+from callboard.supervision import ActorCrashed, EventLog
 
 log = logging.getLogger("theatre")
 
 
 # begin hook
+crashes: Counter[str] = Counter()
+log_event = EventLog()
+
+
 def on_event(event: object) -> None:
+    log_event(event)  # what you get without a hook of your own
     if isinstance(event, ActorCrashed):
-        log.warning("%s, life %d: %s", event.name, event.incarnation, event.reason)
+        crashes[event.name] += 1
 
 
 # end hook
