@@ -63,8 +63,7 @@ _LINES: Final[Mapping[type, _Line]] = {
     ChildGivenUp: _Line(logging.ERROR, "child.given_up"),
     SupervisorGaveUp: _Line(logging.ERROR, "supervisor.gave_up"),
     SupervisorFinished: _Line(logging.INFO, "supervisor.finished"),
-    # A supervised one's end is its supervisor's to report, louder.
-    ActorCrashed: _Line(logging.DEBUG, "actor.crashed"),
+    ActorCrashed: _Line(logging.ERROR, "actor.crashed"),
     DeadLetter: _Line(logging.WARNING, "message.undelivered"),
     HandlerAbandoned: _Line(logging.ERROR, "handler.abandoned"),
     TimerFailed: _Line(logging.ERROR, "timer.failed"),
@@ -153,7 +152,13 @@ class SafeFormatter(logging.Formatter):
 
 
 def _level_of(event: object, level: int) -> int:
-    """Return INFO for the starts and stops of whole trees, which are DEBUG for other children."""
+    """Return the level of an event's kind, or another one by what the event is about.
+
+    The starts and stops of whole trees are INFO, and DEBUG for other children. A supervised
+    actor's crash is its supervisor's to report; nobody brings back another one.
+    """
+    if isinstance(event, ActorCrashed) and event.is_supervised:
+        return logging.DEBUG
     if isinstance(event, (ChildWasStarted, ChildWasStopped)):
         made_by: object = getattr(event.ref, "actor_class", None)
         if isinstance(made_by, type) and issubclass(made_by, Supervisor):
@@ -179,8 +184,8 @@ def _said(event: object) -> dict[str, Any]:
     return said
 
 
-_NOT_LOGGED: Final = frozenset({"ref", "message"})
-"""Live objects, and what users wrote to each other."""
+_NOT_LOGGED: Final = frozenset({"ref", "message", "is_supervised"})
+"""Live objects, what users wrote to each other, and what the line's level says already."""
 
 
 def _shown(said: Mapping[str, Any]) -> str:

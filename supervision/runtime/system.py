@@ -230,7 +230,8 @@ class ActorSystem:
         self.roots.pop(cell, None)
         self.dispatcher.has_ended(cell)
         if self.on_event is not None and is_abnormal(reason):
-            self.emit(ActorCrashed(cell.name, cell.incarnation, reason))
+            is_supervised = cell.parent is not None
+            self.emit(ActorCrashed(cell.name, cell.incarnation, reason, is_supervised))
 
     # -- names -------------------------------------------------------------
 
@@ -485,11 +486,19 @@ def _kill_all(cell: EndingCell[Any]) -> list[str]:
 
 
 class ActorCrashed(msgspec.Struct, frozen=True):
-    """An actor ended abnormally. Emitted whether or not somebody supervises it."""
+    """An actor ended abnormally.
+
+    Args:
+        name: its name or representation.
+        incarnation: which of its lives that was.
+        reason: why.
+        is_supervised: whether a supervisor learns of it, which then emits an event of its own.
+    """
 
     name: str
     incarnation: int
     reason: ExitReason
+    is_supervised: bool = False
 
 
 _TIMEOUT_REMEDY = "Give seconds, 0 or more; math.inf waits for ever, None as ask_timeout_s says."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,8 @@ class TestALine:
                 ),
                 logging.ERROR,
             ),
-            (ActorCrashed("x", 1, Killed()), logging.DEBUG),
+            (ActorCrashed("x", 1, Killed(), is_supervised=True), logging.DEBUG),
+            (ActorCrashed("x", 1, Killed(), is_supervised=False), logging.ERROR),
             (DeadLetter("x", "b", "dead"), logging.WARNING),
             (object(), logging.INFO),
         ],
@@ -161,6 +163,33 @@ class TestALine:
             if record.__dict__["event"] == "child.start.complete"
         }
         assert levels == {"line": "INFO", "worker": "DEBUG"}
+
+
+class Divider(SupervisedActor):
+    def on_receive(self, message: Any) -> float:
+        return 1 / message  # type: ignore[no-any-return]  # whatever a number makes of it
+
+
+class TestACrash:
+    def test_that_nobody_heals_is_an_error_and_one_that_is_healed_a_warning(
+        self, logger: logging.Logger, lines: Lines
+    ) -> None:
+        logger.setLevel(logging.INFO)
+        spec = ChildSpec(id="healed", start=Divider, name="healed")
+        with ActorSystem(on_event=EventLog(logger)) as system:
+            system.spawn_named("root", Supervisor, [spec]).wait_started()
+            system.spawn_named("alone", Divider).wait_started()
+            for name in ("healed", "alone"):
+                address = system.lookup(name)
+                assert address is not None
+                with pytest.raises(ZeroDivisionError):
+                    address.ask(0)
+            assert system.stop().is_clean
+
+        told = {record.levelname: record.getMessage() for record in lines.records}
+        assert told["ERROR"].startswith("actor.crashed incarnation=1 reason=crashed: ZeroDivision")
+        assert told["ERROR"].endswith(" actor=alone")
+        assert told["WARNING"].startswith("child.crashed supervisor=root child_id=healed ")
 
 
 class TestAStorm:
