@@ -125,8 +125,23 @@ class TestRun:
         run = run_demo("--quick")
 
         assert run.returncode == 0, run.stdout + run.stderr
-        assert "all is well" in run.stdout
+        verdict = run.stdout.splitlines()[-1]
+        assert verdict.startswith("all is well: of 1,990 acknowledged messages none is missing")
         assert "exit code 70" in run.stdout
+
+    def test_a_stranger_is_told_what_is_done_on_purpose_and_no_failure_that_is_none(self) -> None:
+        said = run_demo("--quick").stdout
+
+        headings = [block.splitlines()[0] for block in said.split("\n\n")]
+        assert [heading.partition(",")[0].partition(":")[0] for heading in headings] == [
+            "A daemon hosts real conversations",
+            "To crash on purpose",
+            "What came of it",
+            "To give up on purpose",
+            "Verdict",
+        ]
+        assert "PyPI's chatterbot-corpus" in said
+        assert not re.search("fail|wrong|error", said, re.IGNORECASE)
 
     def test_one_lost_message_is_found_and_named(self) -> None:
         run = run_demo("--quick", "--sabotage")

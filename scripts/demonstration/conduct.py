@@ -31,10 +31,14 @@ async def conduct(options: Options) -> bool:
     corpus = read_corpus(every=QUICK if options.is_quick else 1)
     messages = sum(len(each.messages) for each in corpus)
     ticker = Ticker(messages_max=messages)
+    languages = len({each.language for each in corpus})
+    share = f"each {QUICK}th of those of" if options.is_quick else "those of"
+    ticker.say("A daemon hosts real conversations, while its parts are made to crash.")
     ticker.say(
-        f"corpus     {len(corpus):,} conversations, {messages:,} messages;"
-        f" {options.clients} clients, seed {options.seed}"
+        f"conversations  {len(corpus):,} with {messages:,} messages in {languages} languages:"
+        f" {share} PyPI's chatterbot-corpus"
     )
+    ticker.say(f"clients        {options.clients} processes; a session for each conversation")
     wrong: list[str] = []
     with _daemon() as daemon:
         run = Run(daemon, options=options, corpus=corpus, ticker=ticker)
@@ -43,22 +47,30 @@ async def conduct(options: Options) -> bool:
         except* FAILED as group:
             wrong += [f"{type(each).__name__}: {each}" for each in _leaves(group)]
             wrong.append(f"the daemon's last words:\n{daemon.last_lines()}")
-        for line in run.figures.lines():
+        lines = run.figures.lines()
+        if lines:
+            ticker.say("\nWhat came of it")
+        for line in lines:
             ticker.say(line)
         wrong += run.wrong
+    ticker.say(
+        "\nTo give up on purpose: a second daemon, with more crashes of a part than its root bears"
+    )
     with _daemon() as daemon:
         try:
-            ticker.say(f"gave up    {await spend_the_budget(daemon, wrong)}")
+            ticker.say(f"ended          {await spend_the_budget(daemon, wrong)}")
         except FAILED as error:
             wrong.append(f"{type(error).__name__}: {error}")
+    ticker.say("\nVerdict")
     for sentence in wrong[:WRONG_SHOWN_MAX]:
-        ticker.say(f"WRONG      {sentence}")
+        ticker.say(f"WRONG          {sentence}")
     if len(wrong) > WRONG_SHOWN_MAX:
-        ticker.say(f"           and {len(wrong) - WRONG_SHOWN_MAX:,} more")
+        ticker.say(f"               and {len(wrong) - WRONG_SHOWN_MAX:,} more")
     ticker.say(
-        f"failed; the same crashes again: scripts/demo {options}"
+        f"not as it should be; the same crashes again: scripts/demo {options}"
         if wrong
-        else "all is well: nothing acknowledged is missing, doubled or out of order"
+        else f"all is well: of {messages:,} acknowledged messages none is missing, doubled"
+        " or out of order"
     )
     return not wrong
 

@@ -25,6 +25,11 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     messages: tuple[str, ...]
 
+    @property
+    def language(self) -> str:
+        """The language it is in, as its file's folder says."""
+        return self.name.partition("/")[0]
+
     def key(self, index: int) -> str:
         """Return the sender's own key of a message: what makes a repeated append harmless."""
         return f"{self.name}:{index + 1}"

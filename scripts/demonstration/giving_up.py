@@ -15,6 +15,9 @@ from scripts.demonstration.wire import NoAnswerError
 EXIT_GAVE_UP: Final = 70
 """How the daemon tells a service manager that its root gave up."""
 
+LAST_WORDS: Final = "FAILED: the root of the tree gave up"
+"""What it says last."""
+
 STRIKE: Final = PartStrike(at=0.0, part="front", how="kill")
 """What crashes once more often than the root bears."""
 
@@ -35,10 +38,14 @@ async def spend_the_budget(daemon: Daemon, wrong: list[str]) -> str:
             await door.strike(part=STRIKE.part, how=STRIKE.how)
         code = await daemon.wait_ended()
     said = daemon.last_lines()
-    report = next((line for line in said.splitlines() if "gave up" in line), None)
+    report = next((line for line in said.splitlines() if line.startswith(LAST_WORDS)), None)
     if code != EXIT_GAVE_UP:
         wrong.append(f"its root's budget spent, the daemon ended with {code}, not {EXIT_GAVE_UP}")
     if report is None:
         wrong.append(f"its root's budget spent, the daemon did not say so:\n{said}")
     crashes = RESTARTS_OF_SUPERVISOR + 1
-    return f"another daemon, {crashes} crashes of its front: exit code {code}, {report}"
+    return (
+        f"after {crashes} crashes of its front, with exit code {code}: 'start me again'"
+        if code == EXIT_GAVE_UP and report is not None
+        else f"after {crashes} crashes of its front, with the exit code {code}"
+    )

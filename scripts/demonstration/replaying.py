@@ -89,11 +89,16 @@ class Run:
     def _say(self, plan: Plan) -> None:
         struck = sum(map(len, plan.sessions.values()))
         spent = ", ".join(f"{which} {count}" for which, count in sorted(plan.spent().items()))
-        self._ticker.say(
-            f"to crash   {len(plan.sessions)} sessions, {struck} times in all, and the parts of"
-            f" the tree {len(plan.parts)} times; of its {RESTARTS_OF_SUPERVISOR} restarts in 60 s"
-            f" each supervisor will need: {spent}"
+        say = self._ticker.say
+        say(f"\nTo crash on purpose, planned from seed {self._options.seed}")
+        say(f"sessions       {len(plan.sessions)} of them, {struck} crashes in all")
+        say(f"the tree       {len(plan.parts)} crashes of its supervisors, manager and janitor")
+        say(
+            f"restarts       each supervisor bears {RESTARTS_OF_SUPERVISOR} in 60 s; needed will"
+            f" be: {spent}"
         )
+        if self._options.is_sabotaged:
+            say("sabotage       one acknowledged message gets lost: the verdict must name it")
 
     # -- replaying ---------------------------------------------------------
 

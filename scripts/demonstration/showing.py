@@ -126,37 +126,46 @@ class Figures(msgspec.Struct, kw_only=True):
         refusals = sum((each.refusals for each in self.done), Counter(self.refusals))
         parts = Counter(_kind_of(each.strike.part) for each in self.healed)
         heal_ms = [each.took_s * 1000 for each in self.healed] or [0.0]
-        struck = f"{self.struck_sessions:,} sessions ({_listed(self.struck)})"
+        ways = ", ".join(f"{count:,} by {how}" for how, count in sorted(self.struck.items()))
+        struck = f"{self.struck_sessions:,} sessions ({ways})"
         if self.uncertain:
             struck += f", {self.uncertain} more ordered, outcome unknown"
         messages_per_s = self.messages / self.replay_s
         sessions_per_s = self.sessions / self.replay_s
         lines = [
             (
-                f"sent       {self.messages:,} messages in {self.sessions:,} sessions, in"
+                f"sent           {self.messages:,} messages in {self.sessions:,} sessions, in"
                 f" {self.replay_s:.1f} s: {messages_per_s:,.0f} messages/s,"
                 f" {sessions_per_s:,.0f} sessions/s"
             ),
-            f"crashed    {struck}; {_listed(parts)}",
+            f"crashed        on purpose: {struck}",
+            f"               of the tree: {_listed(parts)}",
             (
-                f"restarted  sessions {self.restarts:,} times by the daemon's count, those included"
-                f" whose partition crashed; parts ran again after {median(heal_ms):.0f} ms, the"
-                f" slowest after {max(heal_ms):.0f} ms"
+                f"healed         sessions {_times(self.restarts)}: those of a crashed partition"
+                " come back too"
             ),
-            f"refused    {_listed(refusals) or 'nothing'}; what had no answer was repeated",
-            f"compared   {self.messages:,} messages with the corpus in {self.compare_s:.1f} s",
+            (
+                f"               the tree's parts after {median(heal_ms):.0f} ms (median),"
+                f" {max(heal_ms):.0f} ms at most"
+            ),
+            f"asked again    {_listed(refusals) or 'never: every request was answered'}",
+            f"compared       {self.messages:,} messages with the corpus in {self.compare_s:.1f} s",
         ]
         if self.before is not None and self.after is not None:
-            lines.append(f"held       {_levels(self.before, self.after)}")
+            lines.append(f"held           {_levels(self.before, self.after)}")
         return lines
 
 
 def _kind_of(part: str) -> str:
-    return "times a partition" if part.startswith("sessions/") else f"times {part}"
+    return "a partition" if part.startswith("sessions/") else part
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
+    return ", ".join(f"{name} {_times(count)}" for name, count in sorted(counts.items()))
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def _levels(before: Level, after: Level) -> str:
