@@ -92,8 +92,10 @@ class Crashed(msgspec.Struct, frozen=True, tag=True, gc=False):
 
     def __str__(self) -> str:
         said = f"crashed: {self.error}"
-        if self.message:
-            said = f"{said}: {self.message}"
+        # It stands in the middle of a sentence: what would end one is left out.
+        message = self.message.rstrip(" .\n")
+        if message:
+            said = f"{said}: {message}"
         return f"{said} at {self.walk[-1]}" if self.walk else said
 
 
