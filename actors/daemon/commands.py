@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,6 +55,7 @@ app = App(
     help="Supervised sessions in a daemon, and the commands to talk to it.",
     help_epilogue="Exit codes:\n\n"
     + "\n".join(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items()),
+    version=lambda: version("callboard"),
     version_flags=["--version"],
 )
 

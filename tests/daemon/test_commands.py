@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +20,7 @@ from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.commands import run
 from callboard.actors.statuses import EXIT_CODES
 from tests.daemon.daemons import Running, running
+from tests.house import ROOT
 
 NASTY = "a\x1b[2J\u202eb\x7f"
 """Clears the terminal, turns the direction of writing round."""
@@ -354,6 +358,25 @@ class TestAFailure:
         assert "callboard serve" in said.err
 
 
+class TestTheReadme:
+    def test_shows_what_the_commands_print(self, private: Path, say: Say) -> None:
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        (shown,) = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        spoken = re.findall(r"^\$ callboard (.*)\n((?:(?!\$).*\n)*)", shown, re.MULTILINE)
+
+        with running(private) as other:
+            printed = [
+                (line, say(*shlex.split(line), "--socket", str(other.path)).out)
+                for line, _ in spoken
+            ]
+
+        moment = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
+        assert len(printed) > 4
+        assert [(line, moment.sub("NOW", out)) for line, out in printed] == [
+            (line, moment.sub("NOW", out)) for line, out in spoken
+        ]
+
+
 class TestTheProgram:
     @pytest.mark.parametrize("package", EXTRA)
     def test_names_the_extra_that_is_missing(self, package: str) -> None:
@@ -373,6 +396,10 @@ class TestTheProgram:
             f"callboard: the package {package} is missing; the daemon and its commands need it:\n"
             "  pip install 'callboard[daemon]'\n"
         )
+
+    @pytest.mark.parametrize("command", [[], ["serve"]], ids=["whole", "serve"])
+    def test_says_its_own_version(self, say: Say, command: list[str]) -> None:
+        assert say(*command, "--version") == Said(0, f"{version('callboard')}\n", "")
 
     @pytest.mark.parametrize("command", [[], ["serve"], ["send"]], ids=["whole", "serve", "send"])
     def test_explains_every_exit_code_in_its_help(self, say: Say, command: list[str]) -> None:
