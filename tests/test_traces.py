@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from scripts.tracing.__main__ import DIFFERS, NOT_ALL_RUN, RECORDINGS, main
+from scripts.tracing.__main__ import DIFFERS, NOT_ALL_RUN, main
 from scripts.tracing.comparing import Level, arranged, differences
 from scripts.tracing.oracle import CRASH, GHOST
+from scripts.tracing.parity import RECORDINGS
 from scripts.tracing.running import Outcome, outcome_of
 from scripts.tracing.scenario import Part, Scenario, files_in, read
 from tests.both import ThreadedWorld

@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scripts.tracing import parity
 from scripts.tracing.comparing import Level
+from scripts.tracing.parity import RECORDINGS
 from scripts.tracing.running import Outcome, outcome_of
 from scripts.tracing.scenario import Unreadable, files_in, read
 from scripts.tracing.worlds import SimulatedWorld
-
-RECORDINGS = Path(__file__).resolve().parents[2] / "tests" / "otp" / "traces"
-"""What runs without a folder given."""
 
 DIFFERS = 1
 NOT_ALL_RUN = 2
@@ -30,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--level", action="append", choices=[each.value for each in Level])
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--parity", action="store_true")
     given = parser.parse_args(arguments)
+    if given.parity:
+        return _write_parity()
     folder = RECORDINGS if given.folder is None else Path(given.base) / given.folder
     files = files_in(folder)
     if given.list:
@@ -42,6 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not outcomes or any(each.skipped for each in outcomes):
         return NOT_ALL_RUN
     return 0 if all(each.agrees for each in outcomes) else DIFFERS
+
+
+def _write_parity() -> int:
+    parity.write()
+    found = parity.faults()
+    print("\n".join(found or [f"wrote {parity.PAGE.relative_to(parity.ROOT)}"]))
+    return DIFFERS if found else 0
 
 
 def _outcome_of(path: Path, *, seed: int, levels: tuple[Level, ...]) -> Outcome:

@@ -92,6 +92,17 @@ def _follow(step: Mapping[str, Any], simple: frozenset[str], ghosts: set[str]) -
             ghosts.add(event["sup"])
         elif event["ev"] in {"start", "stop"}:
             ghosts.discard(name)
+    if (
+        step["action"]["do"] == "terminate_child"
+        and "child" in step["action"]
+        and not _stopped(step)
+    ):
+        # To OTP a process that is dead already is the row without a process, and so it goes.
+        ghosts.discard(step["action"]["sup"])
+
+
+def _stopped(step: Mapping[str, Any]) -> bool:
+    return any(event["ev"] == "stop" for event in _events(step))
 
 
 def _result(action: Mapping[str, Any], result: Any, ghosts: set[str]) -> Any:
