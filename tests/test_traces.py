@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,9 +22,6 @@ from tests.both import ThreadedWorld
 from tests.house import ROOT
 
 FILES = files_in(RECORDINGS)
-
-ON_THREADS = 12
-"""Every so many recordings one runs on real threads as well."""
 
 
 class ThreadedStage(ThreadedWorld):
@@ -54,9 +51,7 @@ def test_agrees_with_the_recording(path: Path) -> None:
     assert told(outcome_of(read(path))) == ""
 
 
-@pytest.mark.parametrize(
-    "path", FILES[::ON_THREADS], ids=[path.stem for path in FILES[::ON_THREADS]]
-)
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_agrees_on_real_threads(path: Path) -> None:
     assert told(outcome_of(read(path), new_world=ThreadedStage)) == ""
 
@@ -218,7 +213,7 @@ class TestWhatIsFreeInItsOrder:
         return {"steps": [{"action": {"do": do}, "result": result}]}
 
     def same(self, do: str, one: object, other: object) -> bool:
-        return not differences(self.steps(do, one), self.steps(do, other))
+        return not differences({}, self.steps(do, one), self.steps(do, other))
 
     def test_lists_of_a_registry_are_multisets(self) -> None:
         assert self.same("lookup", [["p", 1], ["q", 2]], [["q", 2], ["p", 1]])
@@ -240,6 +235,59 @@ class TestWhatIsFreeInItsOrder:
     def test_which_error_is_raised_is_free_and_that_one_is_raised_is_not(self) -> None:
         assert self.same("register", {"raise": "ArgumentError"}, {"raise": "TypeError"})
         assert not self.same("register", {"raise": "ArgumentError"}, "ok")
+
+
+def started(who: str, sup: str | None) -> dict[str, Any]:
+    return {"ev": "start", "who": who, "sup": sup}
+
+
+def ended(who: str, sup: str | None, reason: str = "shutdown") -> dict[str, Any]:
+    return {"ev": "stop", "who": who, "sup": sup, "reason": reason}
+
+
+class TestBranchesThatEndSideBySide:
+    """Two supervisors, `s` and `t`, whose supervisor is killed: each ends its own children."""
+
+    START: ClassVar[list[dict[str, Any]]] = [
+        started("root#1", None),
+        *(started("s#1", "root"), started("a#1", "s"), started("b#1", "s")),
+        *(started("t#1", "root"), started("c#1", "t")),
+    ]
+    KILLED = ended("root#1", None, "killed")
+    BELOW_S: ClassVar[list[dict[str, Any]]] = [ended("b#1", "s"), ended("a#1", "s")]
+    BELOW_T: ClassVar[list[dict[str, Any]]] = [ended("c#1", "t")]
+    ROOTS: ClassVar[list[dict[str, Any]]] = [
+        ended("s#1", "root", "killed"),
+        ended("t#1", "root", "killed"),
+    ]
+
+    def play(self, step: list[dict[str, Any]]) -> dict[str, Any]:
+        action = {"do": "kill", "target": "root"}
+        steps = [{"action": action, "result": "ok", "events": step, "reports": []}]
+        return {
+            "start": {"result": {"ok": "root#1"}, "events": self.START, "reports": []},
+            "steps": steps,
+        }
+
+    def same(self, observed: list[dict[str, Any]]) -> bool:
+        orphans = {"orphans": True, "unordered": self.ROOTS}
+        recorded = [self.KILLED, *self.BELOW_S, *self.BELOW_T, orphans]
+        return not differences({}, self.play(recorded), self.play(observed))
+
+    def test_have_no_order_between_them(self) -> None:
+        (b, a), (c,) = self.BELOW_S, self.BELOW_T
+
+        assert self.same([self.KILLED, c, b, a, *self.ROOTS])
+        assert self.same([self.KILLED, b, c, a, *self.ROOTS])
+
+    def test_have_an_order_of_their_own(self) -> None:
+        (b, a), (c,) = self.BELOW_S, self.BELOW_T
+
+        assert not self.same([self.KILLED, a, b, c, *self.ROOTS])
+
+    def test_lack_nobody(self) -> None:
+        assert not self.same([self.KILLED, *self.BELOW_S, *self.ROOTS])
+        assert not self.same([self.KILLED, *self.BELOW_S, *self.BELOW_T, self.ROOTS[0]])
 
 
 class TestADefectOfOtpItself:

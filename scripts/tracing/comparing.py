@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from scripts.tracing.families import Families, events_of, only, sort_by_branch
 from scripts.tracing.vocabulary import is_list, is_object
 
 Item: TypeAlias = dict[str, Any]
@@ -62,55 +63,76 @@ def levels_of(expected: Mapping[str, Any]) -> tuple[Level, ...]:
     return tuple(each for each in Level if each is not Level.FINAL or "final" in expected)
 
 
-def differences(expected: Mapping[str, Any], observed: Mapping[str, Any]) -> list[Difference]:
+def differences(
+    given: Mapping[str, Any], expected: Mapping[str, Any], observed: Mapping[str, Any]
+) -> list[Difference]:
     """Return everything in which the observed differs from the recording, in its order.
 
     A recording that ends early says nothing about what comes then.
+
+    Args:
+        given: the scenario.
+        expected: its recording.
+        observed: what was seen here.
     """
+    families = Families(given)
     found: list[Difference] = []
     if "start" in expected:
-        found += _differences_of_step("start", {}, expected["start"], observed.get("start"))
-    steps = observed.get("steps", [])
+        found += _differences_of_step(families, "start", expected["start"], observed.get("start"))
+    steps: list[Item] = observed.get("steps", [])
+    for number, recorded in enumerate(expected["steps"], 1):
+        here = steps[number - 1] if number <= len(steps) else None
+        where = f"step {number} {_words(recorded['action'])}"
+        found += _differences_of_step(families, where, recorded, here)
     is_whole = "start" not in expected or "final" in expected
-    found += _differences_of_steps(
-        expected["steps"], steps if is_whole else steps[: len(expected["steps"])]
-    )
+    if is_whole:
+        more = steps[len(expected["steps"]) :]
+        found += _unequal(Level.RESULTS, "after the last step", [], more)
     if "final" in expected:
         ours = _final(observed.get("final"))
         found += _unequal(Level.FINAL, "at the end", _final(expected["final"]), ours)
     if "teardown" in expected:
-        found += _differences_of_step("teardown", {}, expected["teardown"], observed["teardown"])
+        teardown = observed.get("teardown")
+        found += _differences_of_step(families, "teardown", expected["teardown"], teardown)
     return found
 
 
-def _differences_of_steps(expected: list[Item], observed: list[Item]) -> list[Difference]:
-    found: list[Difference] = []
-    for number, recorded in enumerate(expected, 1):
-        action = recorded["action"]
-        here = observed[number - 1] if number <= len(observed) else None
-        where = f"step {number} {_words(action)}"
-        found += _differences_of_step(where, action, recorded, here)
-    more = observed[len(expected) :]
-    return found + _unequal(
-        Level.RESULTS, "after the last step", [], [_line(each) for each in more]
-    )
-
-
 def _differences_of_step(
-    where: str, action: Mapping[str, Any], expected: Item, observed: Item | None
+    families: Families, where: str, expected: Item, observed: Item | None
 ) -> list[Difference]:
     if observed is None:
         return [Difference(Level.RESULTS, where, (_line(expected),), ("(did not come to it)",))]
     found: list[Difference] = []
     if "result" in expected:
+        action: Item = expected.get("action", {})
         recorded = _result(action, expected["result"])
-        found += _unequal(
-            Level.RESULTS, where, [recorded], [_result(action, observed.get("result"))]
-        )
-    events, ours = _events(expected), _events(observed)
-    found += _unequal(Level.EVENTS, where, flattened(events), arranged(events, ours))
+        ours = _result(action, observed.get("result"))
+        found += _unequal(Level.RESULTS, where, [recorded], [ours])
+    branches = families.branches(expected.get("events", []))
+    rows = _by_branch(branches, _events(expected), _events(observed))
+    found += _unequal(Level.EVENTS, where, *rows)
     reports: tuple[list[Item], ...] = (expected.get("reports", []), observed.get("reports", []))
-    return found + _unequal(Level.REPORTS, where, *map(_reports, reports))
+    return found + _unequal(
+        Level.REPORTS, where, *(_reports(sort_by_branch(branches, each)) for each in reports)
+    )
+
+
+def _by_branch(
+    branches: Mapping[str, list[str]], recorded: list[Item], observed: list[Item]
+) -> tuple[list[Item], list[Item]]:
+    """Return both rows of events with what is free in its order brought into one order.
+
+    First what is in no branch, then each branch by itself, its root's own end included.
+    """
+    below = {who for members in branches.values() for who in members}
+    everybody = {each["who"] for each in (*events_of(recorded), *observed)}
+    parts = [everybody - below, *({root, *branches[root]} for root in sorted(branches))]
+    rows: tuple[list[Item], list[Item]] = ([], [])
+    for who in parts:
+        theirs = only(recorded, who)
+        rows[0].extend(flattened(theirs))
+        rows[1].extend(arranged(theirs, only(observed, who)))
+    return rows
 
 
 def _events(step: Item) -> list[Item]:

@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scripts.tracing.vocabulary import is_list, is_object
+from scripts.tracing.families import events_of, simple_supervisors
+from scripts.tracing.vocabulary import is_object
 
 Item = dict[str, Any]
 
@@ -28,7 +29,7 @@ def mended(given: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[Item,
         given: the scenario.
         expected: its recording.
     """
-    simple = frozenset(_simple_supervisors(given))
+    simple = frozenset(simple_supervisors(given))
     if not simple:
         return dict(expected), []
     ghosts: set[str] = set()
@@ -49,29 +50,11 @@ def mended(given: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[Item,
     return whole, notes
 
 
-def _simple_supervisors(node: Any) -> Iterator[str]:
-    """Yield the names of the supervisors with a template, wherever the scenario speaks of one."""
-    if is_object(node):
-        tree = node.get("supervisor")
-        if is_object(tree) and tree.get("flags", {}).get("strategy") == "simple_one_for_one":
-            yield node.get("root", node.get("id", ""))
-        for each in node.values():
-            yield from _simple_supervisors(each)
-    elif is_list(node):
-        for each in node:
-            yield from _simple_supervisors(each)
-
-
-def _events(step: Mapping[str, Any]) -> Iterator[Item]:
-    for each in step.get("events", []):
-        yield from each.get("unordered", (each,))
-
-
 def _shows_the_crash(step: Mapping[str, Any]) -> bool:
     return any(
         is_object(each.get("reason"))
         and "terminate_dynamic_children" in json.dumps(each["reason"].get("function_clause"))
-        for each in _events(step)
+        for each in events_of(step.get("events", []))
     )
 
 
@@ -86,23 +69,21 @@ def _started(action: Mapping[str, Any]) -> Iterator[str]:
 def _follow(step: Mapping[str, Any], simple: frozenset[str], ghosts: set[str]) -> None:
     """Note which supervisors have such a row after a step."""
     asked_for = set(_started(step["action"]))
-    for event in _events(step):
+    for event in events_of(step.get("events", [])):
         name = event["who"].partition("#")[0]
         if event["ev"] == "ignore" and event["sup"] in simple and name not in asked_for:
             ghosts.add(event["sup"])
         elif event["ev"] in {"start", "stop"}:
             ghosts.discard(name)
-    if (
-        step["action"]["do"] == "terminate_child"
-        and "child" in step["action"]
-        and not _stopped(step)
-    ):
+    action = step["action"]
+    is_of_process = action["do"] == "terminate_child" and "child" in action
+    if is_of_process and step["result"] == "ok" and not _stopped(step):
         # To OTP a process that is dead already is the row without a process, and so it goes.
-        ghosts.discard(step["action"]["sup"])
+        ghosts.discard(action["sup"])
 
 
 def _stopped(step: Mapping[str, Any]) -> bool:
-    return any(event["ev"] == "stop" for event in _events(step))
+    return any(event["ev"] == "stop" for event in events_of(step.get("events", [])))
 
 
 def _result(action: Mapping[str, Any], result: Any, ghosts: set[str]) -> Any:

@@ -70,6 +70,6 @@ def outcome_of(
         return Outcome(name=scenario.name, skipped=str(unknown))
     except Exception:  # noqa: BLE001 -- whatever it is, it is what this scenario came to
         return Outcome(name=scenario.name, levels=asked, broke=traceback.format_exc())
-    found = differences(expected, observed)
+    found = differences(scenario.given, expected, observed)
     ours = tuple(each for each in found if each.level in levels)
     return Outcome(name=scenario.name, levels=asked, differences=ours, notes=tuple(notes))
