@@ -171,8 +171,8 @@ class TurningCell(BornCell[A]):
                     point = self.system.point
                     if point is not None:
                         point("reply")
-                    if not future.offer(result) and self.is_dead:
-                        self.system.count("fenced_replies")
+                    if self.is_dead or not future.offer(result):
+                        self._refuse_reply(future)
                 self.in_hand = None
 
     def _take_kept(
@@ -244,7 +244,7 @@ class TurningCell(BornCell[A]):
             return
         if type(result) is GeneratorType and not self.is_system:
             if future is not None:  # an ordinary value of a user's handler
-                future.offer(result)
+                self._answered(future, result, None)
             return
         self._begin_operation(result, context, partial(self._answered, future), future)
 
@@ -253,8 +253,20 @@ class TurningCell(BornCell[A]):
     ) -> None:
         if error is not None:
             self._failed(error, None, future)
-        elif future is not None:
-            future.offer(result)
+        elif future is not None and (self.is_dead or not future.offer(result)):
+            self._refuse_reply(future)
+
+    def _refuse_reply(self, future: Future[Any]) -> None:
+        """Drop a reply that came too late; one by a killed handler is refused and counted.
+
+            killer: (1) dead (2) fail the asker      handler: (1) dead already? (2) reply
+
+        A handler that finds itself dead fails its asker too: the killer may have
+        looked just after the message was no longer in hand.
+        """
+        if self.is_dead:
+            self.system.count("fenced_replies")
+            future.offer_exception(self._killed_error())
 
     def _hold(self) -> None:
         self.is_suspended = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from callboard.supervision import (
     ActorDeadError,
     ActorRef,
     ActorSystem,
+    Address,
     FencedError,
     HandlerAbandoned,
     Killed,
@@ -39,6 +41,18 @@ from tests.runtime.kit import (
 
 class Stubborn(Puppet):
     interruptible = False
+
+
+class Hesitant(Address[Any]):
+    """Where a kill is slow: dead is dead, but the asker has not been told yet."""
+
+    happens: Callable[[], None] | None = None
+
+    def killed_error(self) -> Exception | None:
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return None
 
 
 class Spin:
@@ -418,6 +432,33 @@ class TestAKilledHandler:
 
         with pytest.raises(ActorDeadError):
             answer.get()
+
+    def test_cannot_reply_between_the_two_steps_of_a_kill(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        address = system.names["ada"] = Hesitant(system, "ada")
+        ref: Any = system.start_child(None, Stubborn, address=address)
+
+        def act(_actor: Any) -> str:
+            box.put("in hand")
+            with suppress(KillSignal):
+                gate.wait()
+            return "from a ghost"
+
+        answer = ref.ask(Do(act), block=False)
+        box.take()
+
+        def let_it_reply() -> None:
+            gate.open()
+            with suppress(ActorDeadError):
+                answer.get()
+
+        address.happens = let_it_reply
+        ref.kill()
+
+        with pytest.raises(ActorDeadError):
+            answer.get()
+        assert system.counts["fenced_replies"] == 1
 
     def test_handles_no_further_message(self, system: ActorSystem, box: Box, gate: Gate) -> None:
         ref = system.spawn(Stubborn)
