@@ -21,6 +21,7 @@ from callboard.actors.sessions.partition import DELAYS, RESTARTS
 from callboard.actors.statuses import EXIT_CODES, STATUSES
 from callboard.supervision import (
     Backoff,
+    ChildSpec,
     DynamicSupervisor,
     PartitionSupervisor,
     Settings,
@@ -300,6 +301,7 @@ class TestSettings:
             ("DynamicSupervisor", DynamicSupervisor),
             ("PartitionSupervisor", PartitionSupervisor),
             ("Backoff", Backoff),
+            ("ChildSpec", ChildSpec),
         ],
         ids=lambda each: each if isinstance(each, str) else "",
     )

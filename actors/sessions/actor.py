@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import CoroutineType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
@@ -37,6 +37,12 @@ from callboard.supervision import (
 )
 
 D = TypeVar("D")
+
+START_S: Final = 4.0
+"""Seconds that the start of a session may take unless its class says otherwise.
+
+Less than an ask's 5 s, so that whoever creates a session hears why it did not start.
+"""
 
 
 class Services(Protocol):
@@ -79,6 +85,13 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     hand_off: ClassVar[bool] = True
     """A plain session's handlers are short. A subclass says so itself, or runs on the pool."""
+
+    start_s: ClassVar[float | None] = START_S
+    """How long `__init__` and `on_start` may take, in seconds; None: as long as they take.
+
+    What has not started by then is killed. A create is answered with `SpawnError`; a session
+    that was to come back counts it as a crash.
+    """
 
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
     _draft: Draft | None = None

@@ -32,15 +32,17 @@ SHUTDOWN_S: Final = 5.0
 
 def spec_of(row: Row, services: Services) -> ChildSpec:
     """Return how a session is started and restarted: from its row's last commit."""
+    kind = services.kinds[row.latest().session.kind]
     return ChildSpec(
         id=row.id,
-        start=services.kinds[row.latest().session.kind],
+        start=kind,
         args=(row, services),
         restart=RestartType.TRANSIENT,
         shutdown_s=SHUTDOWN_S,
         name=session_name(row.id),
         backoff=DELAYS,
         budget=RESTARTS,
+        start_s=kind.start_s,
     )
 
 

@@ -123,6 +123,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         budget: restarts the child may have of its own, beside the supervisor's; a child that
             has spent it is given up alone under `ONE_FOR_ONE`.
         keeps_mailbox: whether waiting messages are handed to the next incarnation.
+        start_s: seconds its start may take, `__init__` and `on_start`; what has not started by
+            then is killed, and its start has failed with `START_TIMED_OUT`. None, or `math.inf`:
+            as long as it takes.
 
     Raises:
         InvalidSpec: a value that cannot be, naming field, value and remedy.
@@ -131,8 +134,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         >>> ChildSpec(id="clock", start=object).shutdown_s
         5.0
 
-    Source: OTP supervisor.erl, `child_spec()`. `backoff`, `budget` and `keeps_mailbox` are
-    beyond OTP.
+    Source: OTP supervisor.erl, `child_spec()`; for `start_s`, which OTP leaves to the child's
+    start function, gen_server:start_link/3, option `timeout`, and proc_lib:start_link/5.
+    `backoff`, `budget` and `keeps_mailbox` are beyond OTP.
     """
 
     id: ChildId
@@ -147,6 +151,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Backoff | None = None
     budget: RestartWindow | None = None
     keeps_mailbox: bool = False
+    start_s: float | None = None
 
     def __post_init__(self) -> None:
         _check_id(self.id)
@@ -161,6 +166,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         _check_name(self.name)
         _check_optional("backoff", self.backoff, Backoff)
         _check_optional("budget", self.budget, RestartWindow)
+        _check_start_time(self.start_s)
         if self.significant and self.restart is RestartType.PERMANENT:
             remedy = "Make the child TRANSIENT or TEMPORARY: a permanent one never ends for good."
             raise InvalidSpec("significant", self.significant, remedy)
@@ -188,6 +194,11 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         """How long the child may take to stop, its default filled in."""
         assert self.shutdown_s is not None
         return self.shutdown_s
+
+    @property
+    def start_limit_s(self) -> float | None:
+        """How long the start may take, in seconds; None without a limit."""
+        return None if self.start_s == math.inf else self.start_s
 
 
 class SupervisorFlags(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,3 +319,11 @@ def _check_shutdown(value: object) -> None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
         return  # NaN is not >= 0
     raise InvalidSpec("shutdown_s", value, "Give seconds >= 0, math.inf or BRUTAL_KILL.")
+
+
+def _check_start_time(value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return
+    raise InvalidSpec("start_s", value, "Give seconds above zero, or None for as long as it takes.")

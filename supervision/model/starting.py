@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeAlias
+from typing import Final, Generic, TypeAlias
 
 import msgspec
 
@@ -20,8 +20,9 @@ from callboard.supervision.model.plan import (
     Retry,
     Start,
 )
-from callboard.supervision.model.reasons import ExitReason, FailedToStart, Shutdown
+from callboard.supervision.model.reasons import Crashed, ExitReason, FailedToStart, Shutdown
 from callboard.supervision.model.refusals import StartFailed
+from callboard.supervision.model.specs import ChildSpec
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.strategy import settled
 
@@ -57,6 +58,18 @@ class Failed(msgspec.Struct, frozen=True):
 
 StartResult: TypeAlias = Started[RefT] | Ignored | Failed
 """How a start ended."""
+
+START_TIMED_OUT: Final = "StartTimedOut"
+"""The `Crashed.error` of a start that took longer than its spec allows."""
+
+
+def timed_out(spec: ChildSpec) -> Failed:
+    """Return how a start ended whose time has passed; what was half started has been killed.
+
+    Source: OTP proc_lib.erl, `start_link/5`: `{error, timeout}`, and the process is killed.
+    """
+    assert spec.start_limit_s is not None, "a start without a limit has no time that could pass"
+    return Failed(Crashed(START_TIMED_OUT, f"its start took longer than {spec.start_limit_s:g} s"))
 
 
 def plan_first_start(state: SupervisorState[RefT]) -> Plan[RefT]:

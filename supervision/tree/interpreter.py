@@ -39,7 +39,14 @@ from callboard.supervision.model.specs import (
     ChildSpec,
     SupervisorFlags,
 )
-from callboard.supervision.model.starting import Failed, Ignored, Started, StartResult, after_start
+from callboard.supervision.model.starting import (
+    Failed,
+    Ignored,
+    Started,
+    StartResult,
+    after_start,
+    timed_out,
+)
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_parallel_stop, after_stop
 from callboard.supervision.runtime.crashes import crashed
@@ -216,7 +223,11 @@ class Interpreter:
         if self._ref.is_dead:  # killed just now: who let its children go did not know this one
             self._take_along(cell, spec, Killed())
         if not cell.is_started and not cell.has_told:
-            yield Until(lambda: cell.is_started or cell.has_told)
+            is_in_time = yield Until(lambda: cell.is_started or cell.has_told, spec.start_limit_s)
+            if not is_in_time:
+                cell.kill()
+                if isinstance(cell.reason, Killed):  # it may have failed by itself just now
+                    return timed_out(spec)
         if cell.is_started:
             return Started(cell, self._system.clock.now_s())
         assert cell.reason is not None

@@ -70,6 +70,13 @@ def test_a_shutdown_time_may_be(shutdown_s: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("start_s", "limit_s"), [(None, None), (math.inf, None), (0.5, 0.5), (5, 5)]
+)
+def test_a_start_time_may_be(start_s: float | None, limit_s: float | None) -> None:
+    assert spec(start_s=start_s).start_limit_s == limit_s
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"id": ""},
@@ -91,6 +98,11 @@ def test_a_shutdown_time_may_be(shutdown_s: float) -> None:
         {"backoff": 1.0},
         {"budget": 3},
         {"keeps_mailbox": None},
+        {"start_s": 0},
+        {"start_s": -1.0},
+        {"start_s": math.nan},
+        {"start_s": "5"},
+        {"start_s": True},
     ],
     ids=str,
 )

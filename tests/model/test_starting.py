@@ -29,11 +29,13 @@ from callboard.supervision.model.reasons import Crashed, FailedToStart, Normal, 
 from callboard.supervision.model.refusals import StartFailed
 from callboard.supervision.model.specs import ChildSpec, RestartType, SupervisorFlags
 from callboard.supervision.model.starting import (
+    START_TIMED_OUT,
     Failed,
     Ignored,
     Started,
     after_start,
     plan_first_start,
+    timed_out,
 )
 from callboard.supervision.model.state import SupervisorState
 
@@ -163,3 +165,11 @@ class TestFailed:
         assert isinstance(refuse.error, StartFailed)
         assert (refuse.error.child_id, refuse.error.reason) == ("a", BOOM)
         assert str(refuse.error) == "Child 'a' did not start: crashed: Boom."
+
+
+class TestAStartThatTakesTooLong:
+    def test_has_failed_and_says_so(self) -> None:
+        reason = timed_out(ChildSpec(id="a", start=dict, start_s=1.5)).reason
+
+        assert reason == Crashed(START_TIMED_OUT, "its start took longer than 1.5 s")
+        assert START_TIMED_OUT == "StartTimedOut"

@@ -103,7 +103,7 @@ class Tree:
 
     def sub(self, child_id: str, *children: ChildSpec, **options: Any) -> ChildSpec:
         """Return the spec of a supervisor of these children."""
-        of_child = {"restart", "shutdown_s", "significant", "name", "backoff", "budget"}
+        of_child = {"restart", "shutdown_s", "significant", "name", "backoff", "budget", "start_s"}
         mine = {key: value for key, value in options.items() if key in of_child}
         flags = {key: value for key, value in options.items() if key not in of_child}
         return ChildSpec(

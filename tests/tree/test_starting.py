@@ -10,6 +10,7 @@ from callboard.supervision import (
     ActorRef,
     ActorSystem,
     ChildSpec,
+    ChildStartFailed,
     Crashed,
     ExitReason,
     InvalidSpec,
@@ -17,14 +18,18 @@ from callboard.supervision import (
     RestartChild,
     RestartType,
     Shutdown,
+    StartChild,
     StartFailed,
     Strategy,
     Supervisor,
+    WhichChildren,
 )
 from callboard.supervision.model.events import ChildFailedToStart, ChildWasIgnored, ChildWasStarted
+from callboard.supervision.model.starting import START_TIMED_OUT
 from tests.both import World
 from tests.runtime.kit import Gate, Puppet, reason_of
 from tests.tree.kit import (
+    WITHIN_S,
     Times,
     Tree,
     choose_not_to_run,
@@ -39,6 +44,11 @@ def cause_of(failed: StartFailed) -> tuple[Any, ExitReason]:
     assert isinstance(reason, Shutdown)
     assert reason.cause is not None
     return reason.cause.child_id, reason.cause.reason
+
+
+def is_late(reason: ExitReason) -> bool:
+    """Say whether a start failed because its time had passed."""
+    return isinstance(reason, Crashed) and reason.error == START_TIMED_OUT
 
 
 class TestTheFirstStart:
@@ -256,6 +266,102 @@ class TestASpecThatCannotBe:
 
         assert (refused.value.field, refused.value.value) == ("shutdown_s", -1.0)
         assert "BRUTAL_KILL" in refused.value.remedy
+
+
+class TestAStartThatTakesTooLong:
+    """It is killed when `start_s` has passed, and has failed like any other."""
+
+    def test_keeps_its_supervisor_from_starting(self, tree: Tree) -> None:
+        tree.behaviour("b").on_start = Gate(tree.system).wait
+        top = tree.plant_later(tree.spec("a"), tree.spec("b", start_s=2.0), tree.spec("c"))
+
+        tree.world.advance(1.9)
+        before = top.reason
+        tree.world.advance(0.2)
+
+        reason = reason_of(top)
+        assert before is None
+        assert isinstance(reason, Shutdown)
+        assert reason.cause is not None
+        assert is_late(reason.cause.reason)
+        assert tree.diary == ["start a", "start b", "end a"]
+
+    def test_fails_to_whoever_asked_for_the_child(self, tree: Tree) -> None:
+        top = tree.grow()
+        tree.behaviour("a").on_start = Gate(tree.system).wait
+        answer = top.ask(StartChild(tree.spec("a", start_s=2.0)), block=False, timeout=60.0)
+
+        tree.world.advance(2.1)
+
+        with pytest.raises(ChildStartFailed) as failed:
+            answer.get(timeout=WITHIN_S)
+        assert is_late(failed.value.reason)
+        assert tree.children() == {}
+
+    def test_is_tried_again_and_counted_in_a_restart(self, tree: Tree) -> None:
+        tree.grow(tree.spec("a", start_s=2.0), intensity=2, period_s=60.0)
+        tree.behaviour("a").on_start = Times(1, Gate(tree.system).wait)
+        tree.crash("a")
+
+        tree.world.advance(2.1)
+
+        assert tree.running() == "a"
+        assert tree.children()["a"].incarnation == 3
+        (failed,) = tree.seen(ChildFailedToStart)
+        assert is_late(failed.reason)
+
+    def test_does_not_hold_what_its_supervisor_is_asked(self, tree: Tree) -> None:
+        top = tree.grow(tree.spec("a"), tree.spec("b", start_s=2.0), intensity=2, period_s=60.0)
+        tree.behaviour("b").on_start = Times(1, Gate(tree.system).wait)
+        tree.crash("b")
+
+        answer = top.ask(WhichChildren(), block=False, timeout=60.0)
+        tree.world.advance(2.1)
+
+        assert len(answer.get(timeout=WITHIN_S)) == 2
+
+    def test_is_killed_in_its_init_as_well(self, tree: Tree) -> None:
+        top = tree.grow()
+        gate = Gate(tree.system)
+
+        class Slow(Puppet):
+            def __init__(self) -> None:
+                gate.wait()
+
+        spec = ChildSpec(id="slow", start=Slow, start_s=2.0)
+        answer = top.ask(StartChild(spec), block=False, timeout=60.0)
+
+        tree.world.advance(2.1)
+
+        with pytest.raises(ChildStartFailed) as failed:
+            answer.get(timeout=WITHIN_S)
+        assert is_late(failed.value.reason)
+
+    def test_takes_a_half_started_tree_along(self, tree: Tree) -> None:
+        top = tree.grow()
+        tree.behaviour("b").on_start = Gate(tree.system).passed
+        inner = tree.sub("inner", *tree.specs("ab"), start_s=2.0)
+        answer = top.ask(StartChild(inner), block=False, timeout=60.0)
+
+        tree.world.advance(2.1)
+
+        with pytest.raises(ChildStartFailed) as failed:
+            answer.get(timeout=WITHIN_S)
+        assert is_late(failed.value.reason)
+        tree.world.settle()
+        assert "end a" in tree.diary
+
+    def test_is_what_a_start_in_time_is_not(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.behaviour("a").on_start = gate.wait
+        top = tree.plant_later(tree.spec("a", start_s=2.0))
+        tree.world.advance(1.9)
+
+        gate.open()
+        tree.world.advance(60.0)
+
+        assert top.is_alive()
+        assert tree.running() == "a"
 
 
 class TestASupervisorThatIsEndedWhileItStarts:
