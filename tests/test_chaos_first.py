@@ -510,10 +510,21 @@ def kill_manager_in_a_create(run: Run) -> None:
         run.sim.spawn(f"creating-{n}", partial(run.create, f"creating-{n}")) for n in range(3)
     ]
     manager = run.part("front/manager")
-    for _ in range(500):  # until it is in the middle of something, if that ever shows
-        if manager.is_at_work:
+    system = run.sessions.system
+    point = system.point
+    assert point is not None, "a simulation has points"
+
+    def strike(label: str) -> None:
+        if manager.is_at_work and not manager.is_dead:  # it sends something: it is in the middle
+            manager.kill()
+        point(label)
+
+    system.point = strike
+    for _ in range(500):
+        if manager.is_dead:
             break
         run.sim.sleep(1e-6)
+    system.point = point
     manager.kill()
     while not all(each.is_done for each in creating):
         run.sim.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, Final
 
 from callboard.actors.sessions.internal import PartitionReady, SessionGivenUp
@@ -16,7 +15,6 @@ from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.runtime.operations import Until
 from callboard.supervision.tree.requests import StartChild
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
@@ -55,7 +53,7 @@ class SessionPartition(DynamicSupervisor):
     """
 
     def __init__(self, services: Services, number: int) -> None:
-        super().__init__(intensity=None)
+        super().__init__(intensity=None, concurrent_starts=True)
         self._services = services
         self._number = number
 
@@ -64,16 +62,21 @@ class SessionPartition(DynamicSupervisor):
         yield from super().on_start()
         self._services.announce(PartitionReady(self._number))
 
-    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+    def on_start_child(self, message: StartChild) -> Any:
         """Start a session, unless it has its place here: then it runs, or comes back by itself.
 
         A manager that follows on one that was killed cannot know what that one had asked for:
-        it asks again, and must not start a session twice.
+        it asks again, and must not start a session twice. One that is starting just now is
+        the answer when it has started.
         """
         spec = message.spec
-        children = self._children_of().children
+        tree = self._children_of()
+        tree.look_at_start(spec.id)
+        children = tree.children
         known = children.get(spec.id)
         if known is not None:
+            if known.is_starting:
+                return self._answer(known.key, None)
             cell: Cell[Any] | None = known.ref
             if cell is None or not cell.is_dead or known.is_restarting:
                 return cell
@@ -81,7 +84,7 @@ class SessionPartition(DynamicSupervisor):
                 return cell
             # It ended in order, and its exit is not handled yet: that finds it replaced.
             del children[spec.id]
-        return (yield from self._start_as(spec.id, spec))
+        return self._start_as(spec.id, spec)
 
     def on_report(self, event: TreeEvent) -> None:
         """Tell the manager of a session that was given up."""

@@ -18,7 +18,8 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
 
     It runs (a ref), or is stopped (no ref), or waits to be restarted: after a
     start that failed, or for the end of a delay. A child whose incarnation has
-    died runs in this sense until its supervisor has handled the exit.
+    died runs in this sense until its supervisor has handled the exit. Under a
+    supervisor with concurrent starts it may also be starting.
 
     Args:
         key: its place among its siblings: the id, or a number of a dynamic supervisor's own.
@@ -28,6 +29,9 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
         ref: its current incarnation; while it waits, the one that ended, if it was not
             stopped meanwhile.
         is_restarting: whether it waits to be restarted.
+        is_starting: whether its start is under way while its supervisor does other things: the
+            ref is the incarnation that starts, None while its predecessor still cleans up.
+            Beyond OTP, where a supervisor does nothing else meanwhile.
         incarnation: number of its latest start, failed ones included; 0 before the first.
         started_at_s: monotonic seconds of its latest start that succeeded; kept only for a
             spec with a backoff.
@@ -43,6 +47,7 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
     args: tuple[object, ...] = ()
     ref: RefT | None = None
     is_restarting: bool = False
+    is_starting: bool = False
     incarnation: int = 0
     started_at_s: float = 0.0
     window: RestartWindow | None = None
@@ -56,7 +61,7 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
     @property
     def is_stopped(self) -> bool:
         """Whether there is only a spec: nothing runs, and nothing is about to."""
-        return self.ref is None and not self.is_restarting
+        return self.ref is None and not self.is_restarting and not self.is_starting
 
     @property
     def is_temporary(self) -> bool:
@@ -67,6 +72,10 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
         """Return it with the number of the start that begins now."""
         return msgspec.structs.replace(self, incarnation=self.incarnation + 1)
 
+    def starting(self, ref: RefT | None) -> Child[RefT]:
+        """Return it with an incarnation whose start is not complete."""
+        return msgspec.structs.replace(self, ref=ref, is_restarting=False, is_starting=True)
+
     def started(self, ref: RefT, *, now_s: float) -> Child[RefT]:
         """Return it with its new incarnation."""
         started_at_s = 0.0 if self.spec.backoff is None else now_s
@@ -76,7 +85,7 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
 
     def stopped(self) -> Child[RefT]:
         """Return it without an incarnation, its place and its history kept."""
-        return msgspec.structs.replace(self, ref=None, is_restarting=False)
+        return msgspec.structs.replace(self, ref=None, is_restarting=False, is_starting=False)
 
     def waiting(self, ref: RefT | None) -> Child[RefT]:
         """Return it waiting to be restarted in place of `ref`."""

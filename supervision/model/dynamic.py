@@ -1,4 +1,4 @@
-"""How many children a dynamic supervisor takes, and with which arguments they start."""
+"""How a dynamic supervisor starts its children: how many, with which arguments, one at a time?"""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ class DynamicLimits(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         max_children: how many it may have, those about to be restarted included; None: any.
         extra_args: arguments that come before each child's own, in restarts too.
+        concurrent_starts: whether other things are done while a child starts. OTP and Elixir
+            do nothing else meanwhile; this is beyond them.
 
     Raises:
-        InvalidSpec: a negative number, or extra arguments that are no tuple.
+        InvalidSpec: a negative number, extra arguments that are no tuple, a flag that is none.
 
     Source: Elixir DynamicSupervisor, `:max_children` and `:extra_arguments`.
     """
 
     max_children: int | None = None
     extra_args: tuple[object, ...] = ()
+    concurrent_starts: bool = False
 
     def __post_init__(self) -> None:
         most = self.max_children
         if most is not None and (type(most) is not int or most < 0):
             raise InvalidSpec("max_children", most, "Give a whole number, 0 or more, or None.")
         check_type("extra_args", self.extra_args, tuple, "Give a tuple, as in extra_args=(1,).")
+        check_type("concurrent_starts", self.concurrent_starts, bool, "Give True or False.")
 
     def arguments_of(self, child: Child[RefT]) -> tuple[object, ...]:
         """Return the positional arguments for a start or restart of this child."""

@@ -1,7 +1,8 @@
 """What a supervisor is to do, as a row of steps that one interpreter carries out in order.
 
 A decision returns a `Plan`; `tree/interpreter.py` carries it out and has no opinions. While
-it does, the supervisor handles nothing else, as in OTP, so nobody sees a plan half done.
+it does, the supervisor handles nothing else, as in OTP, so nobody sees a plan half done; with
+concurrent starts, beyond OTP, the plan is done when the start has begun.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Stop(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, Generic[RefT], frozen=True):
     """Start children one after the other, and after each do what `starting.after_start` says.
 
-    The first that does not start ends the plan: what follows it is not carried out.
+    The last step of every plan that has one: the first child that does not start ends it.
 
     Args:
         keys: which, in start order.

@@ -38,7 +38,8 @@ def decide(
     """Say what is to be done about a child that has ended or waits to be restarted.
 
     What is about an incarnation that is no longer the current one, or about a
-    wait that was cancelled, calls for nothing: an empty plan.
+    wait that was cancelled, calls for nothing: an empty plan. Nor does the end
+    of one that is still starting: that ends its start, and `after_start` decides.
 
     Every attempt to restart is counted before it is made. A child's own budget
     comes first; when it is spent that child alone is given up, and the
@@ -58,7 +59,7 @@ def decide(
     if child is None:
         return ()
     if isinstance(happened, Exited):
-        if child.ref != happened.ref or child.is_restarting:
+        if child.ref != happened.ref or child.is_restarting or child.is_starting:
             return ()
         return _after_exit(_Case(state, child, happened.reason, now_s, chance))
     if not child.is_restarting or child.incarnation != happened.incarnation:

@@ -99,7 +99,10 @@ class BornCell(EndingCell[A]):
         parent = self.parent
         # A parent that lent its thread sees it as soon as this returns.
         if parent is not None and (parent.runner is None or parent.runner is not self.runner):
-            parent.learn(ChildStarted(self))
+            if ChildStarted in parent.handlers:
+                parent.learn(ChildStarted(self))
+            elif parent.operation is not None:  # it waits for this, or for something else
+                parent.poke()
         for bond in paid:
             bond.pay(None)
 

@@ -166,7 +166,9 @@ class ActorSystem:
         """Begin the start of an actor and return its ref at once. For supervisors.
 
         The parent gets `ChildStarted` or `ChildExited`. A child whose start
-        fails was never started: its `ChildExited` tells why.
+        fails was never started: its `ChildExited` tells why. A parent without a
+        handler for `ChildStarted` gets none: it looks at the ref, and is woken
+        for that while it waits with an `Until`.
 
         Args:
             parent: who supervises it; None makes it a root of the system.

@@ -1,17 +1,18 @@
 """Carries out what the model decided, step by step, and has no opinions of its own.
 
-A plan is carried out as an operation of the supervisor's cell: it waits for a
-child by yielding `Until`, without a thread, while the supervisor's mailbox is
-held. So nobody sees a plan half done, as in OTP.
+A plan is carried out as far as there is nothing to wait for; what is left is an
+operation of the supervisor's cell: it waits for a child by yielding `Until`,
+without a thread, while the supervisor's mailbox is held. So nobody sees a plan
+half done, as in OTP. Only concurrent starts are waited for with the mailbox open.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -31,7 +32,7 @@ from callboard.supervision.model.plan import (
     Start,
     Stop,
 )
-from callboard.supervision.model.reasons import ExitReason, Killed, Shutdown
+from callboard.supervision.model.reasons import ExitReason, Shutdown
 from callboard.supervision.model.specs import (
     BRUTAL_KILL,
     BrutalKill,
@@ -39,26 +40,20 @@ from callboard.supervision.model.specs import (
     ChildSpec,
     SupervisorFlags,
 )
-from callboard.supervision.model.starting import (
-    Failed,
-    Ignored,
-    Started,
-    StartResult,
-    after_start,
-    timed_out,
-)
+from callboard.supervision.model.starting import Failed, StartResult, after_start
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_parallel_stop, after_stop
-from callboard.supervision.runtime.crashes import crashed
-from callboard.supervision.runtime.names import Address, NameTaken
 from callboard.supervision.runtime.operations import Deaths, Until
+from callboard.supervision.tree.names import ChildNames
+from callboard.supervision.tree.starts import StartMoved, StartUnderWay, take_along
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.system import ActorSystem
 
 Ref: TypeAlias = "Cell[Any]"
-Steps: TypeAlias = Generator[Until, bool, Any]
+Steps: TypeAlias = Generator[Until, bool, None]
 
 
 class Interpreter:
@@ -69,6 +64,7 @@ class Interpreter:
         name: its path, for events.
         flags: how it treats its children.
         is_dynamic: whether children have no lasting place.
+        concurrent_starts: whether the mailbox is open while a child starts.
         arguments_of: the positional arguments for a child's start.
         report: gets every event.
     """
@@ -80,14 +76,16 @@ class Interpreter:
         name: str,
         flags: SupervisorFlags,
         is_dynamic: bool,
+        concurrent_starts: bool,
         arguments_of: Callable[[Child[Ref]], tuple[object, ...]],
         report: Callable[[TreeEvent], None],
     ) -> None:
         self._ref = ref
         self._system: ActorSystem = ref.system
+        self._concurrent_starts = concurrent_starts
         self._arguments_of = arguments_of
         self._report = report
-        self._addresses: dict[ChildId, Address[Any]] = {}
+        self.names = ChildNames(ref)
         self.children: dict[ChildId, Child[Ref]] = {}
         self.state: SupervisorState[Ref] = SupervisorState(
             name=name,
@@ -96,18 +94,17 @@ class Interpreter:
             window=flags.new_window(),
             is_dynamic=is_dynamic,
         )
-        self._starting: Ref | None = None
-        self._starting_spec: ChildSpec | None = None
+        self._under_way: dict[ChildId, StartUnderWay] = {}
         self.ends_with: ExitReason | None = None
         """Set by a plan that ends the supervisor: the reason."""
 
-    def carry_out(self, plan: Plan[Ref]) -> Steps:
-        """Do the steps in order; return whether all starts succeeded.
+    def carry_out(self, plan: Plan[Ref]) -> Steps | None:
+        """Do the steps in order, up to the first that has to wait; return what is left, if any.
 
         Raises:
             CallboardError: the refusal that the plan ends with.
         """
-        for step in plan:
+        for place, step in enumerate(plan, start=1):
             match step:
                 case Report(event=event):
                     self._report(event)
@@ -115,17 +112,13 @@ class Interpreter:
                     self.state = msgspec.structs.replace(self.state, window=window)
                 case Put(child=child):
                     self.children[child.key] = child
+                case Start():  # every plan's last step
+                    return self._start_all(step)
                 case Forget(keys=keys):
                     for key in keys:
                         self._forget(key)
-                case Stop(keys=keys, is_parallel=False):
-                    for key in keys:
-                        yield from self._stop(key)
-                case Stop(keys=keys):
-                    yield from self._stop_at_once(keys)
-                case Start():
-                    if not (yield from self._start_all(step)):
-                        return False
+                case Stop():
+                    return self._and_then(self._stop_all(step), plan[place:])
                 case Retry(due=due):
                     self._ref.notify(due)
                 case Postpone(due=delay, delay_s=delay_s):
@@ -135,162 +128,150 @@ class Interpreter:
                     raise error
                 case End(reason=reason):
                     self.ends_with = reason
-        return True
+        return None
+
+    def carry_out_all(self, plan: Plan[Ref]) -> Steps:
+        """Do the steps in order and wait where there is something to wait for."""
+        rest = self.carry_out(plan)
+        if rest is not None:
+            yield from rest
+
+    def _and_then(self, steps: Steps, plan: Plan[Ref]) -> Steps:
+        yield from steps
+        yield from self.carry_out_all(plan)
 
     def refs(self) -> list[Ref]:
-        """Return the children's refs, in start order, with the one that is starting; any thread."""
-        starting = self._starting
-        refs = [child.ref for child in list(self.children.values()) if child.ref is not None]
-        return refs if starting is None or starting in refs else [*refs, starting]
-
-    def release_names(self) -> None:
-        """Give back the names that this supervisor took for its children."""
-        for key in list(self._addresses):
-            self._release_name(key)
+        """Return the children's refs, in start order, with those that are starting; any thread."""
+        refs = dict.fromkeys(child.ref for child in list(self.children.values()))
+        refs.update(dict.fromkeys(start.cell for start in list(self._under_way.values())))
+        return [ref for ref in refs if ref is not None]
 
     def orphan(self, reason: ExitReason) -> None:
         """Take the children along, for this supervisor was killed; from the killer's thread.
 
         Each gets an exit signal and its shutdown time, as if it were stopped;
         its name is given back when it has ended, unless a successor of this
-        supervisor has taken it over.
+        supervisor has taken it over. Who waits for a start hears that it is over.
         """
-        starting, spec = self._starting, self._starting_spec
-        if starting is not None and spec is not None:
-            self._take_along(starting, spec, reason)
+        starts = dict(self._under_way)
         for child in list(self.children.values()):
-            cell = child.ref
-            if cell is None or cell.is_dead:
-                self._release_name(child.key)
-                continue
-            self._take_along(cell, child.spec, reason)
-            if not cell.when_dead(("name", self), partial(self._released, child.key)):
-                self._release_name(child.key)
-
-    def _released(self, key: ChildId, _reason: ExitReason) -> None:
-        self._release_name(key)
-
-    def _take_along(self, cell: Ref, spec: ChildSpec, reason: ExitReason) -> None:
-        cell.exit_from(self._ref, reason)
-        shutdown_s = spec.shutdown_time
-        if isinstance(shutdown_s, (int, float)) and shutdown_s != math.inf:
-            due_s = self._system.clock.now_s() + shutdown_s
-            self._system.timers.call_at(due_s, cell.kill)
-
-    def _release_name(self, key: ChildId) -> None:
-        address = self._addresses.pop(key, None)
-        if address is None:
-            return
-        with self._system.rare:  # a successor takes it over, or it goes: not both
-            if address.owner is not self:
-                return
-            if self._system.names.get(address.name) is address:
-                del self._system.names[address.name]
-        self._system.release(address)
+            start = starts.get(child.key)
+            cell = child.ref if start is None else start.cell
+            if cell is not None and not cell.is_dead:
+                take_along(self._ref, cell, child.spec, reason)
+            self.names.release_after(cell, child.key)
+        for start in starts.values():
+            start.fail(self._ref.dead_error())
 
     # -- starting ----------------------------------------------------------
 
-    def _start_all(self, step: Start[Ref]) -> Steps:
-        for key in step.keys:
-            child = self.children[key].attempted()
-            result = yield from self._start(child)
-            try:
-                yield from self.carry_out(after_start(self.state, child, step, result))
-            finally:
-                # Not before it is among the children: a kill looks there too.
-                self._starting = None
-            if isinstance(result, Failed):
-                return False
-        return True
+    def _start_all(self, step: Start[Ref]) -> Steps | None:
+        for place, key in enumerate(step.keys):
+            start = self._begin(key, step)
+            result = start.look()
+            if result is None:
+                if not self._concurrent_starts:
+                    return self._wait_and_start(start, place)
+                result = self._leave_alone(start)
+                if result is None:
+                    continue
+            if not self._conclude(start, result):
+                return None
+        return None
 
-    def _start(self, child: Child[Ref]) -> Generator[Until, bool, StartResult[Ref]]:
-        spec = child.spec
+    def _wait_and_start(self, start: StartUnderWay, place: int) -> Steps:
+        """Wait for one start, then do those that come after it."""
+        while self._conclude(start, (yield from start.wait())):
+            place += 1
+            if place == len(start.step.keys):
+                return
+            start = self._begin(start.step.keys[place], start.step)
+
+    def _begin(self, key: ChildId, step: Start[Ref]) -> StartUnderWay:
+        child = self.children[key].attempted()
+        start = StartUnderWay(self._ref, self.names, child, step, self._arguments_of(child))
+        self._under_way[key] = start
+        return start
+
+    def _conclude(self, start: StartUnderWay, result: StartResult[Ref]) -> bool:
+        """Do what follows a start; say whether it is no failure."""
+        start.cancel_timer()
         try:
-            address = yield from self._address_of(child)
-            cell: Ref = self._system.start_child(
-                self._ref,
-                cast("Callable[..., Any]", spec.start),  # the model knows no actor classes
-                self._arguments_of(child),
-                _plain(spec.kwargs),
-                address=address,
-                tag=child.key,
-                incarnation=child.incarnation,
-            )
-        except (CallboardError, RuntimeError) as error:  # the name is taken, or no thread is left
-            return Failed(crashed(error))
-        self._starting_spec = spec
-        self._starting = cell
-        if self._ref.is_dead:  # killed just now: who let its children go did not know this one
-            self._take_along(cell, spec, Killed())
-        if not cell.is_started and not cell.has_told:
-            is_in_time = yield Until(lambda: cell.is_started or cell.has_told, spec.start_limit_s)
-            if not is_in_time:
-                cell.kill()
-                if isinstance(cell.reason, Killed):  # it may have failed by itself just now
-                    return timed_out(spec)
-        if cell.is_started:
-            return Started(cell, self._system.clock.now_s())
-        assert cell.reason is not None
-        return Ignored() if cell.is_ignored else Failed(cell.reason)
+            self.carry_out(after_start(self.state, start.attempt, start.step, result))
+        finally:
+            # Not before it is among the children: a kill looks there too.
+            self._under_way.pop(start.attempt.key, None)
+        return not isinstance(result, Failed)
 
-    def _address_of(self, child: Child[Ref]) -> Generator[Until, bool, Address[Any] | None]:
-        """Return the address for a child's name; whoever lives there must have ended before."""
-        name = child.spec.name
-        if name is None:
-            return None
+    def _leave_alone(self, start: StartUnderWay) -> StartResult[Ref] | None:
+        """Let a start go on by itself, unless it is over; a message tells when it has moved."""
+        key = start.attempt.key
         while True:
-            address = self._system.lookup(name)
-            if address is None:
-                address = self._system.reserve(name, keeps_mailbox=child.spec.keeps_mailbox)
-                address.owner = self
-                self._addresses[child.key] = address
-                return address
-            holder = address.ref
-            if self._is_taken(address, holder):
-                raise NameTaken(name, address)
-            if address.owner in {None, self} or self._adopts(address, child.key):
-                break
-        # A predecessor whose supervisor was killed: it still cleans up.
-        poke = self._ref.poke
-        if holder is not None and holder.when_dead(("successor", self), lambda _reason: poke()):
-            yield Until(lambda: holder.is_dead)
-        return address
+            self.children[key] = start.attempt.starting(start.cell)
+            if start.call_when_moved(partial(self._ref.notify, StartMoved(key))):
+                return None
+            result = start.look()
+            if result is not None:
+                return result
 
-    def _is_taken(self, address: Address[Any], holder: Ref | None) -> bool:
-        """Say whether somebody lives there, or will again, who is no orphan."""
-        if holder is not None and not holder.is_dead:
-            return holder.parent is None or not holder.parent.is_dead
-        owner = address.owner
-        return isinstance(owner, Interpreter) and owner is not self and not owner.is_over
+    def look_at_start(self, key: ChildId) -> None:
+        """Go on with a start that was left alone, if this child is starting."""
+        start = self._under_way.get(key)
+        if start is None:
+            return
+        result = start.look()
+        if result is None:
+            result = self._leave_alone(start)
+            if result is None:
+                return
+        try:
+            self._conclude(start, result)
+        except CallboardError as refusal:
+            start.fail(refusal)
+        else:
+            start.answer(self.ref_of(key))
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the supervisor has ended."""
-        return self._ref.is_dead
+    def is_meant(self, key: ChildId, ref: Ref) -> bool:
+        """Say whether this ref stands for a child: its own, or one that is being replaced.
 
-    def _adopts(self, address: Address[Any], key: ChildId) -> bool:
-        """Take an address over from a killed supervisor, unless it is given back just now."""
-        with self._system.rare:
-            if self._system.names.get(address.name) is not address:
-                return False
-            address.owner = self
-        self._addresses[key] = address
-        return True
+        As the old one of a child that waits to be restarted does: whoever has it wants the
+        child stopped, not the incarnation that has ended.
+        """
+        start = self._under_way.get(key)
+        return self.ref_of(key) is ref or (start is not None and start.attempt.ref is ref)
+
+    def tell_of_start(self, key: ChildId, reply: Future[Any]) -> None:
+        """Have somebody told how the start of a child that is starting ends."""
+        self._under_way[key].join(reply)
+
+    def ref_of(self, key: ChildId) -> Ref | None:
+        """Return a child's ref; None when it is stopped, or there is none."""
+        child = self.children.get(key)
+        return None if child is None else child.ref
 
     # -- stopping ----------------------------------------------------------
+
+    def _stop_all(self, step: Stop) -> Steps:
+        if step.is_parallel:
+            yield from self._stop_at_once(step.keys)
+            return
+        for key in step.keys:
+            yield from self._stop(key)
 
     def _stop(self, key: ChildId) -> Steps:
         child = self.children[key]
         cell = child.ref
         if cell is None or child.is_restarting:
             self.children[key] = child.stopped()
+            self._cut_short(key)
             return
         if not cell.is_dead:
             yield from self._end(cell, child.spec)
         if not cell.has_told:
             yield Until(lambda: cell.has_told)
         assert cell.reason is not None
-        yield from self.carry_out(after_stop(self.state, child, cell.reason))
+        self._cut_short(key)
+        self.carry_out(after_stop(self.state, child, cell.reason))
 
     def _end(self, cell: Ref, spec: ChildSpec) -> Steps:
         shutdown_s = spec.shutdown_time
@@ -326,9 +307,10 @@ class Interpreter:
             assert child.ref.reason is not None
             ended.append((child, child.ref.reason))
         for child in children:
+            self._cut_short(child.key)
             if not child.is_running:
                 self._forget(child.key)
-        yield from self.carry_out(after_parallel_stop(self.state, ended))
+        self.carry_out(after_parallel_stop(self.state, ended))
 
     def _await_ends(self, running: list[Child[Ref]], began_s: float) -> Steps:
         """Wait for all, those with the shortest times first: one wait for each time there is."""
@@ -347,10 +329,12 @@ class Interpreter:
                     if not cell.is_dead:
                         self._kill_late(cell)
 
+    def _cut_short(self, key: ChildId) -> None:
+        """Take it that a child was stopped: if it was starting, that start is over."""
+        start = self._under_way.pop(key, None)
+        if start is not None:
+            start.was_stopped()
+
     def _forget(self, key: ChildId) -> None:
         self.children.pop(key, None)
-        self._release_name(key)
-
-
-def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:
-    return dict(kwargs) if kwargs else {}
+        self.names.release(key)

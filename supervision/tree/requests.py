@@ -26,7 +26,8 @@ class ChildInfo(msgspec.Struct, frozen=True):
 
     Args:
         id: its id; a dynamic child's is its spec's, which need not be its own.
-        ref: its ref, None when it is stopped, or `RESTARTING`.
+        ref: its ref, None when it is stopped, or `RESTARTING`. With concurrent starts it may be
+            starting still; None while its predecessor cleans up.
         kind: worker or supervisor.
         incarnation: number of its latest start.
 
@@ -44,7 +45,7 @@ class ChildCounts(msgspec.Struct, frozen=True):
 
     Args:
         specs: all of them, running or not.
-        active: those whose incarnation lives.
+        active: those whose incarnation has started and lives.
         supervisors: by spec, running or not.
         workers: by spec, running or not.
 

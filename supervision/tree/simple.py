@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from callboard.supervision.model.specs import (
     check_type,
 )
 from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.runtime.operations import Until
+from callboard.supervision.tree.interpreter import Steps
 from callboard.supervision.tree.requests import (
     ChildCounts,
     CountChildren,
@@ -72,33 +71,33 @@ class SimpleOneForOneSupervisor(DynamicSupervisor):
         self._template = template
 
     @handles(StartAnother)
-    def on_start_another(self, message: StartAnother) -> Generator[Until, bool, Any]:
+    def on_start_another(self, message: StartAnother) -> Any:
         """Start one more child; reply its ref, or None when it chose not to run."""
         return self._start_as(next(self._keys), self._template, message.args)
 
     @handles(StartChild)
-    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+    def on_start_child(self, message: StartChild) -> Any:
         """Refuse it: the spec is the template's."""
         raise ChildrenHaveNoIds(message.spec.id)
 
     @handles(TerminateChild)
-    def on_terminate_child(self, message: TerminateChild) -> Generator[Until, bool, None]:
+    def on_terminate_child(self, message: TerminateChild) -> Steps | None:
         """Stop one child, named by its ref; one that has ended is stopped already."""
         child = message.child
         if not isinstance(child, Cell):
             raise ChildrenHaveNoIds(child)
         cell: Cell[Any] = child  # pyright: ignore[reportUnknownVariableType]  # whichever it is
         if cell.is_dead and not self._knows(cell):
-            return
-        yield from super().on_terminate_child(message)
+            return None
+        return super().on_terminate_child(message)
 
     @handles(RestartChild)
-    def on_restart_child(self, message: RestartChild) -> Generator[Until, bool, Any]:
+    def on_restart_child(self, message: RestartChild) -> Any:
         """Refuse it: a child that has ended is forgotten."""
         raise ChildrenHaveNoIds(message.id)
 
     @handles(DeleteChild)
-    def on_delete_child(self, message: DeleteChild) -> Generator[Until, bool, None]:
+    def on_delete_child(self, message: DeleteChild) -> Steps | None:
         """Refuse it: a child that has ended is forgotten."""
         raise ChildrenHaveNoIds(message.id)
 

@@ -37,9 +37,9 @@ from callboard.supervision.model.strategy import decide
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.errors import StopStart
-from callboard.supervision.runtime.notices import ChildExited, ChildStarted
-from callboard.supervision.runtime.operations import Until
-from callboard.supervision.tree.interpreter import Interpreter, Ref
+from callboard.supervision.runtime.notices import ChildExited
+from callboard.supervision.runtime.operations import LATER, Until
+from callboard.supervision.tree.interpreter import Interpreter, Ref, Steps
 from callboard.supervision.tree.requests import (
     RESTARTING,
     ChildCounts,
@@ -52,6 +52,7 @@ from callboard.supervision.tree.requests import (
     TerminateChild,
     WhichChildren,
 )
+from callboard.supervision.tree.starts import StartMoved
 
 
 class Supervisor(SystemActor):
@@ -82,6 +83,7 @@ class Supervisor(SystemActor):
     child_kind: ClassVar[ChildKind] = ChildKind.SUPERVISOR
     is_dynamic: ClassVar[bool] = False
 
+    _concurrent_starts: bool = False
     _tree: Interpreter | None = None
 
     def __init__(
@@ -109,23 +111,24 @@ class Supervisor(SystemActor):
             name=self.actor_ref.path,
             flags=self._flags,
             is_dynamic=self.is_dynamic,
+            concurrent_starts=self._concurrent_starts,
             arguments_of=self.arguments_of,
             report=self.on_report,
         )
         for spec in self._specs:
             tree.children[spec.id] = Child(key=spec.id, spec=spec)
-        yield from tree.carry_out(plan_first_start(tree.state))
+        yield from tree.carry_out_all(plan_first_start(tree.state))
         if tree.ends_with is not None:
-            yield from tree.carry_out(plan_stop(tree.state))
-            tree.release_names()
+            yield from tree.carry_out_all(plan_stop(tree.state))
+            tree.names.release_all()
             raise StopStart(tree.ends_with)
 
     def terminate(self, reason: ExitReason) -> Any:
         """Stop the children that are left, in reverse start order."""
         del reason
         tree = self._children_of()
-        yield from tree.carry_out(plan_stop(tree.state))
-        tree.release_names()
+        yield from tree.carry_out_all(plan_stop(tree.state))
+        tree.names.release_all()
 
     def let_go(self, reason: ExitReason) -> None:
         """Take along those that are left: this supervisor was killed."""
@@ -150,35 +153,49 @@ class Supervisor(SystemActor):
     # -- what it learns ----------------------------------------------------
 
     @handles(ChildExited)
-    def on_child_exited(self, message: ChildExited) -> Generator[Until, bool, None]:
+    def on_child_exited(self, message: ChildExited) -> Steps | None:
         """Restart the child, or not, and whoever depends on it."""
         cell: Ref = message.child
+        # It may have ended as soon as it had started, and the news of the start comes behind.
+        self._children_of().look_at_start(cell.tag)
         return self._decide(Exited(cell.tag, cell, message.reason))
 
     @handles(RetryDue, DelayOver)
-    def on_wait_over(self, message: RetryDue | DelayOver) -> Generator[Until, bool, None]:
+    def on_wait_over(self, message: RetryDue | DelayOver) -> Steps | None:
         """Try to restart once more."""
         return self._decide(message)
 
-    @handles(ChildStarted)
-    def on_child_started(self, message: ChildStarted) -> None:
-        """Note nothing: whoever waits for the start has seen it."""
+    @handles(StartMoved)
+    def on_start_moved(self, message: StartMoved) -> None:
+        """Go on with a start that was left alone."""
+        self._children_of().look_at_start(message.key)
 
     @handles(Exit)
     def on_exit(self, message: Exit) -> None:
         """Ignore it: only a parent's exit signal ends a supervisor. Source: S46 of OTP's rules."""
 
-    def _decide(self, happened: Happening[Ref]) -> Generator[Until, bool, None]:
+    def _decide(self, happened: Happening[Ref]) -> Steps | None:
         tree = self._children_of()
         chance = self.system.random("backoff").random
         plan = decide(tree.state, happened, now_s=self.system.clock.now_s(), chance=chance())
-        yield from self._carry_out(plan)
+        return self._carry_out(plan)
 
-    def _carry_out(self, plan: Plan[Ref]) -> Generator[Until, bool, None]:
-        tree = self._children_of()
-        yield from tree.carry_out(plan)
-        if tree.ends_with is not None:
-            self.stop(tree.ends_with)
+    def _carry_out(self, plan: Plan[Ref]) -> Steps | None:
+        """Carry a plan out as far as there is nothing to wait for; return what is left."""
+        rest = self._children_of().carry_out(plan)
+        if rest is not None:
+            return self._finish(rest)
+        self._end_if_planned()
+        return None
+
+    def _finish(self, rest: Steps) -> Steps:
+        yield from rest
+        self._end_if_planned()
+
+    def _end_if_planned(self) -> None:
+        ends_with = self._children_of().ends_with
+        if ends_with is not None:
+            self.stop(ends_with)
 
     def _children_of(self) -> Interpreter:
         assert self._tree is not None, "a subclass's on_start goes through Supervisor.on_start"
@@ -187,30 +204,30 @@ class Supervisor(SystemActor):
     # -- what it is asked --------------------------------------------------
 
     @handles(StartChild)
-    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+    def on_start_child(self, message: StartChild) -> Any:
         """Add a child; reply its ref, or None when it chose not to run."""
         tree = self._children_of()
-        yield from self._carry_out(plan_start_child(tree.state, message.spec))
-        return self._ref_of(message.spec.id)
+        rest = self._carry_out(plan_start_child(tree.state, message.spec))
+        return self._answer(message.spec.id, rest)
 
     @handles(TerminateChild)
-    def on_terminate_child(self, message: TerminateChild) -> Generator[Until, bool, None]:
+    def on_terminate_child(self, message: TerminateChild) -> Steps | None:
         """Stop one child."""
         tree = self._children_of()
-        yield from self._carry_out(plan_terminate_child(tree.state, self._key_of(message.child)))
+        return self._carry_out(plan_terminate_child(tree.state, self._key_of(message.child)))
 
     @handles(RestartChild)
-    def on_restart_child(self, message: RestartChild) -> Generator[Until, bool, Any]:
+    def on_restart_child(self, message: RestartChild) -> Any:
         """Start a stopped child; reply its ref, or None when it chose not to run."""
         tree = self._children_of()
-        yield from self._carry_out(plan_restart_child(tree.state, self._key_of(message.id)))
-        return self._ref_of(message.id)
+        rest = self._carry_out(plan_restart_child(tree.state, self._key_of(message.id)))
+        return self._answer(message.id, rest)
 
     @handles(DeleteChild)
-    def on_delete_child(self, message: DeleteChild) -> Generator[Until, bool, None]:
+    def on_delete_child(self, message: DeleteChild) -> Steps | None:
         """Remove the spec of a stopped child."""
         tree = self._children_of()
-        yield from self._carry_out(plan_delete_child(tree.state, self._key_of(message.id)))
+        return self._carry_out(plan_delete_child(tree.state, self._key_of(message.id)))
 
     @handles(WhichChildren)
     def on_which_children(self, message: WhichChildren) -> tuple[ChildInfo, ...]:
@@ -236,7 +253,10 @@ class Supervisor(SystemActor):
         return ChildCounts(
             specs=len(children),
             active=sum(
-                child.ref is not None and child.is_running and not child.ref.is_dead
+                child.ref is not None
+                and child.is_running
+                and not child.is_starting
+                and not child.ref.is_dead
                 for child in children
             ),
             supervisors=supervisors,
@@ -252,9 +272,20 @@ class Supervisor(SystemActor):
             raise ChildNotFound(key)
         return child.spec
 
-    def _ref_of(self, key: ChildId) -> Ref | None:
-        child = self._children_of().children.get(key)
-        return None if child is None else child.ref
+    def _answer(self, key: ChildId, rest: Steps | None) -> Any:
+        """Return the answer to whoever asked for a child: its ref, as soon as it has started."""
+        tree = self._children_of()
+        if rest is not None:
+            return self._answer_after(rest, key)
+        child = tree.children.get(key)
+        if child is not None and child.is_starting:
+            tree.tell_of_start(key, self.reply_later())
+            return LATER
+        return tree.ref_of(key)
+
+    def _answer_after(self, rest: Steps, key: ChildId) -> Generator[Until, bool, Ref | None]:
+        yield from rest
+        return self._children_of().ref_of(key)
 
     def _key_of(self, child: Any) -> ChildId:
         """Return the key of a child that is named by its id or its ref."""
@@ -263,10 +294,10 @@ class Supervisor(SystemActor):
         if not isinstance(child, Cell):  # a list, say, which no table could look up
             raise ChildNotFound(repr(child))
         cell: Cell[Any] = child  # pyright: ignore[reportUnknownVariableType]  # whichever it is
-        known = self._children_of().children.get(cell.tag)
-        if known is None or known.ref is not child:
+        if not self._children_of().is_meant(cell.tag, cell):
             raise ChildNotFound(str(cell))
-        return known.key
+        key: ChildId = cell.tag
+        return key
 
 
 class DynamicSupervisor(Supervisor):
@@ -275,11 +306,20 @@ class DynamicSupervisor(Supervisor):
     One for one, any number, ids need not differ. A child that ends and is not
     restarted is forgotten. Children are stopped all at once, each with its own time.
 
+    Like OTP's it does nothing else while a child starts, so one slow `on_start`
+    holds up every other start, restart and stop. With `concurrent_starts` it
+    does not: the child has its place, and is listed with its ref, from the
+    beginning of its start; it is not counted as active, and whoever asked for
+    it is answered, when it has started. Stopped in between, it ends within its
+    shutdown time and the asker gets `StartFailed`. How many may start at once
+    is bounded by `max_children`, how long each may take by its `start_s`.
+
     Args:
         intensity: restarts that may lie within `period_s`; None sets no limit.
         period_s: the window, in seconds.
         max_children: how many there may be; None: any number.
         extra_args: positional arguments that come before each child's own.
+        concurrent_starts: whether other things are done while a child starts; beyond OTP.
 
     Raises:
         InvalidSpec: something that cannot be.
@@ -296,9 +336,13 @@ class DynamicSupervisor(Supervisor):
         period_s: float = 5.0,
         max_children: int | None = None,
         extra_args: tuple[object, ...] = (),
+        concurrent_starts: bool = False,
     ) -> None:
         super().__init__(intensity=intensity, period_s=period_s)
-        self._limits = DynamicLimits(max_children=max_children, extra_args=extra_args)
+        self._limits = DynamicLimits(
+            max_children=max_children, extra_args=extra_args, concurrent_starts=concurrent_starts
+        )
+        self._concurrent_starts = concurrent_starts
         self._keys = count()
 
     def arguments_of(self, child: Child[Ref]) -> tuple[object, ...]:
@@ -306,17 +350,15 @@ class DynamicSupervisor(Supervisor):
         return self._limits.arguments_of(child)
 
     @handles(StartChild)
-    def on_start_child(self, message: StartChild) -> Generator[Until, bool, Any]:
+    def on_start_child(self, message: StartChild) -> Any:
         """Start one more child; reply its ref, or None when it chose not to run."""
         return self._start_as(next(self._keys), message.spec)
 
-    def _start_as(
-        self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()
-    ) -> Generator[Until, bool, Any]:
+    def _start_as(self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()) -> Any:
         tree = self._children_of()
         child: Child[Ref] = Child(key=key, spec=spec, args=args)
-        yield from self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
-        return self._ref_of(key)
+        rest = self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
+        return self._answer(key, rest)
 
 
 class PartitionSupervisor(Supervisor):

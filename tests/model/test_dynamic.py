@@ -45,6 +45,7 @@ def test_children_may_have_an_id_in_common() -> None:
         pytest.param([child(0).started("s#1", now_s=0)], 2, False, id="a place is left"),
         pytest.param([child(0).started("s#1", now_s=0)], 1, True, id="full"),
         pytest.param([child(0).waiting("s#1")], 1, True, id="a restarting one has a place"),
+        pytest.param([child(0).starting("s#1")], 1, True, id="one that starts has a place"),
         pytest.param([child(0), child(1)], None, False, id="no limit"),
     ],
 )
@@ -78,7 +79,13 @@ def test_a_spec_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"max_children": -1}, {"max_children": 1.5}, {"max_children": True}, {"extra_args": "x"}],
+    [
+        {"max_children": -1},
+        {"max_children": 1.5},
+        {"max_children": True},
+        {"extra_args": "x"},
+        {"concurrent_starts": 1},
+    ],
     ids=str,
 )
 def test_limits_that_cannot_be_are_refused(fields: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -10,23 +11,33 @@ import pytest
 from callboard.actors import (
     CountSessions,
     CreateSession,
+    Presence,
+    RecordActivity,
+    Session,
     SessionActor,
+    SessionMessage,
     SessionSystem,
     SpawnError,
+    TerminateSession,
 )
 from callboard.actors.sessions.actor import START_S
-from callboard.supervision import Settings
+from callboard.actors.sessions.partition import spec_of
+from callboard.supervision import ActorRef, CallboardError, Future, Settings, StartChild, handles
 from callboard.supervision.model.starting import START_TIMED_OUT
 from callboard.supervision.testing import Simulation
+from tests.laws import broken_laws, parts_of, services_of
 from tests.runtime.kit import Gate
 
 WITHIN_S = 10.0
 
 
+class Crash(SessionMessage[None], frozen=True):
+    """Crash."""
+
+
 class Slow(SessionActor[None]):
     """Starts when its user's gate is open."""
 
-    start_s: ClassVar[float | None] = 0.2
     gates: ClassVar[dict[str, Gate]] = {}
 
     def on_start(self) -> None:
@@ -34,6 +45,17 @@ class Slow(SessionActor[None]):
         gate = self.gates.get(self.session.user_id or "")
         if gate is not None:
             gate.wait()
+
+    @handles(Crash)
+    def on_crash(self, message: Crash) -> None:
+        del message
+        raise ArithmeticError
+
+
+class Impatient(Slow):
+    """The same, and it may not take long."""
+
+    start_s: ClassVar[float | None] = 0.2
 
 
 @pytest.fixture(params=["threads", 0, 1])
@@ -47,7 +69,8 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture
 def sessions(runtime: Any) -> Iterator[SessionSystem]:
-    with SessionSystem(session=Slow, partitions=1, runtime=runtime) as made:
+    kinds = {"impatient": Impatient}
+    with SessionSystem(session=Slow, kinds=kinds, partitions=1, runtime=runtime) as made:
         yield made
         for gate in Slow.gates.values():
             gate.open()
@@ -60,8 +83,18 @@ def close_for(sessions: SessionSystem, user_id: str) -> Gate:
     return gate
 
 
-def create(sessions: SessionSystem, user_id: str) -> str:
-    return sessions.ask(CreateSession(user_id=user_id), timeout=WITHIN_S).id
+def create(sessions: SessionSystem, user_id: str, **fields: Any) -> str:
+    return sessions.ask(CreateSession(user_id=user_id, **fields), timeout=WITHIN_S).id
+
+
+def begin(sessions: SessionSystem, user_id: str) -> tuple[Future[Session], ActorRef[Any]]:
+    """Ask for a session whose start is slow; return the answer's future and its ref."""
+    answer = sessions.manager.ask(CreateSession(user_id=user_id), block=False, timeout=60.0)
+    create(sessions, "who makes sure that it was handled")
+    (row,) = [row for row in services_of(sessions).table.rows() if row.session().user_id == user_id]
+    ref = sessions.address(row.id).ref
+    assert ref is not None
+    return answer, ref
 
 
 class TestAStartThatHangs:
@@ -69,18 +102,112 @@ class TestAStartThatHangs:
         close_for(sessions, "bad")
 
         with pytest.raises(SpawnError, match=START_TIMED_OUT):
-            create(sessions, "bad")
+            create(sessions, "bad", kind="impatient")
 
         assert sessions.ask(CountSessions()) == 0
 
-    def test_leaves_the_partition_to_the_others(self, sessions: SessionSystem) -> None:
+    def test_is_gone_for_the_partition_too(self, sessions: SessionSystem) -> None:
         close_for(sessions, "bad")
         with pytest.raises(SpawnError):
-            create(sessions, "bad")
+            create(sessions, "bad", kind="impatient")
 
         assert create(sessions, "ada")
-        assert sessions.ask(CountSessions()) == 1
+        assert broken_laws(sessions) == []
 
     def test_has_less_time_than_the_ask_of_whoever_creates_it(self) -> None:
         assert SessionActor.start_s == START_S
         assert Settings().ask_timeout_s > START_S
+
+
+class TestAStartThatIsSlow:
+    def test_holds_up_no_other_create(self, sessions: SessionSystem) -> None:
+        gate = close_for(sessions, "slow")
+        answer, ref = begin(sessions, "slow")
+
+        assert create(sessions, "ada")
+
+        assert not answer.is_done
+        gate.open()
+        assert answer.get(timeout=WITHIN_S).presence is Presence.AWAKE
+        assert sessions.address(answer.get().id).ref is ref
+
+    def test_holds_up_no_restart(self, sessions: SessionSystem) -> None:
+        ada = create(sessions, "ada")
+        gate = close_for(sessions, "slow")
+        answer, _ = begin(sessions, "slow")
+
+        with pytest.raises(ArithmeticError):
+            sessions.ask(Crash(ada), timeout=WITHIN_S)
+
+        assert sessions.ask(RecordActivity(ada), timeout=WITHIN_S)
+        assert not answer.is_done
+        gate.open()
+
+    def test_holds_up_no_end(self, sessions: SessionSystem) -> None:
+        ada = create(sessions, "ada")
+        gate = close_for(sessions, "slow")
+        answer, _ = begin(sessions, "slow")
+
+        sessions.ask(TerminateSession(ada, "done"), timeout=WITHIN_S)
+
+        assert not answer.is_done
+        gate.open()
+
+    def test_is_answered_to_a_manager_that_asks_again_when_it_is_over(
+        self, sessions: SessionSystem
+    ) -> None:
+        gate = close_for(sessions, "slow")
+        answer, ref = begin(sessions, "slow")
+        partition = ref.parent
+        assert partition is not None
+        row = services_of(sessions).table.row(str(ref.tag))
+
+        again: Future[Any] = partition.ask(
+            StartChild(spec_of(row, services_of(sessions))), block=False, timeout=60.0
+        )
+        create(sessions, "ada")
+        before = again.is_done
+        gate.open()
+
+        assert not before
+        assert again.get(timeout=WITHIN_S) is ref
+        assert ref.is_started
+        assert answer.get(timeout=WITHIN_S).id == row.id
+
+    @pytest.mark.parametrize("who", ["front/manager", "sessions/0"])
+    def test_is_not_lost_when_who_asked_or_who_starts_it_is_killed(
+        self, sessions: SessionSystem, who: str
+    ) -> None:
+        gate = close_for(sessions, "slow")
+        answer, _ = begin(sessions, "slow")
+
+        parts_of(sessions)[who].kill()
+        gate.open()
+
+        assert answer.get(timeout=WITHIN_S).presence is Presence.AWAKE
+        assert sessions.ask(RecordActivity(answer.get().id), timeout=WITHIN_S)
+
+    def test_may_be_ended_before_it_is_over(self, sessions: SessionSystem) -> None:
+        gate = close_for(sessions, "slow")
+        answer, ref = begin(sessions, "slow")
+
+        ending = sessions.manager.ask(
+            TerminateSession(str(ref.tag), "done"), block=False, timeout=60.0
+        )
+        create(sessions, "ada")
+        gate.open()
+
+        ending.get(timeout=WITHIN_S)
+        with suppress(CallboardError):  # whichever came first
+            answer.get(timeout=WITHIN_S)
+        assert sessions.ask(CountSessions(), timeout=WITHIN_S) == 2
+        assert broken_laws(sessions) == []
+
+    def test_does_not_keep_the_system_from_stopping(self, sessions: SessionSystem) -> None:
+        close_for(sessions, "slow")
+        _, ref = begin(sessions, "slow")
+
+        report = sessions.stop(timeout_s=0.5)
+
+        assert not ref.is_alive()
+        assert not report.is_clean

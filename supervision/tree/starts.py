@@ -1,0 +1,208 @@
+"""A child's start that has begun: how far is it, and who waits for it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from callboard.supervision.model.child import Child
+from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.plan import Start
+from callboard.supervision.model.reasons import ExitReason, Killed, Shutdown
+from callboard.supervision.model.refusals import StartFailed
+from callboard.supervision.model.specs import ChildId, ChildSpec
+from callboard.supervision.model.starting import Failed, Ignored, Started, StartResult, timed_out
+from callboard.supervision.runtime.crashes import crashed
+from callboard.supervision.runtime.notices import Notice
+from callboard.supervision.runtime.operations import Until
+from callboard.supervision.tree.names import ChildNames
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.cell import Cell
+    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.names import Address
+    from callboard.supervision.runtime.timers import Timer
+
+
+class StartMoved(Notice, frozen=True, gc=False):
+    """To oneself: there is something new about the start of this child."""
+
+    key: ChildId
+
+
+class StartUnderWay:
+    """One start, from its beginning until its supervisor knows how it ended.
+
+    It belongs to the supervisor's thread, but for `fail` and what is read of `cell`.
+
+    Args:
+        supervisor: whose child it is.
+        names: where its name is taken.
+        attempt: the child as it was before, numbered for this start.
+        step: what asked for it.
+        arguments: the positional arguments of the child's start function.
+    """
+
+    __slots__ = (
+        "_address",
+        "_arguments",
+        "_due_s",
+        "_has_claimed",
+        "_names",
+        "_predecessor",
+        "_replies",
+        "_supervisor",
+        "_timer",
+        "attempt",
+        "cell",
+        "step",
+    )
+
+    def __init__(
+        self,
+        supervisor: Cell[Any],
+        names: ChildNames,
+        attempt: Child[Cell[Any]],
+        step: Start[Cell[Any]],
+        arguments: tuple[object, ...],
+    ) -> None:
+        self.attempt = attempt
+        self.step = step
+        self.cell: Cell[Any] | None = None
+        """The incarnation; None while it cannot begin yet."""
+        self._supervisor = supervisor
+        self._names = names
+        self._arguments = arguments
+        self._has_claimed = False
+        self._address: Address[Any] | None = None
+        self._predecessor: Cell[Any] | None = None
+        self._due_s: float | None = None
+        self._timer: Timer | None = None
+        self._replies: list[Future[Any]] | None = None
+
+    # -- how far it is -----------------------------------------------------
+
+    def look(self) -> StartResult[Cell[Any]] | None:
+        """Say how it ended, None while it goes on. Begins what can begin, kills what is late."""
+        cell = self.cell
+        if cell is None:
+            try:
+                cell = self._begin()
+            except (CallboardError, RuntimeError) as error:  # a name is taken, or no thread is left
+                return Failed(crashed(error))
+            if cell is None:
+                return None
+        now_s = self._supervisor.system.clock.now_s
+        if cell.is_started:
+            return Started(cell, now_s())
+        if not cell.has_told:
+            if cell.is_dead or self._due_s is None or now_s() < self._due_s:
+                return None
+            cell.kill()
+            if isinstance(cell.reason, Killed):  # it may have failed by itself just now
+                return timed_out(self.attempt.spec)
+        assert cell.reason is not None
+        return Ignored() if cell.is_ignored else Failed(cell.reason)
+
+    def wait(self) -> Generator[Until, bool, StartResult[Cell[Any]]]:
+        """Wait until it has ended, with the supervisor's mailbox held."""
+        while (result := self.look()) is None:
+            if self.cell is None:
+                # Nobody else tells of it: it is no child of this supervisor.
+                self.call_when_moved(self._supervisor.poke)
+            left_s = None
+            if self._due_s is not None:
+                left_s = max(0.0, self._due_s - self._supervisor.system.clock.now_s())
+            yield Until(self._has_moved, left_s)
+        return result
+
+    def call_when_moved(self, tell: Callable[[], object]) -> bool:
+        """Have `tell()` called, on any thread, when to `look` again; False if that is now."""
+        self.cancel_timer()
+        if self._due_s is not None:
+            self._timer = self._supervisor.system.timers.call_at(self._due_s, tell)
+        awaited = self._predecessor if self.cell is None else self.cell
+        assert awaited is not None, "only what has begun, or cannot begin yet, is waited for"
+        is_mine = awaited is self.cell
+        if awaited.when_dead(("start", self), lambda _reason: tell(), or_started=is_mine):
+            return True
+        # Of a child that is dead and has not told everybody, the supervisor will hear.
+        return is_mine and not awaited.is_started and not awaited.has_told
+
+    def cancel_timer(self) -> None:
+        """Wait for no time any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _has_moved(self) -> bool:
+        cell = self.cell
+        if cell is not None:
+            return cell.is_started or cell.has_told
+        return self._predecessor is None or self._predecessor.is_dead
+
+    def _begin(self) -> Cell[Any] | None:
+        """Begin the incarnation, unless a predecessor still lives under its name."""
+        spec = self.attempt.spec
+        if not self._has_claimed:
+            self._address, self._predecessor = self._names.claim(self.attempt.key, spec)
+            self._has_claimed = True
+        if self._predecessor is not None and not self._predecessor.is_dead:
+            return None
+        system = self._supervisor.system
+        start: Any = spec.start  # the model knows no actor classes
+        cell: Cell[Any] = system.start_child(
+            self._supervisor,
+            start,
+            self._arguments,
+            _plain(spec.kwargs),
+            address=self._address,
+            tag=self.attempt.key,
+            incarnation=self.attempt.incarnation,
+        )
+        self.cell = cell
+        if self._supervisor.is_dead:  # killed just now: who let its children go did not know this
+            take_along(self._supervisor, cell, spec, Killed())
+        if spec.start_limit_s is not None:
+            self._due_s = system.clock.now_s() + spec.start_limit_s
+        return cell
+
+    # -- who waits for it --------------------------------------------------
+
+    def join(self, reply: Future[Any]) -> None:
+        """Have somebody told how it ends."""
+        if self._replies is None:
+            self._replies = []
+        self._replies.append(reply)
+        if self._supervisor.is_dead:  # killed just now, see `_begin`
+            self.fail(self._supervisor.dead_error())
+
+    def answer(self, ref: Cell[Any] | None) -> None:
+        """Tell those who wait what runs now; None: it chose not to run."""
+        for reply in self._replies or ():
+            reply.offer(ref)
+
+    def fail(self, error: Exception) -> None:
+        """Tell those who wait why nothing does. Any thread."""
+        for reply in self._replies or ():
+            reply.offer_exception(error)
+
+    def was_stopped(self) -> None:
+        """Take it that the child was stopped before the start was over."""
+        self.cancel_timer()
+        reason = None if self.cell is None else self.cell.reason
+        self.fail(StartFailed(self.attempt.spec.id, reason or Shutdown()))
+
+
+def take_along(supervisor: Cell[Any], cell: Cell[Any], spec: ChildSpec, reason: ExitReason) -> None:
+    """End a child whose supervisor was killed, within its shutdown time. Any thread."""
+    cell.exit_from(supervisor, reason)
+    shutdown_s = spec.shutdown_time
+    if isinstance(shutdown_s, (int, float)) and shutdown_s != math.inf:
+        system = supervisor.system
+        system.timers.call_at(system.clock.now_s() + shutdown_s, cell.kill)
+
+
+def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:
+    return dict(kwargs) if kwargs else {}

@@ -1,0 +1,69 @@
+"""What a child is at one moment, as its supervisor sees it: one row for each moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from callboard.supervision.model.child import Child
+from callboard.supervision.model.child_api import plan_terminate_child
+from callboard.supervision.model.happenings import DelayOver, Exited, RetryDue
+from callboard.supervision.model.plan import Forget, Stop
+from callboard.supervision.model.reasons import Crashed
+from callboard.supervision.model.specs import ChildSpec, SupervisorFlags
+from callboard.supervision.model.state import SupervisorState
+from callboard.supervision.model.stopping import plan_stop
+from callboard.supervision.model.strategy import decide
+
+NEW: Child[str] = Child(key="a", spec=ChildSpec(id="a", start=dict))
+BOOM = Crashed("Boom")
+
+
+def supervisor(child: Child[str]) -> SupervisorState[str]:
+    return SupervisorState(
+        name="root", flags=SupervisorFlags(), children={child.key: child}, is_dynamic=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("child", "is_running", "is_stopped"),
+    [
+        pytest.param(NEW, False, True, id="a spec alone"),
+        pytest.param(NEW.starting("a#1"), True, False, id="it starts"),
+        pytest.param(NEW.starting(None), False, False, id="its start waits for a predecessor"),
+        pytest.param(NEW.started("a#1", now_s=0.0), True, False, id="it runs"),
+        pytest.param(NEW.waiting("a#1"), False, False, id="it waits to be restarted"),
+        pytest.param(NEW.starting("a#1").stopped(), False, True, id="stopped while it started"),
+        pytest.param(NEW.waiting(None).stopped(), False, True, id="stopped while it waited"),
+    ],
+)
+def test_what_a_child_is(child: Child[str], *, is_running: bool, is_stopped: bool) -> None:
+    assert (child.is_running, child.is_stopped) == (is_running, is_stopped)
+
+
+def test_a_start_that_is_complete_is_not_under_way() -> None:
+    attempt = NEW.waiting("a#1").attempted()
+
+    assert attempt.starting("a#2").is_starting
+    assert not attempt.starting("a#2").is_restarting
+    assert not attempt.started("a#2", now_s=0.0).is_starting
+
+
+class TestAChildThatIsStarting:
+    @pytest.mark.parametrize(
+        "happened",
+        [Exited("a", "a#1", BOOM), RetryDue("a", 1, BOOM), DelayOver("a", 1)],
+        ids=lambda each: type(each).__name__,
+    )
+    def test_is_decided_about_when_its_start_is_over(
+        self, happened: Exited[str] | RetryDue | DelayOver
+    ) -> None:
+        state = supervisor(NEW.attempted().starting("a#1"))
+
+        assert decide(state, happened, now_s=0.0) == ()
+
+    @pytest.mark.parametrize("ref", ["a#1", None])
+    def test_is_stopped_like_one_that_runs(self, ref: str | None) -> None:
+        state = supervisor(NEW.starting(ref))
+
+        assert plan_stop(state) == (Stop(("a",), is_parallel=True),)
+        assert plan_terminate_child(state, "a") == (Stop(("a",)), Forget(("a",)))
