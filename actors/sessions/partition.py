@@ -9,9 +9,8 @@ from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
-from callboard.supervision.model.events import ChildGivenUp, TreeEvent
+from callboard.supervision.model.events import ChildGivenUp
 from callboard.supervision.model.intensity import RestartWindow
-from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
@@ -86,10 +85,7 @@ class SessionPartition(DynamicSupervisor):
             del children[spec.id]
         return self._start_as(spec.id, spec)
 
-    def on_report(self, event: TreeEvent) -> None:
-        """Tell the manager of a session that was given up."""
-        super().on_report(event)
-        if isinstance(event, ChildGivenUp):
-            reason: ExitReason = event.reason
-            failed_on: str | None = getattr(event.ref, "failed_on", None)
-            self._services.announce(SessionGivenUp(str(event.child_id), reason, failed_on))
+    def on_given_up(self, event: ChildGivenUp) -> None:
+        """Tell the manager."""
+        failed_on: str | None = getattr(event.ref, "failed_on", None)
+        self._services.announce(SessionGivenUp(str(event.child_id), event.reason, failed_on))

@@ -64,6 +64,12 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
         return self.ref is None and not self.is_restarting and not self.is_starting
 
     @property
+    def takes_chances(self) -> bool:
+        """Whether chance has a say in when it is restarted."""
+        backoff = self.spec.backoff
+        return backoff is not None and backoff.jitter > 0
+
+    @property
     def is_temporary(self) -> bool:
         """Whether its spec goes with it."""
         return self.spec.restart is RestartType.TEMPORARY

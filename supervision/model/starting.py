@@ -16,7 +16,6 @@ from callboard.supervision.model.plan import (
     Plan,
     Put,
     Refuse,
-    Report,
     Retry,
     Start,
 )
@@ -106,12 +105,11 @@ def after_start(
     """
     match result:
         case Started(ref=ref, now_s=now_s):
-            report = Report(reporting.was_started(state, child, ref))
-            return (Put(child.started(ref, now_s=now_s)), report)
+            reports = reporting.was_started(state, child, ref)
+            return (Put(child.started(ref, now_s=now_s)), *reports)
         case Ignored():
             # Counts as done: also a restart that ends so is not tried again.
-            report = Report(reporting.was_ignored(state, child))
-            return (settled(state, child), report)
+            return (settled(state, child), *reporting.was_ignored(state, child))
         case Failed(reason=reason):
             return _after_failure(state, child, start, reason)
 
@@ -122,12 +120,12 @@ def _after_failure(
     match start.if_fails:
         case IfFails.GIVE_UP:
             cause = FailedToStart(child.spec.id, reason)
-            report = Report(reporting.failed_to_start(state, child, reason))
-            return (Put(child.stopped()), report, End(Shutdown(cause=cause)))
+            reports = reporting.failed_to_start(state, child, reason)
+            return (Put(child.stopped()), *reports, End(Shutdown(cause=cause)))
         case IfFails.RETRY:
-            report = Report(reporting.failed_to_start(state, child, reason))
+            reports = reporting.failed_to_start(state, child, reason)
             due = RetryDue(child.key, child.incarnation, reason)
-            return (report, Put(child.waiting(_replaced_by(child, start))), Retry(due))
+            return (*reports, Put(child.waiting(_replaced_by(child, start))), Retry(due))
         case IfFails.FORGET:
             return (Forget((child.key,)), Refuse(StartFailed(child.spec.id, reason)))
         case IfFails.LEAVE:

@@ -24,6 +24,8 @@ class SupervisorState(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
         is_dynamic: whether children have no lasting place: each is forgotten when it ends and
             is not restarted, and all are asked to stop at once. OTP's `simple_one_for_one`
             and Elixir's `DynamicSupervisor` are such.
+        is_watched: whether anybody hears its reports; no report is made for nobody, but the one
+            of a child that is given up, which the supervisor itself may be made to act on.
 
     Source: OTP supervisor.erl, record `state`.
     """
@@ -33,6 +35,7 @@ class SupervisorState(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
     children: Mapping[ChildId, Child[RefT]]
     window: RestartWindow | None = None
     is_dynamic: bool = False
+    is_watched: bool = True
 
     def forgets(self, child: Child[RefT]) -> bool:
         """Say whether nothing is left of this child when it has ended for good."""

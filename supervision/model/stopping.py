@@ -50,10 +50,10 @@ def after_stop(state: SupervisorState[RefT], child: Child[RefT], reason: ExitRea
     Source: OTP supervisor.erl, `do_terminate/2`.
     """
     if is_as_asked(child.spec, reason):
-        report = Report(reporting.was_stopped(state, child, reason))
+        reports = reporting.was_stopped(state, child, reason)
     else:
-        report = Report(reporting.failed_to_stop(state, child, reason))
-    return (report, Put(child.stopped()))
+        reports = reporting.failed_to_stop(state, child, reason)
+    return (*reports, Put(child.stopped()))
 
 
 def after_parallel_stop(
@@ -71,7 +71,7 @@ def after_parallel_stop(
     keys: list[ChildId] = []
     for child, reason in ended:
         keys.append(child.key)
-        if not is_as_asked(child.spec, reason):
+        if state.is_watched and not is_as_asked(child.spec, reason):
             kind = (child.spec.id, reason)
             failed[kind] = failed.get(kind, 0) + 1
     reports = (

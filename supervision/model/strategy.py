@@ -18,7 +18,6 @@ from callboard.supervision.model.plan import (
     Postpone,
     Put,
     Remember,
-    Report,
     Start,
     Step,
     Stop,
@@ -129,8 +128,8 @@ def _after_exit(case: _Case[RefT]) -> Plan[RefT]:
     if calls_for_restart(child.spec.restart, reason):
         return _restart(case)
     if is_abnormal(reason):
-        return (Report(reporting.crashed(state, child, reason, None)), *_end_for_good(case))
-    return (Report(reporting.finished(state, child, reason)), *_end_for_good(case))
+        return (*reporting.crashed(state, child, reason, None), *_end_for_good(case))
+    return (*reporting.finished(state, child, reason), *_end_for_good(case))
 
 
 def _restart(case: _Case[RefT]) -> Plan[RefT]:
@@ -151,20 +150,20 @@ def _reported_crash(case: _Case[RefT], window: RestartWindow | None) -> Plan[Ref
     # A start that failed was reported as such when it did.
     if case.child.is_restarting:
         return ()
-    return (Report(reporting.crashed(case.state, case.child, case.reason, window)),)
+    return reporting.crashed(case.state, case.child, case.reason, window)
 
 
 def _give_up_child(case: _Case[RefT], own: RestartWindow) -> Plan[RefT]:
     if case.state.flags.strategy is not Strategy.ONE_FOR_ONE:
         return _give_up(case, own)
-    report = Report(reporting.given_up(case.state, case.child, case.reason, own))
-    return (report, *_end_for_good(case))
+    reports = reporting.given_up(case.state, case.child, case.reason, own)
+    return (*reports, *_end_for_good(case))
 
 
 def _give_up(case: _Case[RefT], window: RestartWindow) -> Plan[RefT]:
     state, child = case.state, case.child
-    report = Report(reporting.supervisor_gave_up(state, child, case.reason, window))
-    return (report, settled(state, child), End(Shutdown()))
+    reports = reporting.supervisor_gave_up(state, child, case.reason, window)
+    return (*reports, settled(state, child), End(Shutdown()))
 
 
 def _bring_back_in_time(case: _Case[RefT], own: RestartWindow | None) -> Plan[RefT]:
@@ -175,7 +174,7 @@ def _bring_back_in_time(case: _Case[RefT], own: RestartWindow | None) -> Plan[Re
         return (*put, *_bring_back(state, child))
     return (
         Put(child.waiting(child.ref)),
-        Report(reporting.postponed(state, child, delay_s)),
+        *reporting.postponed(state, child, delay_s),
         Postpone(DelayOver(child.key, child.incarnation), delay_s),
     )
 
@@ -211,8 +210,8 @@ def _end_for_good(case: _Case[RefT]) -> Plan[RefT]:
     state, child = case.state, case.child
     if not _ends_supervisor(state, child):
         return (settled(state, child),)
-    report = Report(reporting.supervisor_finished(state, child))
-    return (settled(state, child), report, End(Shutdown()))
+    reports = reporting.supervisor_finished(state, child)
+    return (settled(state, child), *reports, End(Shutdown()))
 
 
 def _ends_supervisor(state: SupervisorState[RefT], child: Child[RefT]) -> bool:

@@ -54,7 +54,11 @@ class MailboxCell(Incarnation[A]):
         return MailboxView(self)
 
     def _put(
-        self, q: SimpleQueue[Any], item: tuple[Any, Future[Any] | None, contextvars.Context]
+        self,
+        q: SimpleQueue[Any],
+        item: tuple[Any, Future[Any] | None, contextvars.Context],
+        *,
+        wakes: bool = True,
     ) -> None:
         system = self.system
         if system.point is not None:
@@ -63,7 +67,7 @@ class MailboxCell(Incarnation[A]):
         if self.items is not q:
             self._take_back(q)
             return
-        if not self.is_scheduled:
+        if wakes and not self.is_scheduled:
             self.schedule()
 
     def schedule(self) -> None:
@@ -154,12 +158,27 @@ class MailboxCell(Incarnation[A]):
         return True
 
     def learn(self, notice: ChildStarted | ChildExited) -> None:
-        """Take news of a child; a parent that is ending waits for it with its mailbox closed."""
-        if not self.notify(notice) and not self.is_dead and self._waits_for(notice.child):
+        """Take news of a child; a parent that is ending waits for it with its mailbox closed.
+
+        A parent that waits for another child is not woken: it finds the news when it goes on.
+        Two
+        pairs that must keep their order:
+
+            here: (1) put the news   (2) does it wait for another one still?
+            parent: (1) wait no more, or for this one   (2) what is in the mailbox, has it moved?
+        """
+        child = notice.child
+        q = self.items
+        if q is not None and not self._waits_for(child):
+            kept = ForOneLife(self, notice) if self._outlives(q) else notice
+            self._put(q, (kept, None, copy_context()), wakes=False)
+            if not self.is_scheduled and self._waits_for(child):
+                self.schedule()
+        elif not self.notify(notice) and not self.is_dead and self._waits_for(child):
             self.poke()
 
     def _waits_for(self, child: object) -> bool:
-        """Say whether news of this child may be what an ending parent waits for."""
+        """Say whether news of this child may be what an operation of its parent waits for."""
         del child
         return True
 

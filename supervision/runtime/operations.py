@@ -12,7 +12,9 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from callboard.supervision.runtime.current import Activation, active
 from callboard.supervision.runtime.replies import replies_of
@@ -42,11 +44,13 @@ Source: Erlang, the `noreply` of `gen_server:handle_call/3`.
 """
 
 
-class Until(NamedTuple):
+class Until(msgspec.Struct, frozen=True):
     """Yielded by a generator of a system actor: go on when `condition()` holds.
 
     The generator is sent True then, or False when `timeout_s` seconds have
     passed. The condition is looked at again whenever anything reaches the cell.
+    One with an attribute `awaited` that is not None says who alone may make it
+    hold: news of other children then waits in the mailbox and wakes nobody.
     """
 
     condition: Callable[[], bool]
@@ -140,7 +144,7 @@ class Operation:
 class Steps(Operation):
     """A generator of a system actor, driven by what reaches the cell."""
 
-    __slots__ = ("_due_s", "_generator", "_seen", "_timer", "_until")
+    __slots__ = ("_due_s", "_seen", "_send", "_timer", "_until")
 
     def __init__(
         self,
@@ -150,7 +154,7 @@ class Steps(Operation):
         future: Future[Any] | None,
     ) -> None:
         super().__init__(cell, then, future)
-        self._generator = generator
+        self._send: Callable[[Any], Until] = generator.send
         self._until: Until | None = None
         self._due_s: float | None = None
         self._timer: Timer | None = None
@@ -163,7 +167,8 @@ class Steps(Operation):
         until = self._until
         assert until is not None
         try:
-            self._seen = self.cell.mailbox_size
+            q = self.cell.items
+            self._seen = 0 if q is None else q.qsize()
             holds = until.condition()
         except BaseException as error:  # noqa: BLE001 -- part of the cell, which alone catches all
             self._finish(None, error)
@@ -183,8 +188,8 @@ class Steps(Operation):
 
     def is_about(self, child: object) -> bool:
         until = self._until
-        condition = None if until is None else until.condition
-        return not isinstance(condition, Deaths) or condition.awaited is child
+        awaited: object = None if until is None else getattr(until.condition, "awaited", None)
+        return awaited is None or awaited is child
 
     def cancel(self) -> None:
         if self._timer is not None:
@@ -195,31 +200,30 @@ class Steps(Operation):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        cell = self.cell
         while True:
             try:
-                until = self._generator.send(cast("bool", answer))  # None begins it
-                self._seen = self.cell.mailbox_size
-                holds = self.cell.is_dead or until.condition()
+                # Before the condition is looked at: whoever makes it hold just then asks this.
+                until = self._until = self._send(answer)  # None begins it
+                q = cell.items
+                self._seen = 0 if q is None else q.qsize()
+                holds = cell.is_dead or until.condition()
             except StopIteration as stop:
                 self._finish(stop.value, None)
                 return
             except BaseException as error:  # noqa: BLE001 -- part of the cell, which alone catches all
                 self._finish(None, error)
                 return
-            if self.cell.is_dead:
+            if cell.is_dead:
                 return
             if not holds:
-                self._wait_for(until)
-                return
+                break
             answer = True
-
-    def _wait_for(self, until: Until) -> None:
-        self._until = until
         self._due_s = None
         if until.timeout_s is not None:
-            system = self.cell.system
+            system = cell.system
             self._due_s = system.clock.now_s() + until.timeout_s
-            self._timer = system.timers.call_at(self._due_s, self.cell.poke)
+            self._timer = system.timers.call_at(self._due_s, cell.poke)
 
 
 class Task(Operation):

@@ -66,7 +66,8 @@ class Interpreter:
         is_dynamic: whether children have no lasting place.
         concurrent_starts: whether the mailbox is open while a child starts.
         arguments_of: the positional arguments for a child's start.
-        report: gets every event.
+        report: gets the events.
+        is_listening: whether `report` is to have them even when the system has no hook.
     """
 
     def __init__(
@@ -79,15 +80,17 @@ class Interpreter:
         concurrent_starts: bool,
         arguments_of: Callable[[Child[Ref]], tuple[object, ...]],
         report: Callable[[TreeEvent], None],
+        is_listening: bool,
     ) -> None:
         self._ref = ref
         self._system: ActorSystem = ref.system
         self._concurrent_starts = concurrent_starts
         self._arguments_of = arguments_of
         self._report = report
+        self._is_listening = is_listening
         self.names = ChildNames(ref)
         self.children: dict[ChildId, Child[Ref]] = {}
-        self.state: SupervisorState[Ref] = SupervisorState(
+        self._state: SupervisorState[Ref] = SupervisorState(
             name=name,
             flags=flags,
             children=self.children,
@@ -97,6 +100,15 @@ class Interpreter:
         self._under_way: dict[ChildId, StartUnderWay] = {}
         self.ends_with: ExitReason | None = None
         """Set by a plan that ends the supervisor: the reason."""
+
+    @property
+    def state(self) -> SupervisorState[Ref]:
+        """The supervisor as it is, for a decision."""
+        state = self._state
+        is_watched = self._is_listening or self._system.on_event is not None
+        if state.is_watched is not is_watched:  # a host may hang its hook up at any time
+            state = self._state = msgspec.structs.replace(state, is_watched=is_watched)
+        return state
 
     def carry_out(self, plan: Plan[Ref]) -> Steps | None:
         """Do the steps in order, up to the first that has to wait; return what is left, if any.
@@ -109,7 +121,7 @@ class Interpreter:
                 case Report(event=event):
                     self._report(event)
                 case Remember(window=window):
-                    self.state = msgspec.structs.replace(self.state, window=window)
+                    self._state = msgspec.structs.replace(self._state, window=window)
                 case Put(child=child):
                     self.children[child.key] = child
                 case Start():  # every plan's last step
@@ -128,6 +140,8 @@ class Interpreter:
                     raise error
                 case End(reason=reason):
                     self.ends_with = reason
+                    if self._ref.is_started:  # otherwise its start ends so
+                        self._ref.exit(reason)
         return None
 
     def carry_out_all(self, plan: Plan[Ref]) -> Steps:
@@ -171,7 +185,7 @@ class Interpreter:
             result = start.look()
             if result is None:
                 if not self._concurrent_starts:
-                    return self._wait_and_start(start, place)
+                    return self._start_slowly(start, place)
                 result = self._leave_alone(start)
                 if result is None:
                     continue
@@ -179,13 +193,20 @@ class Interpreter:
                 return None
         return None
 
-    def _wait_and_start(self, start: StartUnderWay, place: int) -> Steps:
-        """Wait for one start, then do those that come after it."""
-        while self._conclude(start, (yield from start.wait())):
-            place += 1
-            if place == len(start.step.keys):
+    def _start_slowly(self, start: StartUnderWay, place: int) -> Steps:
+        """Wait for one start that goes on, then do those that come after it."""
+        result: StartResult[Ref] | None = None
+        while True:
+            if result is None:
+                yield start.until_it_moves()
+            elif not self._conclude(start, result):
                 return
-            start = self._begin(start.step.keys[place], start.step)
+            else:
+                place += 1
+                if place == len(start.step.keys):
+                    return
+                start = self._begin(start.step.keys[place], start.step)
+            result = start.look()
 
     def _begin(self, key: ChildId, step: Start[Ref]) -> StartUnderWay:
         child = self.children[key].attempted()
@@ -268,7 +289,7 @@ class Interpreter:
         if not cell.is_dead:
             yield from self._end(cell, child.spec)
         if not cell.has_told:
-            yield Until(lambda: cell.has_told)
+            yield Until(Deaths((cell,)))
         assert cell.reason is not None
         self._cut_short(key)
         self.carry_out(after_stop(self.state, child, cell.reason))
@@ -281,7 +302,7 @@ class Interpreter:
         assert isinstance(shutdown_s, (int, float))
         cell.exit(Shutdown())
         timeout_s = None if shutdown_s == math.inf else shutdown_s
-        if not (yield Until(lambda: cell.is_dead, timeout_s)):
+        if not (yield Until(Deaths((cell,)), timeout_s)) and not cell.is_dead:
             self._kill_late(cell)
 
     def _kill_late(self, cell: Ref) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from callboard.supervision.model.reasons import ExitReason
-from callboard.supervision.model.specs import ChildId, ChildSpec
+from callboard.supervision.model.specs import ChildId
 from callboard.supervision.runtime.names import Address, NameTaken
 
 if TYPE_CHECKING:
@@ -30,23 +30,22 @@ class ChildNames:
         """Whether the supervisor has ended."""
         return self._supervisor.is_dead
 
-    def claim(self, key: ChildId, spec: ChildSpec) -> tuple[Address[Any] | None, Cell[Any] | None]:
+    def claim(
+        self, key: ChildId, name: str, *, keeps_mailbox: bool
+    ) -> tuple[Address[Any], Cell[Any] | None]:
         """Take the name of a child.
 
         Returns:
-            Its address, None for a child without a name; and who has to end before the child
-            may enter it: a predecessor whose supervisor was killed, and which still cleans up.
+            Its address; and who has to end before the child may enter it: a predecessor whose
+            supervisor was killed, and which still cleans up.
 
         Raises:
             NameTaken: somebody lives there, or will again.
         """
-        name = spec.name
-        if name is None:
-            return None, None
         while True:
             address = self._system.lookup(name)
             if address is None:
-                address = self._system.reserve(name, keeps_mailbox=spec.keeps_mailbox)
+                address = self._system.reserve(name, keeps_mailbox=keeps_mailbox)
                 address.owner = self
                 self._addresses[key] = address
                 return address, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from callboard.supervision.model.child import Child
@@ -44,20 +44,16 @@ class StartUnderWay:
         arguments: the positional arguments of the child's start function.
     """
 
-    __slots__ = (
-        "_address",
-        "_arguments",
-        "_due_s",
-        "_has_claimed",
-        "_names",
-        "_predecessor",
-        "_replies",
-        "_supervisor",
-        "_timer",
-        "attempt",
-        "cell",
-        "step",
-    )
+    cell: Cell[Any] | None = None
+    """The incarnation; None while it cannot begin yet."""
+
+    # Most starts need none of these.
+    _has_claimed = False
+    _address: Address[Any] | None = None
+    _predecessor: Cell[Any] | None = None
+    _due_s: float | None = None
+    _timer: Timer | None = None
+    _replies: list[Future[Any]] | None = None
 
     def __init__(
         self,
@@ -69,17 +65,9 @@ class StartUnderWay:
     ) -> None:
         self.attempt = attempt
         self.step = step
-        self.cell: Cell[Any] | None = None
-        """The incarnation; None while it cannot begin yet."""
         self._supervisor = supervisor
         self._names = names
         self._arguments = arguments
-        self._has_claimed = False
-        self._address: Address[Any] | None = None
-        self._predecessor: Cell[Any] | None = None
-        self._due_s: float | None = None
-        self._timer: Timer | None = None
-        self._replies: list[Future[Any]] | None = None
 
     # -- how far it is -----------------------------------------------------
 
@@ -93,11 +81,10 @@ class StartUnderWay:
                 return Failed(crashed(error))
             if cell is None:
                 return None
-        now_s = self._supervisor.system.clock.now_s
         if cell.is_started:
-            return Started(cell, now_s())
+            return Started(cell, self._supervisor.system.clock.now_s())
         if not cell.has_told:
-            if cell.is_dead or self._due_s is None or now_s() < self._due_s:
+            if cell.is_dead or not self._is_late():
                 return None
             cell.kill()
             if isinstance(cell.reason, Killed):  # it may have failed by itself just now
@@ -105,24 +92,25 @@ class StartUnderWay:
         assert cell.reason is not None
         return Ignored() if cell.is_ignored else Failed(cell.reason)
 
-    def wait(self) -> Generator[Until, bool, StartResult[Cell[Any]]]:
-        """Wait until it has ended, with the supervisor's mailbox held."""
-        while (result := self.look()) is None:
-            if self.cell is None:
-                # Nobody else tells of it: it is no child of this supervisor.
-                self.call_when_moved(self._supervisor.poke)
-            left_s = None
-            if self._due_s is not None:
-                left_s = max(0.0, self._due_s - self._supervisor.system.clock.now_s())
-            yield Until(self._has_moved, left_s)
-        return result
+    def _is_late(self) -> bool:
+        due_s = self._due_s
+        return due_s is not None and self._supervisor.system.clock.now_s() >= due_s
+
+    def until_it_moves(self) -> Until:
+        """Return what the supervisor waits for, its mailbox held, before it looks again."""
+        if self.cell is None:
+            # Nobody else tells of it: it is no child of this supervisor.
+            self.call_when_moved(self._supervisor.poke)
+        if self._due_s is None:
+            return Until(self)
+        return Until(self, max(0.0, self._due_s - self._supervisor.system.clock.now_s()))
 
     def call_when_moved(self, tell: Callable[[], object]) -> bool:
         """Have `tell()` called, on any thread, when to `look` again; False if that is now."""
         self.cancel_timer()
         if self._due_s is not None:
             self._timer = self._supervisor.system.timers.call_at(self._due_s, tell)
-        awaited = self._predecessor if self.cell is None else self.cell
+        awaited = self.awaited
         assert awaited is not None, "only what has begun, or cannot begin yet, is waited for"
         is_mine = awaited is self.cell
         if awaited.when_dead(("start", self), lambda _reason: tell(), or_started=is_mine):
@@ -136,7 +124,13 @@ class StartUnderWay:
             self._timer.cancel()
             self._timer = None
 
-    def _has_moved(self) -> bool:
+    @property
+    def awaited(self) -> Cell[Any] | None:
+        """Whose news alone is of interest, as a condition to wait for."""
+        return self._predecessor if self.cell is None else self.cell
+
+    def __call__(self) -> bool:
+        """Say whether it has moved, as a condition to wait for."""
         cell = self.cell
         if cell is not None:
             return cell.is_started or cell.has_told
@@ -145,8 +139,10 @@ class StartUnderWay:
     def _begin(self) -> Cell[Any] | None:
         """Begin the incarnation, unless a predecessor still lives under its name."""
         spec = self.attempt.spec
-        if not self._has_claimed:
-            self._address, self._predecessor = self._names.claim(self.attempt.key, spec)
+        if spec.name is not None and not self._has_claimed:
+            self._address, self._predecessor = self._names.claim(
+                self.attempt.key, spec.name, keeps_mailbox=spec.keeps_mailbox
+            )
             self._has_claimed = True
         if self._predecessor is not None and not self._predecessor.is_dead:
             return None
@@ -164,8 +160,9 @@ class StartUnderWay:
         self.cell = cell
         if self._supervisor.is_dead:  # killed just now: who let its children go did not know this
             take_along(self._supervisor, cell, spec, Killed())
-        if spec.start_limit_s is not None:
-            self._due_s = system.clock.now_s() + spec.start_limit_s
+        limit_s = spec.start_limit_s
+        if limit_s is not None:
+            self._due_s = system.clock.now_s() + limit_s
         return cell
 
     # -- who waits for it --------------------------------------------------

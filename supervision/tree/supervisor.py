@@ -14,7 +14,7 @@ from callboard.supervision.model.child_api import (
     plan_terminate_child,
 )
 from callboard.supervision.model.dynamic import DynamicLimits, plan_start_dynamic_child
-from callboard.supervision.model.events import TreeEvent
+from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.partitions import WithArguments, partition_specs
@@ -113,7 +113,8 @@ class Supervisor(SystemActor):
             is_dynamic=self.is_dynamic,
             concurrent_starts=self._concurrent_starts,
             arguments_of=self.arguments_of,
-            report=self.on_report,
+            report=self._report,
+            is_listening=type(self).on_report is not Supervisor.on_report,
         )
         for spec in self._specs:
             tree.children[spec.id] = Child(key=spec.id, spec=spec)
@@ -146,6 +147,17 @@ class Supervisor(SystemActor):
         """Take an event of this supervisor; the default gives it to the system's hook."""
         self.system.emit(event)
 
+    def on_given_up(self, event: ChildGivenUp) -> None:
+        """Take note of a child that has spent its own budget; the default does nothing.
+
+        Called after `on_report`, and also when nobody listens to reports.
+        """
+
+    def _report(self, event: TreeEvent) -> None:
+        self.on_report(event)
+        if isinstance(event, ChildGivenUp):
+            self.on_given_up(event)
+
     def arguments_of(self, child: Child[Ref]) -> tuple[object, ...]:
         """Return the positional arguments for a start or restart of this child."""
         return (*child.spec.args, *child.args)
@@ -175,27 +187,17 @@ class Supervisor(SystemActor):
         """Ignore it: only a parent's exit signal ends a supervisor. Source: S46 of OTP's rules."""
 
     def _decide(self, happened: Happening[Ref]) -> Steps | None:
-        tree = self._children_of()
-        chance = self.system.random("backoff").random
-        plan = decide(tree.state, happened, now_s=self.system.clock.now_s(), chance=chance())
-        return self._carry_out(plan)
+        tree, system = self._children_of(), self.system
+        child = tree.children.get(happened.key)
+        chance = 0.5
+        if child is not None and child.takes_chances:
+            chance = system.random("backoff").random()
+        return tree.carry_out(
+            decide(tree.state, happened, now_s=system.clock.now_s(), chance=chance)
+        )
 
     def _carry_out(self, plan: Plan[Ref]) -> Steps | None:
-        """Carry a plan out as far as there is nothing to wait for; return what is left."""
-        rest = self._children_of().carry_out(plan)
-        if rest is not None:
-            return self._finish(rest)
-        self._end_if_planned()
-        return None
-
-    def _finish(self, rest: Steps) -> Steps:
-        yield from rest
-        self._end_if_planned()
-
-    def _end_if_planned(self) -> None:
-        ends_with = self._children_of().ends_with
-        if ends_with is not None:
-            self.stop(ends_with)
+        return self._children_of().carry_out(plan)
 
     def _children_of(self) -> Interpreter:
         assert self._tree is not None, "a subclass's on_start goes through Supervisor.on_start"

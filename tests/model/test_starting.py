@@ -33,6 +33,7 @@ from callboard.supervision.model.starting import (
     Failed,
     Ignored,
     Started,
+    StartResult,
     after_start,
     plan_first_start,
     timed_out,
@@ -46,12 +47,15 @@ def child(child_id: str = "a", **fields: Any) -> Child[str]:
     return Child(key=child_id, spec=ChildSpec(id=child_id, start=dict, **fields))
 
 
-def supervisor(*children: Child[str], is_dynamic: bool = False) -> SupervisorState[str]:
+def supervisor(
+    *children: Child[str], is_dynamic: bool = False, is_watched: bool = True
+) -> SupervisorState[str]:
     return SupervisorState(
         name="root",
         flags=SupervisorFlags(),
         children={each.key: each for each in children},
         is_dynamic=is_dynamic,
+        is_watched=is_watched,
     )
 
 
@@ -173,3 +177,23 @@ class TestAStartThatTakesTooLong:
 
         assert reason == Crashed(START_TIMED_OUT, "its start took longer than 1.5 s")
         assert START_TIMED_OUT == "StartTimedOut"
+
+
+class TestWhatNobodyListensTo:
+    @pytest.mark.parametrize("if_fails", IfFails, ids=lambda each: each.value)
+    @pytest.mark.parametrize(
+        "result",
+        [Started("a#2", 7.0), Ignored(), Failed(BOOM)],
+        ids=lambda each: type(each).__name__,
+    )
+    def test_is_not_reported_and_all_else_is_done(
+        self, result: StartResult[str], if_fails: IfFails
+    ) -> None:
+        attempt = child().waiting("a#1").attempted()
+
+        watched = after_start(supervisor(attempt), attempt, start(if_fails), result)
+        plan = after_start(supervisor(attempt, is_watched=False), attempt, start(if_fails), result)
+
+        # As text: an error in a refusal is equal to no other.
+        assert str(plan) == str(tuple(step for step in watched if not isinstance(step, Report)))
+        assert not any(isinstance(step, Report) for step in plan)

@@ -61,12 +61,15 @@ def running(child_id: str = "a", key: str | int | None = None, **fields: Any) ->
     return Child(key=child_id if key is None else key, spec=spec, ref=f"{child_id}#1")
 
 
-def supervisor(*children: Child[str], is_dynamic: bool = False) -> SupervisorState[str]:
+def supervisor(
+    *children: Child[str], is_dynamic: bool = False, is_watched: bool = True
+) -> SupervisorState[str]:
     return SupervisorState(
         name="root",
         flags=SupervisorFlags(),
         children={each.key: each for each in children},
         is_dynamic=is_dynamic,
+        is_watched=is_watched,
     )
 
 
@@ -126,3 +129,9 @@ class TestReports:
             ),
             Forget((0, 1, 2, 3, 4)),
         )
+
+    def test_are_not_made_for_nobody(self) -> None:
+        state = supervisor(running(), is_watched=False)
+
+        assert after_stop(state, running(), Killed()) == (Put(running().stopped()),)
+        assert after_parallel_stop(state, [(running(), Killed())]) == (Forget(("a",)),)

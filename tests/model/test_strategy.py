@@ -481,6 +481,14 @@ class TestBudgetOfItsOwn:
         assert (events(plan)[1].restarts, events(plan)[1].intensity) == (2, 1)
         assert not any(isinstance(step, Remember) for step in plan)
 
+    def test_that_is_reported_even_when_nobody_listens(self) -> None:
+        state = msgspec.structs.replace(supervisor(self.spent(), running("b")), is_watched=False)
+
+        plan = crash(state, "a")
+
+        assert brief(plan) == ["a is stopped"]
+        assert [type(each) for each in events(plan)] == [ChildGivenUp]
+
     def test_a_dynamic_one_is_forgotten(self) -> None:
         state = supervisor(self.spent(), is_dynamic=True, intensity=None)
 
@@ -581,3 +589,22 @@ class TestBackoff:
         ]
 
         assert delays_s == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("strategy", Strategy, ids=lambda each: each.value)
+@pytest.mark.parametrize("reason", REASONS.values(), ids=list(REASONS))
+@pytest.mark.parametrize("intensity", [0, 10], ids=["one too many", "within the limit"])
+@pytest.mark.parametrize("restart", RestartType, ids=lambda each: each.value)
+def test_what_nobody_listens_to_is_not_reported_and_all_else_is_done(
+    restart: RestartType, intensity: int, reason: ExitReason, strategy: Strategy
+) -> None:
+    watched = supervisor(
+        running("a", restart), running("b"), strategy=strategy, intensity=intensity
+    )
+    unwatched = msgspec.structs.replace(watched, is_watched=False)
+    exited = Exited("a", "a#1", reason)
+
+    plan = decide(unwatched, exited, now_s=1.0)
+
+    said = decide(watched, exited, now_s=1.0)
+    assert plan == tuple(step for step in said if not isinstance(step, Report))

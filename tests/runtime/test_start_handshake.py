@@ -5,6 +5,7 @@ from __future__ import annotations
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from callboard.supervision import (
     ActorRef,
     ActorSystem,
     Crashed,
+    Future,
     IgnoreStart,
     InvalidSpec,
     Normal,
@@ -25,8 +27,10 @@ from callboard.supervision import (
     Timeout,
     handles,
 )
+from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted
-from tests.runtime.kit import Box, Do, Gate, Puppet, boom, idle, reason_of, threads_only
+from callboard.supervision.runtime.operations import Until
+from tests.runtime.kit import Box, Do, Gate, Puppet, boom, give, idle, reason_of, threads_only
 
 
 def ignore(_actor: object = None) -> None:
@@ -58,6 +62,45 @@ class Parent(Puppet):
     @handles(ChildExited)
     def exited(self, message: ChildExited) -> None:
         self.box.put(("exited", message.child, message.reason))
+
+
+class Waiting(SystemActor):
+    """Starts a child and waits until it has started; puts the messages it gets into a box."""
+
+    def __init__(self, box: Box, starts: Any) -> None:
+        super().__init__()
+        self.box = box
+        self.starts = starts
+
+    @handles(Do)
+    def begin(self, message: Do[Any]) -> Generator[Until, bool, Any]:
+        del message
+        child: Any = self.system.start_child(self.actor_ref, Puppet, (self.starts,))
+        yield Until(lambda: child.is_started)
+        return child
+
+    def on_receive(self, message: Any) -> None:
+        self.box.put(message)
+
+
+def test_a_parent_that_waits_is_woken_and_one_that_asks_for_no_message_gets_none(
+    system: ActorSystem, box: Box, gate: Gate
+) -> None:
+    def starts(_actor: Any) -> None:
+        box.put("it starts")
+        gate.wait()
+
+    parent = system.spawn(Waiting, box, starts)
+    answer: Future[Any] = parent.ask(Do(give(None)), block=False, timeout=60.0)
+    parent.tell("the next message")
+
+    first = box.take()
+    before = answer.is_done
+    gate.open()
+
+    assert (first, before) == ("it starts", False)
+    assert answer.get(timeout=10.0).is_started
+    assert box.take() == "the next message"
 
 
 class TestSpawn:
