@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.notices import Down
 from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
 from callboard.supervision.model.requests import handlers_of
@@ -225,7 +226,18 @@ class SupervisedActor(PooledActor):
         return timer
 
     def set_idle_timeout(self, after_s: float | None) -> None:
-        """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never."""
+        """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never.
+
+        Args:
+            after_s: seconds; 0 is as soon as nothing waits.
+
+        Raises:
+            InvalidSpec: the time is negative, or not a number.
+
+        Source: OTP, the timeout that a gen_server callback returns.
+        """
+        if after_s is not None and not after_s >= 0:  # not-a-number included
+            raise InvalidSpec("after_s", after_s, "Give seconds, 0 or more, or None.")
         cell = self.actor_ref
         if cell.idle is not None:
             cell.idle.cancel()

@@ -32,6 +32,8 @@ class IdleWatch:
     def touch(self) -> None:
         """Note that the actor has just done something."""
         self._busy_s = self._cell.system.clock.now_s()
+        if self._timer is None and not self._is_cancelled:
+            self._arm()
 
     def cancel(self) -> None:
         """Tell nobody."""
@@ -47,12 +49,14 @@ class IdleWatch:
         cell = self._cell
         if cell.is_dead or self._is_cancelled:
             return
-        now_s = cell.system.clock.now_s()
-        is_busy = cell.runner is not None or cell.operation is not None
-        if not is_busy and now_s >= self._busy_s + self._after_s:
-            cell.idle = None
-            cell.notify(IdleTimeout())
+        # A pair that must keep its order. Here: (1) no timer (2) busy? then `touch` sets the next.
+        # At the end of a turn: (1) not busy (2) no timer? set one.
+        self._timer = None
+        if cell.is_at_work or cell.operation is not None:
             return
-        if is_busy:
-            self._busy_s = now_s
-        self._arm()
+        if cell.system.clock.now_s() < self._busy_s + self._after_s:
+            self._arm()
+            return
+        self._is_cancelled = True  # `touch` may have set a second one just now
+        cell.idle = None
+        cell.notify(IdleTimeout())

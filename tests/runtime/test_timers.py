@@ -7,7 +7,9 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from callboard.supervision import ActorSystem, IdleTimeout
+import pytest
+
+from callboard.supervision import ActorSystem, IdleTimeout, InvalidSpec
 from callboard.supervision.runtime.timers import ThreadTimers, Timer
 from tests.runtime.kit import (
     AsyncPuppet,
@@ -16,6 +18,7 @@ from tests.runtime.kit import (
     Do,
     Gate,
     Puppet,
+    Short,
     boom,
     crash,
     idle,
@@ -234,6 +237,45 @@ class TestAnIdleTimeout:
         assert ref.mailbox_size == 0
         gate.open()
         assert box.take() == IdleTimeout()
+
+    def test_of_no_time_is_not_looked_at_again_and_again_while_a_handler_runs(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        def be_slow(actor: Any) -> None:
+            actor.set_idle_timeout(0)
+            system.timers.call_at(system.clock.now_s() + 0.01, gate.open)
+            gate.wait()  # in a simulation time does not pass while a timer is due again and again
+
+        ref = system.spawn(Puppet, hears=box.put)
+        ref.tell(Do(be_slow))
+
+        assert box.take() == IdleTimeout()
+        after(system, 0.01)
+        idle(ref)
+        assert box.waiting == []
+
+    @threads_only
+    def test_does_not_come_while_a_handler_runs_by_hand_off(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        ref = system.spawn(Short, hears=box.put).wait_started()
+
+        def be_slow(actor: Any) -> int:
+            actor.set_idle_timeout(0)
+            system.timers.call_at(system.clock.now_s() + 0.01, gate.open)
+            while not gate.is_open:
+                pass
+            return ref.mailbox_size
+
+        assert ref.ask(Do(be_slow)) == 0
+        assert box.take() == IdleTimeout()
+
+    @pytest.mark.parametrize("after_s", [-1, float("nan")])
+    def test_of_less_than_no_time_is_refused(self, system: ActorSystem, after_s: float) -> None:
+        ref = system.spawn(Puppet)
+
+        with pytest.raises(InvalidSpec, match="after_s"):
+            ref.ask(Do(lambda actor: actor.set_idle_timeout(after_s)))
 
     def test_without_a_handler_is_no_crash(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)
