@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 from collections import Counter
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from callboard.actors import AppendMessage, CreateSession, Role, SessionSystem, Shutdown
 from callboard.supervision import ActorCrashed, EventLog
@@ -38,7 +39,10 @@ def main() -> int:
     threading.Thread(target=watch, args=(sessions, over)).start()
     serve(sessions)
 
-    why = over.get()
+    why = None
+    while why is None:  # a signal that comes just before a wait begins does not end it
+        with suppress(Empty):
+            why = over.get(timeout=1.0)
     if why == "told to stop":
         busy = sessions.ask(Shutdown(grace_s=5.0), timeout=10.0)  # from here on no new session
         log.info("still busy: %s", busy)
