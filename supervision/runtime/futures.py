@@ -332,7 +332,7 @@ class Future(PykkaFuture[T]):
                 handler is None or not handler.ends_by(self.deadline_s)
             ):
                 left_s = max(0.0, self.deadline_s - self.blocker.now_s())
-                group = replies.watch(waiting, left_s, partial(self._is_late, waiting))
+                group = replies.watch(waiting, self, left_s)
             self.blocker.awaited_in(loop, self)
             yield from waiting
         finally:
@@ -349,11 +349,6 @@ class Future(PykkaFuture[T]):
             if len(self._waiters) == 1:  # as for `answer`: who waits alone gives up for all
                 self.offer_exception(error)
             raise
-
-    def _is_late(self, waiting: asyncio.Future[None]) -> None:
-        self.give_up()
-        if not waiting.done():
-            waiting.set_result(None)
 
     # -- combining, with one deadline for all -----------------------------
 

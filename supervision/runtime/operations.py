@@ -242,6 +242,7 @@ class Task(Operation):
         "_group",
         "_is_cancelled",
         "_is_late",
+        "_late",
         "_message",
         "_task",
     )
@@ -260,6 +261,7 @@ class Task(Operation):
         self._message = cell.handling
         self._task: asyncio.Task[Any] | None = None
         self._group: Group | None = None
+        self._late: asyncio.Future[None] | None = None
         self._is_cancelled = False
         self._is_late = False
 
@@ -286,12 +288,13 @@ class Task(Operation):
         self._task.add_done_callback(self._done)
         if self.future is not None and self.future.deadline_s is not None:
             left_s = max(0.0, self.future.deadline_s - self.cell.system.dispatcher.now_s())
-            self._group = replies_of(loop).watch(self, left_s, self._too_late)
+            self._late = loop.create_future()
+            self._late.add_done_callback(self._too_late)
+            self._group = replies_of(loop).watch(self._late, self.future, left_s)
 
-    def _too_late(self) -> None:
+    def _too_late(self, _late: asyncio.Future[None]) -> None:
         assert self._task is not None
         self._is_late = True
-        self._group = None
         self._task.cancel()
 
     def _cancel(self) -> None:
@@ -309,14 +312,13 @@ class Task(Operation):
     def _done(self, task: asyncio.Task[Any]) -> None:
         error: BaseException | None = None
         result = None
-        if self._group is not None:
-            self._group.members.pop(self, None)
-            self._group = None
+        if self._group is not None and self._late is not None:
+            self._group.members.pop(self._late, None)
+            self._late = None  # it knows us: no circle is left for the collector
         if not task.cancelled():
             error = task.exception()
             result = None if error is not None else task.result()
-        elif self._is_late and self.future is not None:
-            self.future.give_up()  # in case that nobody waits, who would have given it up
+        elif self._is_late:
             self.cell.system.count("cancelled_handlers")
         else:
             error = asyncio.CancelledError("the handler's task was cancelled")
@@ -339,7 +341,7 @@ class Task(Operation):
         Of two timers for one moment either may be first, and a handler that
         gets a `Timeout` crashes where one that is cancelled does not.
         """
-        if self._group is None or self.future is None or self.future.deadline_s is None:
+        if self._is_late or self.future is None or self.future.deadline_s is None:
             return False
         return self.future.deadline_s <= deadline_s
 

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from callboard.supervision.runtime.current import local
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.futures import Future
 
 _SPAN_S = 0.01
 """Deadlines within this time share a timer; each is met to the moment all the same."""
 
 
-Due: TypeAlias = tuple[float, Callable[[], object]]
-"""When something is to be done, in the loop's seconds, and what."""
+Due: TypeAlias = "tuple[float, Future[Any]]"
+"""Until when somebody waits, in the loop's seconds, and for what."""
 
 
 class Group:
-    """What is due close together.
+    """Those whose deadlines lie close together.
 
     Args:
-        timer_s: when the loop looks at it next; never after the first deadline.
+        timer_s: when the loop looks at them next; never after the first deadline.
     """
 
     __slots__ = ("members", "timer_s")
 
     def __init__(self, timer_s: float) -> None:
         self.timer_s = timer_s
-        self.members: dict[object, Due] = {}
+        self.members: dict[asyncio.Future[None], Due] = {}
 
 
 class Replies:
-    """The replies that one event loop waits for, and the deadlines it watches.
+    """The replies that one event loop waits for.
 
     A wake from another thread costs a system call, and a timer of asyncio's a
     heap that compares in Python: together most of what an awaited ask took.
@@ -83,8 +85,11 @@ class Replies:
             if not waiting.done():
                 waiting.set_result(None)
 
-    def watch(self, whose: object, left_s: float, act: Callable[[], object]) -> Group:
-        """Call `act()` in `left_s` seconds; take `whose` out of the group to call that off."""
+    def watch(self, waiting: asyncio.Future[None], future: Future[Any], left_s: float) -> Group:
+        """In `left_s` seconds give the future up, and go on with who waits.
+
+        Take `waiting` out of the group to call that off.
+        """
         due_s = self.loop.time() + left_s
         number = int(due_s / _SPAN_S)
         group = self._groups.get(number)
@@ -94,18 +99,21 @@ class Replies:
         elif due_s < group.timer_s:
             group.timer_s = due_s
             self.loop.call_at(due_s, self._look, number, due_s)
-        group.members[whose] = (due_s, act)
+        group.members[waiting] = (due_s, future)
         return group
 
     def _look(self, number: int, now_s: float) -> None:
-        """Do what is due; look again when the next is."""
+        """Give up whose time has come; look again when the next one's has."""
         group = self._groups.get(number)
         if group is None:
             return
         now_s = max(now_s, self.loop.time())
-        for whose, (due_s, act) in list(group.members.items()):
-            if due_s <= now_s and group.members.pop(whose, None) is not None:
-                act()
+        for waiting, (due_s, future) in list(group.members.items()):
+            if due_s <= now_s:
+                group.members.pop(waiting, None)
+                future.give_up()
+                if not waiting.done():
+                    waiting.set_result(None)
         if group.members:
             group.timer_s = min(due_s for due_s, _ in group.members.values())
             self.loop.call_at(group.timer_s, self._look, number, group.timer_s)
