@@ -58,18 +58,26 @@ def strike(thread: threading.Thread) -> bool:
     ident = thread.ident
     if ident is None or not _runs_user_code(sys._current_frames().get(ident)):
         return False
-    return _set_async_exception(ident, KillSignal) == 1
+    return set_async_exception(ident, KillSignal) == 1
 
 
 def take_back(thread: threading.Thread) -> None:
     """Withdraw an exception that has not been delivered yet."""
     if thread.ident is not None:
-        _set_async_exception(thread.ident, None)
+        set_async_exception(thread.ident, None)
 
 
-def _set_async_exception(ident: int, kind: type[BaseException] | None) -> int:
+def set_async_exception(ident: int, kind: type[BaseException] | None) -> int:
+    """Have `kind()` raised on a thread before its next line; None takes that back."""
     argument = None if kind is None else ctypes.py_object(kind)
     return int(ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), argument))
+
+
+def is_users_code(frame: FrameType) -> bool:
+    """Say whether this frame is neither the runtime's nor the collector's."""
+    module = frame.f_globals.get("__name__", "")
+    is_collectors = frame.f_code.co_name == "__del__" or module in _FINALIZERS
+    return not is_collectors and not module.startswith("callboard.supervision.")
 
 
 def _runs_user_code(frame: FrameType | None) -> bool:

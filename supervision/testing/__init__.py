@@ -3,6 +3,7 @@
 from callboard.supervision.testing.clock import ManualClock as ManualClock
 from callboard.supervision.testing.errors import BlockedInHandOff as BlockedInHandOff
 from callboard.supervision.testing.errors import Deadlock as Deadlock
+from callboard.supervision.testing.errors import EndlessStep as EndlessStep
 from callboard.supervision.testing.errors import Livelock as Livelock
 from callboard.supervision.testing.errors import MissingExtra as MissingExtra
 from callboard.supervision.testing.errors import NotReplayable as NotReplayable
@@ -23,6 +24,7 @@ __all__ = [
     "BlockedInHandOff",
     "Client",
     "Deadlock",
+    "EndlessStep",
     "Exploration",
     "Explorer",
     "Livelock",

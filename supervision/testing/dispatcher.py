@@ -85,6 +85,8 @@ class SimulatedDispatcher:
             runner = hub.outside()
         if runner.depth >= self._settings.handoff_depth_max or not hub.order.hands_off(cell.name):
             return None
+        if runner.depth == 0:
+            hub.hand_offs += 1
         hub.trace.note(("hand-off", cell.name))
         return runner
 

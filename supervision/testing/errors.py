@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.runtime.interrupts import Unwound
 
 
 class SimulationError(CallboardError):
@@ -50,6 +51,36 @@ class Livelock(SimulationError):
     def __init__(self, message: str, *, steps_max: int) -> None:
         super().__init__(message)
         self.steps_max = steps_max
+
+
+class EndlessStep(Unwound):
+    """One step went on and on: a handler that neither ends nor waits, as `while True: pass`.
+
+    It is raised in that handler, and then where the simulation was driven. It is
+    no `Exception`, so that a handler that catches those cannot go on for ever.
+
+    Args:
+        actor: the name of the actor, or of what else ran.
+        message_type: the type of the message in hand; None at a start or an end.
+        place: the line that ran when it was found.
+        step_max_s: the bound, in seconds of the processor.
+    """
+
+    code: ClassVar[str] = "endless_step"
+    remedy: str = "Let it end, or wait; if so much work is right, raise step_max_s."
+
+    def __init__(
+        self, actor: str, *, message_type: str | None, place: str, step_max_s: float
+    ) -> None:
+        what = "runs" if message_type is None else f"handles {message_type}"
+        super().__init__(
+            f"{actor} {what} for more than {step_max_s:g} seconds of the processor,"
+            f" now at {place}. {self.remedy}"
+        )
+        self.actor = actor
+        self.message_type = message_type
+        self.place = place
+        self.step_max_s = step_max_s
 
 
 class BlockedInHandOff(SimulationError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
 
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.futures import Future
-from callboard.supervision.runtime.interrupts import Unwound
+from callboard.supervision.runtime.interrupts import Unwound, set_async_exception
 from callboard.supervision.runtime.loop import BlockingOnLoop
 from callboard.supervision.runtime.timers import Timer
 from callboard.supervision.testing.chance import Seeded
@@ -28,10 +29,12 @@ from callboard.supervision.testing.errors import (
 from callboard.supervision.testing.explore import Exploration, Ready
 from callboard.supervision.testing.fibres import Fibre, OutsideRunner
 from callboard.supervision.testing.trace import Trace
+from callboard.supervision.testing.watchdog import WATCHDOG, cpu_clock, read
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.testing.errors import EndlessStep
     from callboard.supervision.testing.fibres import Greenlet
     from callboard.supervision.testing.loop import SimulatedLoop
 
@@ -70,10 +73,17 @@ class Hub:
         exploration: how the decisions are made.
         horizon_s: how early a timer may go off before ready work.
         steps_max: steps in one drive that are called a livelock.
+        step_max_s: seconds of the processor that one step may take.
     """
 
     def __init__(
-        self, seed: int, exploration: Exploration, *, horizon_s: float, steps_max: int
+        self,
+        seed: int,
+        exploration: Exploration,
+        *,
+        horizon_s: float,
+        steps_max: int,
+        step_max_s: float,
     ) -> None:
         self.seed = seed
         self.chance = Seeded(seed)
@@ -92,7 +102,12 @@ class Hub:
         """Who switched to the current fibre, and where it switches back to."""
         self._horizon_s = horizon_s
         self._steps_max = steps_max
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
+        self.step_max_s = step_max_s
+        self.hand_offs = 0
+        """Hand-offs so far that were not made within another one."""
+        self.endless: Callable[[], EndlessStep] | None = None
+        self._cpu_clock = cpu_clock()
         self._spare: list[Fibre] = []
         self._spare.append(self._take_fibre())  # so that a missing greenlet is said at once
         self._heap: list[_Entry] = []
@@ -103,6 +118,8 @@ class Hub:
         self._runner_before: Runner | None = None
         self._refusals = 0
         self._at_close: list[Callable[[], object]] = []
+        if step_max_s != math.inf:
+            WATCHDOG.watch(self)
 
     # -- who is who --------------------------------------------------------
 
@@ -119,6 +136,36 @@ class Hub:
             self._runner_before = local.runner
         local.runner = self._outside
         return self._outside
+
+    # -- what the watchdog asks, from its thread ---------------------------
+
+    def cpu_s(self) -> float:
+        """Return the seconds of the processor that this simulation's thread has used."""
+        return read(self._cpu_clock)
+
+    def at_work(self) -> object:
+        """Return a value that is another one for each step; None while nothing is under way."""
+        if self.current is not None:
+            return (self.steps, None)
+        outside = self._outside
+        if outside is None or not outside.depth:
+            return None
+        return (self.steps, self.hand_offs)
+
+    def found(self, endless: Callable[[], EndlessStep], /) -> None:
+        """Learn of a step that does not end. Whoever drives raises it, if somebody does."""
+        self.endless = endless
+        self.is_broken = self.is_broken or self.current is None
+
+    def who_runs(self) -> tuple[str, object, bool]:
+        """Return a name, the message in hand or None, and whether it runs by hand-off."""
+        fibre = self.current
+        runner = self._outside if fibre is None else fibre.runner
+        loop: Any = None if fibre is None else fibre.loop
+        cell = None if runner is None else runner.cell if loop is None else loop.acting
+        if cell is None:
+            return ("?" if fibre is None else fibre.name), None, False
+        return cell.name, cell.handling, runner is not None and runner.depth > 0
 
     # -- getting ready -----------------------------------------------------
 
@@ -360,7 +407,7 @@ class Hub:
         if self.current is not None:
             msg = "what runs inside a simulation cannot drive it"
             raise SimulationError(msg)
-        if self._thread != threading.get_ident():
+        if self.thread != threading.get_ident():
             msg = "a simulation belongs to the thread that made it"
             raise OutsideOfSimulation(msg)
         outer_loop = _get_running_loop()
@@ -368,7 +415,10 @@ class Hub:
         left = self._steps_max
         try:
             while not is_enough():
-                if not self.step(limit_s):
+                is_idle = not self.step(limit_s)
+                if self.endless is not None:
+                    self._say_endless(self.endless)
+                if is_idle:
                     return False
                 self.steps += 1
                 left -= 1
@@ -378,6 +428,8 @@ class Hub:
             self.fails(error)
             raise
         finally:
+            if self.endless is not None:
+                set_async_exception(self.thread, None)  # it may have been struck twice
             _set_running_loop(outer_loop)
         return True
 
@@ -476,6 +528,9 @@ class Hub:
         msg = f"{self._steps_max} steps and no end; in the last {_LATEST_STEPS}: {busiest}"
         raise Livelock(msg, steps_max=self._steps_max)
 
+    def _say_endless(self, make: Callable[[], EndlessStep]) -> NoReturn:
+        raise make()
+
     # -- ending ------------------------------------------------------------
 
     def unwind(self, fibres: list[Fibre]) -> None:
@@ -499,6 +554,12 @@ class Hub:
         if self.is_closed:
             return
         self.is_closed = True
+        try:
+            self._close()
+        finally:
+            WATCHDOG.forget(self)
+
+    def _close(self) -> None:
         self.ready.clear()
         self._heap.clear()
         self.unwind(list(self.under_way))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
-from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.current import active, local
 from callboard.supervision.runtime.loop import LoopRunner
 from callboard.supervision.testing.errors import OutsideOfSimulation
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.timers import Timer
     from callboard.supervision.testing.hub import Hub
 
@@ -52,6 +53,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._hub = hub
         self._line: deque[asyncio.Handle] = deque()
         self._is_hinted = False
+        self._running: asyncio.Handle | None = None
         self._made: list[asyncio.Task[Any]] = []
         self._prune_at = _PRUNE_AT
         self.set_task_factory(self._make_task)
@@ -171,7 +173,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def run_one(self, _runner: Runner) -> None:
         """Run the first callback in line."""
-        handle = self._line.popleft()
+        handle = self._running = self._line.popleft()
         try:
             if not handle.cancelled():
                 handle._run()  # noqa: SLF001 -- what a loop does with a handle
@@ -179,9 +181,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             # asyncio lets these two through; the task that raised them has them as its exception.
             return
         finally:
+            self._running = None
             # Not before: while a callback is suspended at a point, the loop's thread is taken.
             self._is_hinted = False
             self._hint()
+
+    @property
+    def acting(self) -> EndingCell[Any] | None:
+        """The actor whose coroutine runs in this step. From any thread."""
+        handle = self._running
+        context: Context | None = getattr(handle, "_context", None)
+        activation = None if context is None else context.get(active)
+        return None if activation is None else activation.cell
 
     def _hint(self) -> None:
         if self._line and not self._is_hinted:

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 
-from callboard.supervision.testing.errors import NotReplayable
+from callboard.supervision.testing.errors import EndlessStep, NotReplayable
 from callboard.supervision.testing.explore import Exploration
 from callboard.supervision.testing.simulation import Simulation
 
@@ -22,6 +22,7 @@ def simulate(
     replayed: int = 2,
     explore: Exploration | None = None,
     steps_max: int = 100_000,
+    step_max_s: float = 10.0,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test under many seeds, each in a simulation of its own.
 
@@ -41,6 +42,7 @@ def simulate(
         replayed: how many of the schedules are run twice, to see that they replay.
         explore: how the order is chosen.
         steps_max: steps in one call that are called a livelock.
+        step_max_s: seconds of the processor that one step may take.
 
     Raises:
         NotReplayable: a seed gave two different runs.
@@ -48,11 +50,11 @@ def simulate(
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
         def run(seed: int, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-            sim = Simulation(seed, explore=explore, steps_max=steps_max)
+            sim = Simulation(seed, explore=explore, steps_max=steps_max, step_max_s=step_max_s)
             try:
                 with sim:
                     body(*args, sim=sim, **kwargs)
-            except Exception as error:
+            except (Exception, EndlessStep) as error:
                 error.add_note(f"replay: {_command(body, seed)}")
                 raise
             return sim.trace.digest

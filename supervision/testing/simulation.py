@@ -55,6 +55,10 @@ class Simulation:
         explore: how the order is chosen.
         horizon_s: a timer due within this time may go off before ready work.
         steps_max: steps in one call that are called a livelock.
+        step_max_s: seconds of the processor that one step may take; then `EndlessStep` is raised
+            in whatever handler does not end. `math.inf` never does. Time that a debugger waits
+            for you does not count, nor does a handler that really sleeps: that is seen by the
+            timeout of your test runner alone.
 
     Raises:
         MissingExtra: greenlet is not installed.
@@ -67,10 +71,15 @@ class Simulation:
         explore: Exploration | None = None,
         horizon_s: float = 0.05,
         steps_max: int = 100_000,
+        step_max_s: float = 10.0,
     ) -> None:
         self.seed = seed
         self._hub = Hub(
-            seed, Walk() if explore is None else explore, horizon_s=horizon_s, steps_max=steps_max
+            seed,
+            Walk() if explore is None else explore,
+            horizon_s=horizon_s,
+            steps_max=steps_max,
+            step_max_s=step_max_s,
         )
         self.runtime: Runtime = _SimulatedRuntime(self._hub)
         """For `ActorSystem(runtime=...)`."""
