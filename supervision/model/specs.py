@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -173,7 +174,10 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         self._complete()
 
     def _complete(self) -> None:
-        kind = getattr(self.start, "child_kind", None) if self.kind is None else self.kind
+        start: Any = self.start
+        while isinstance(start, partial):
+            start = start.func
+        kind = getattr(start, "child_kind", None) if self.kind is None else self.kind
         if kind is None:
             kind = ChildKind.WORKER
         _check_member("kind", kind, ChildKind)

@@ -205,9 +205,15 @@ class SupervisedActor(PooledActor):
     def continue_with(self, message: Any) -> None:
         """Handle `message` right after this one (or after the start), before all that waits.
 
+        Raises:
+            InvalidSpec: there is one to be handled next already.
+
         Source: OTP, gen_server:handle_continue/2.
         """
-        self.actor_ref.next_message = message
+        cell = self.actor_ref
+        if cell.next_message is not None:
+            raise InvalidSpec("message", message, "Continue with one message at a time.")
+        cell.next_message = message
 
     def send_after(self, delay_s: float, message: Any) -> Timer:
         """Tell oneself something later; it dies with this incarnation.

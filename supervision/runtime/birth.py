@@ -79,9 +79,22 @@ class BornCell(EndingCell[A]):
                 "start", made, "It must make and return one new actor of a callboard class."
             )
         if type(made) is not self.actor_class:
-            self.handlers = getattr(type(made), "callboard_direct", NO_HANDLERS)
+            self._become(type(made))
         self.actor = made
         return made
+
+    def _become(self, made: type[Any]) -> None:
+        """Be a cell for what the factory made: it could not be asked before."""
+        if made.cell_class is not type(self) or made.is_pinned:
+            raise InvalidSpec(
+                "start", made, "Give this class itself, or a functools.partial of it: no factory."
+            )
+        self.actor_class = made
+        self.handlers = made.callboard_direct
+        self.is_system = made.is_system
+        self.hands_off = made.hand_off
+        self.mailbox_max = made.mailbox_max or self.system.settings.mailbox_max
+        self.enqueue = self.system.dispatcher.enqueue_for(self)
 
     def _born(self, _result: Any, error: BaseException | None) -> None:
         if error is not None:

@@ -16,7 +16,7 @@ from callboard.supervision.model.errors import DeliveryError
 from callboard.supervision.model.reasons import ExitReason, Normal
 from callboard.supervision.runtime.birth import NO_HANDLERS, Birth
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import MailboxFull, StartFailed
+from callboard.supervision.runtime.errors import MailboxFull, StartFailed, Timeout
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.handoff import NOT_DONE, HandOffCell
 from callboard.supervision.runtime.mailbox import copy_context
@@ -362,21 +362,29 @@ class Cell(HandOffCell[A], Generic[A]):
             except BaseException as error:  # noqa: BLE001 -- the cell alone catches everything
                 future.offer_exception(error)
 
-    def wait_started(self, timeout: float | None = None) -> Cell[A]:
+    def wait_started(self, timeout: float | None = None, *, or_kill: bool = False) -> Cell[A]:
         """Return this ref when the start is complete.
 
         Args:
             timeout: seconds, as in `ask`.
+            or_kill: whether what has not started by then is killed.
 
         Raises:
             StartFailed: it ended before, with the reason.
             Timeout: it is not complete yet.
+
+        Source: OTP, gen_server:start/3 with the option `timeout`, which kills.
         """
         future: Future[None] = Future(
             self, self.system.deadline_after(timeout, local.runner), self.system.dispatcher
         )
         if self.when_dead(future, lambda _reason: future.offer(None), or_started=True):
-            future.get()
+            try:
+                future.get()
+            except Timeout:
+                if or_kill:
+                    self.kill()
+                raise
         if not self.is_started:
             raise StartFailed(self.reason, address=self.name)
         return self

@@ -154,7 +154,7 @@ class Pool:
 
     # -- the port ----------------------------------------------------------
 
-    def enqueue_for(self, cell: Cell[Any]) -> Callable[[Any], object]:
+    def enqueue_for(self, cell: EndingCell[Any]) -> Callable[[Any], object]:
         if cell.is_system:
             return self._put_system
         if getattr(cell.actor_class, "is_pinned", False):
@@ -227,6 +227,8 @@ class Pool:
                 self.reserved = reserved
             while len(self.workers) < self._settings.workers_min and self.add_worker():
                 pass
+            if self._is_stopped:  # meanwhile
+                return
             if not self.workers:
                 msg = "can't start new thread"
                 raise RuntimeError(msg) from self._refused
@@ -247,7 +249,7 @@ class Pool:
             self.workers[worker] = None
         return True
 
-    def _pin(self, cell: Cell[Any]) -> Callable[[Any], object]:
+    def _pin(self, cell: EndingCell[Any]) -> Callable[[Any], object]:
         line: SimpleQueue[Cell[Any] | None] = SimpleQueue()
         name = f"{self._name}-{cell.actor_class.__name__}-{next(self._numbers)}"
         worker = Worker(self, name, lambda _worker: line.get())

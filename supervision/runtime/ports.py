@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.chance import Ids, Stream
     from callboard.supervision.runtime.clock import Clock
     from callboard.supervision.runtime.current import Runner
@@ -35,7 +34,7 @@ class Dispatcher(Protocol):
         """See that what was enqueued is looked at."""
         ...
 
-    def enqueue_for(self, cell: Cell[Any], /) -> Callable[[Any], object]:
+    def enqueue_for(self, cell: EndingCell[Any], /) -> Callable[[Any], object]:
         """Return what puts this cell in line. A C function where exceptions may strike."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import uuid
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
@@ -182,6 +183,10 @@ class ActorSystem:
         if not self.is_open:
             msg = f"{self} has been stopped"
             raise SystemStopped(msg, address=self.name)
+        while isinstance(factory, partial):  # so that the class can be asked what it is
+            args = (*factory.args, *args)
+            kwargs = {**factory.keywords, **(kwargs or {})}
+            factory = factory.func
         runner = local.runner
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
             self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))

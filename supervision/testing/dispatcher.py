@@ -16,7 +16,6 @@ from callboard.supervision.testing.hub import act_name
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.settings import Settings
@@ -62,7 +61,7 @@ class SimulatedDispatcher:
     def wake(self) -> None:
         """Do nothing: whoever waits drives."""
 
-    def enqueue_for(self, cell: Cell[Any]) -> Callable[[Any], object]:
+    def enqueue_for(self, cell: EndingCell[Any]) -> Callable[[Any], object]:
         """Return what puts this cell in line, under a name that is the same in every run."""
         return partial(self._hub.enqueue, self._hub.name_for(cell.name))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard.supervision import LATER, ActorSystem, Settings, Timeout
+from callboard.supervision import LATER, ActorSystem, InvalidSpec, Settings, Timeout
 from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, crash, idle
 
 
@@ -184,6 +184,19 @@ class TestAContinue:
         gate.open()
 
         assert box.take_many(2) == ["continued", "waiting"]
+
+    def test_twice_is_refused(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+
+        def twice(actor: Any) -> None:
+            actor.continue_with("one")
+            with pytest.raises(InvalidSpec, match="one message at a time"):
+                actor.continue_with("another")
+
+        ref.ask(Do(twice))
+        idle(ref)
+
+        assert box.waiting == ["one"]
 
 
 class TestASuspendedActor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 # pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
 import threading
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,24 +14,43 @@ import pytest
 from callboard.supervision import (
     ActorRef,
     ActorSystem,
+    ChildSpec,
+    CountChildren,
     Crashed,
     Future,
     IgnoreStart,
     InvalidSpec,
+    Killed,
     Normal,
     NoSystem,
+    PooledActor,
     Shutdown,
     StartFailed,
     StopStart,
     SupervisedActor,
+    Supervisor,
     SystemStopped,
+    TerminateChild,
     Timeout,
+    WhichChildren,
     handles,
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted
 from callboard.supervision.runtime.operations import Until
-from tests.runtime.kit import Box, Do, Gate, Puppet, boom, give, idle, reason_of, threads_only
+from tests.runtime.kit import (
+    Box,
+    Do,
+    Gate,
+    Pinned,
+    Puppet,
+    Small,
+    boom,
+    give,
+    idle,
+    reason_of,
+    threads_only,
+)
 
 
 def ignore(_actor: object = None) -> None:
@@ -122,6 +142,45 @@ class TestSpawn:
 
         assert ref.ask("echo") == "echo"
 
+    def test_of_a_factory_makes_the_ref_what_the_actor_is(self, system: ActorSystem) -> None:
+        ref = system.spawn(lambda: Small(None)).wait_started()
+
+        assert ref.actor_class is Small
+        assert ref.mailbox_max == Small.mailbox_max
+
+    def test_of_a_factory_may_make_a_supervisor(self, system: ActorSystem) -> None:
+        child = ChildSpec(id="echo", start=Puppet, name="echo")
+
+        ref: Any = system.spawn(lambda: Supervisor([child])).wait_started()
+
+        assert [each.id for each in ref.ask(WhichChildren())] == ["echo"]
+        ref.ask(TerminateChild("echo"))
+        assert ref.ask(CountChildren()).active == 0
+
+    def test_of_a_partial_is_that_of_its_class(self, system: ActorSystem) -> None:
+        ref = system.spawn(partial(partial(Puppet, None), None, hears=lambda _: "heard"))
+
+        assert ref.ask("echo") == "heard"
+
+    @threads_only
+    def test_of_a_partial_of_a_class_with_a_thread_of_its_own_has_it(
+        self, system: ActorSystem
+    ) -> None:
+        ref = system.spawn(partial(Pinned, None))
+        name = ref.ask(Do(lambda _: threading.current_thread().name))
+
+        assert "Pinned" in name
+
+    @pytest.mark.parametrize("kind", [Pinned, PooledActor])
+    def test_of_a_factory_of_a_class_that_must_be_known_before_is_refused(
+        self, system: ActorSystem, kind: type[Any]
+    ) -> None:
+        reason = reason_of(system.spawn(lambda: kind(None)))
+
+        assert isinstance(reason, Crashed)
+        assert reason.error == InvalidSpec.__name__
+        assert "partial" in reason.message
+
     def test_of_a_factory_that_makes_no_actor_fails_the_start(self, system: ActorSystem) -> None:
         def factory() -> Any:
             return object()
@@ -210,6 +269,16 @@ class TestWaitStarted:
 
         with pytest.raises(Timeout):
             ref.wait_started(timeout=0.01)
+        gate.open()
+        assert ref.wait_started() is ref
+
+    def test_may_kill_what_has_not_started_by_then(self, system: ActorSystem, gate: Gate) -> None:
+        ref = system.spawn(Puppet, starts=gate.wait)
+
+        with pytest.raises(Timeout):
+            ref.wait_started(timeout=0.01, or_kill=True)
+
+        assert reason_of(ref) == Killed()
         gate.open()
 
     @pytest.mark.parametrize("hook", ["__init__", "on_start"])

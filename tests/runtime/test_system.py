@@ -584,3 +584,15 @@ print("left alone")
         )
 
         assert ended.stdout == "left alone\n", ended.stderr
+
+
+@threads_only
+def test_a_stop_that_comes_while_the_first_thread_starts_is_no_lack_of_threads() -> None:
+    system = ActorSystem()
+    pool: Any = system.dispatcher
+    add = pool.add_worker
+    pool.add_worker = lambda: (pool.stop(1.0), add())[1]
+
+    pool.wake()
+
+    assert pool.workers == {}
