@@ -85,7 +85,8 @@ class BornCell(EndingCell[A]):
 
     def _become(self, made: type[Any]) -> None:
         """Be a cell for what the factory made: it could not be asked before."""
-        if made.cell_class is not type(self) or made.is_pinned:
+        has_thread = getattr(self.actor_class, "is_pinned", False)
+        if made.cell_class is not type(self) or made.is_pinned is not has_thread:
             raise InvalidSpec(
                 "start", made, "Give this class itself, or a functools.partial of it: no factory."
             )
@@ -94,7 +95,8 @@ class BornCell(EndingCell[A]):
         self.is_system = made.is_system
         self.hands_off = made.hand_off
         self.mailbox_max = made.mailbox_max or self.system.settings.mailbox_max
-        self.enqueue = self.system.dispatcher.enqueue_for(self)
+        if not has_thread:
+            self.enqueue = self.system.dispatcher.enqueue_for(self)
 
     def _born(self, _result: Any, error: BaseException | None) -> None:
         if error is not None:

@@ -80,7 +80,7 @@ class Cell(HandOffCell[A], Generic[A]):
         self.reason = None
         self.bonds = None
         self.operation = None
-        self.deferred_exit = None
+        self.asked_exit = None
         self.failed_on = None
         self.handling = None
         self.idle = None

@@ -52,8 +52,8 @@ class EndingCell(MailboxCell[A]):
     """What an incarnation has in hand, and how that and itself come to an end; see `Cell`."""
 
     __slots__ = (
+        "asked_exit",
         "birth",
-        "deferred_exit",
         "failed_on",
         "handling",
         "idle",
@@ -69,28 +69,27 @@ class EndingCell(MailboxCell[A]):
     handling: Any
     operation: Operation | None
     idle: IdleWatch | None
-    deferred_exit: ExitReason | None
+    asked_exit: ExitReason | None
+    """Why it is to end as soon as what is under way is finished; the first to ask wins."""
     failed_on: str | None
     waiting: Future[Any] | EndingCell[Any] | None
 
     # -- being asked to end ------------------------------------------------
 
     def exit(self, reason: ExitReason | None = None) -> None:
-        """Ask the actor to end after the message in hand, ahead of what waits. Returns at once."""
-        self.signal(self._obey_exit, Shutdown() if reason is None else reason)
+        """Ask the actor to end after the message in hand, ahead of what waits. Returns at once.
 
-    def _obey_exit(self, reason: ExitReason) -> None:
-        if self.reason is not None:
-            return
-        if self.operation is None:
-            self._end(reason)
-        elif self.deferred_exit is None:
-            # As with a plain handler: what is under way is finished first.
-            self.deferred_exit = reason
+        An async handler under way is finished first, like any other.
+        """
+        # Not through the lane, which would have to be made: the stop of many makes many.
+        if self.asked_exit is None:
+            self.asked_exit = Shutdown() if reason is None else reason
+        if not self.is_scheduled:
+            self.schedule()
 
-    def obey_deferred_exit(self) -> None:
-        """End if that was asked for while an operation was under way. By a holder of the cell."""
-        reason, self.deferred_exit = self.deferred_exit, None
+    def obey_asked_exit(self) -> None:
+        """End if that was asked for, and nothing is under way any more. By a holder of the cell."""
+        reason, self.asked_exit = self.asked_exit, None
         if reason is not None and self.reason is None:
             self._end(reason)
 

@@ -74,6 +74,7 @@ class HandOffCell(TurningCell[A]):
                 not self.is_started
                 or self.reason is not None
                 or self.operation is not None
+                or self.asked_exit is not None
                 or self.is_suspended
                 or self.next_message is not None
                 or (q is not None and q.qsize())
@@ -107,7 +108,7 @@ class HandOffCell(TurningCell[A]):
                 raise self._killed_error() from None
             if has_begun:
                 # Its end runs on a worker: never on the stack of whoever asked.
-                self.signal(self._obey_exit, crashed(error))
+                self.asked_exit = crashed(error)
             raise
         finally:
             runner.depth = depth

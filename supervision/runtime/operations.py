@@ -138,7 +138,7 @@ class Operation:
         self.then(result, error)
         for look in self.looks or ():
             look()
-        self.cell.obey_deferred_exit()
+        self.cell.obey_asked_exit()
 
 
 class Steps(Operation):

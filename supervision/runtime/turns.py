@@ -107,8 +107,10 @@ class TurningCell(BornCell[A]):
         if operation is not None:
             if not self.is_dead and operation.has_missed(waiting):
                 self.schedule()
-        elif (waiting and not self.is_suspended) or (
-            self.next_message is not None and self.reason is None
+        elif self.reason is None and (
+            self.asked_exit is not None
+            or self.next_message is not None
+            or (waiting and not self.is_suspended)
         ):
             self.schedule()
 
@@ -118,6 +120,8 @@ class TurningCell(BornCell[A]):
             lane = self.signals
             if lane is not None and lane.qsize():
                 self._obey(lane)
+            if self.asked_exit is not None and self.operation is None:
+                self.obey_asked_exit()
             if self.birth is not None and self.reason is None:
                 self._be_born(runner)
             operation = self.operation
