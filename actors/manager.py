@@ -41,6 +41,7 @@ from callboard.actors.sessions.internal import (
     EndSession,
     FailNow,
     FallAsleep,
+    ForgetSession,
     GraceOver,
     PartitionReady,
     SessionAwake,
@@ -80,7 +81,7 @@ from callboard.supervision import (
 from callboard.supervision.model.routing import partition_of
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.operations import Until
-from callboard.supervision.tree.requests import StartChild, TerminateChild
+from callboard.supervision.tree.requests import StartChild
 
 Ref: TypeAlias = Any
 
@@ -584,25 +585,30 @@ class SessionManager(SystemActor):
         *,
         idle_longer_than_s: float | None = None,
     ) -> None:
+        number, until_s = self._book.next_number(), self.system.clock.now_s() + grace_s
         ending = self._book.endings.get(row.id)
         if ending is None:
-            number = self._book.next_number()
-            ending = self._book.endings[row.id] = Ending(
-                number, reason, grace_s, [answer], idle_longer_than_s
-            )
+            ending = Ending(number, reason, until_s, [answer], idle_longer_than_s)
+            self._book.endings[row.id] = ending
             self._drive_end(row, ending)
             return
         ending.answers.append(answer)
-        if idle_longer_than_s is None and ending.idle_longer_than_s is not None:
+        if idle_longer_than_s is not None:
+            return
+        was_cleanup = ending.idle_longer_than_s is not None
+        if was_cleanup:
             ending.idle_longer_than_s = None
             ending.reason = reason
-            self._tell_end(row, ending)
+        if was_cleanup or until_s < ending.until_s:
+            ending.number, ending.until_s = number, until_s
+            self._drive_end(row, ending)
 
     def _drive_end(self, row: Row, ending: Ending) -> None:
         if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
             self._clean_up(row, ending)
             return
-        self.send_after(ending.grace_s, GraceOver(row.id, ending.number))
+        left_s = max(0.0, ending.until_s - self.system.clock.now_s())
+        self.send_after(left_s, GraceOver(row.id, ending.number))
         self._tell_end(row, ending)
 
     @staticmethod
@@ -637,12 +643,7 @@ class SessionManager(SystemActor):
 
     def _clean_up(self, row: Row, ending: Ending) -> None:
         """End a session that has no actor to do it, or whose actor does not come to it."""
-        cell = _address(row).ref
-        if cell is not None and not cell.is_dead:
-            # Through its supervisor, which then does not bring it back.
-            cell.kill()
-            if cell.parent is not None:
-                cell.parent.notify(TerminateChild(cell))
+        self._call_off(row)
         draft, clock = self._take_care(row), self.system.clock
         idle_s = ending.idle_longer_than_s
         if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
@@ -654,6 +655,19 @@ class SessionManager(SystemActor):
             draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
             self._services.commit(draft.hand_in())
         self._remove(row)
+
+    def _call_off(self, row: Row) -> None:
+        """Kill what runs of a session, and have nothing more of it started."""
+        partition = self.system.lookup(
+            partition_name(partition_of(row.id, self._services.partitions))
+        )
+        # The partition learns first: its mailbox keeps the order, so that it has forgotten the
+        # session before it hears of the kill, however long it is busy with something else.
+        if partition is not None:
+            partition.notify(ForgetSession(row.id))
+        cell = _address(row).ref
+        if cell is not None:
+            cell.kill()
 
     def _take_care(self, row: Row) -> Draft:
         """Begin an incarnation without an actor: the manager's own hand on the row."""

@@ -44,24 +44,24 @@ class Ending:
     Args:
         number: tells its grace from an earlier one's.
         reason: why it ends.
-        grace_s: how long it may take.
+        until_s: when its grace is over, on the monotonic clock.
         answers: called with the last snapshot, or None when it does not end after all.
         idle_longer_than_s: end only if it has been idle for longer; None: in any case.
     """
 
-    __slots__ = ("answers", "grace_s", "idle_longer_than_s", "is_forced", "number", "reason")
+    __slots__ = ("answers", "idle_longer_than_s", "is_forced", "number", "reason", "until_s")
 
     def __init__(
         self,
         number: int,
         reason: str,
-        grace_s: float,
+        until_s: float,
         answers: list[Callable[[Session | None], None]],
         idle_longer_than_s: float | None,
     ) -> None:
         self.number = number
         self.reason = reason
-        self.grace_s = grace_s
+        self.until_s = until_s
         self.answers = answers
         self.idle_longer_than_s = idle_longer_than_s
         self.is_forced = False

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from callboard.supervision.runtime.notices import Notice
 
-class EndSession(msgspec.Struct, frozen=True):
+
+class EndSession(Notice, frozen=True):
     """To a session: clean up and end, unless it has not been idle for so long."""
 
     session_id: str
@@ -15,12 +17,18 @@ class EndSession(msgspec.Struct, frozen=True):
     idle_longer_than_s: float | None = None
 
 
-class FallAsleep(msgspec.Struct, frozen=True):
+class FallAsleep(Notice, frozen=True):
     """To a session: end in order if nothing waits; the next message wakes it."""
 
 
 class FailNow(msgspec.Struct, frozen=True):
     """To a session or another part: crash, because fault injection says so."""
+
+
+class ForgetSession(msgspec.Struct, frozen=True):
+    """To a partition: stop this session's actor if it runs, and do not bring it back."""
+
+    session_id: str
 
 
 class SessionAwake(msgspec.Struct, frozen=True):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from callboard.actors.sessions.internal import PartitionReady, SessionGivenUp
+from callboard.actors.sessions.internal import ForgetSession, PartitionReady, SessionGivenUp
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.events import ChildGivenUp
 from callboard.supervision.model.intensity import RestartWindow
+from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.tree.requests import StartChild
+from callboard.supervision.tree.requests import StartChild, TerminateChild
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
 RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
@@ -69,6 +70,9 @@ class SessionPartition(DynamicSupervisor):
         the answer when it has started.
         """
         spec = message.spec
+        row = spec.args[0]
+        if isinstance(row, Row) and row.is_closed:
+            return None  # the session ended while the request waited
         tree = self._children_of()
         tree.look_at_start(spec.id)
         children = tree.children
@@ -84,6 +88,13 @@ class SessionPartition(DynamicSupervisor):
             # It ended in order, and its exit is not handled yet: that finds it replaced.
             del children[spec.id]
         return self._start_as(spec.id, spec)
+
+    @handles(ForgetSession)
+    def on_forget_session(self, message: ForgetSession) -> Any:
+        """Let a session go that ends without its actor; there may be nothing of it here."""
+        if message.session_id not in self._children_of().children:
+            return None
+        return self.on_terminate_child(TerminateChild(message.session_id))
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the manager."""

@@ -27,7 +27,7 @@ from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import Presence, takes_messages
-from callboard.actors.storage.kept import NO_INCARNATION, Ledger
+from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Ledger
 
 _Owner: TypeAlias = "str | tuple[str | None, str]"
 
@@ -84,6 +84,11 @@ class Row(Ledger[Session, Log]):
     def incarnation(self) -> int:
         """The current incarnation: the last one that has begun. 0 before the first."""
         return self.latest().incarnation
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has left the table: no incarnation begins here any more."""
+        return self.latest().incarnation == CLOSED
 
     @property
     def presence(self) -> Presence:

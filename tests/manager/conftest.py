@@ -1,0 +1,35 @@
+"""Sessions whose behaviour follows a stage: on real threads, and in simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from callboard.actors import SessionSystem
+from callboard.supervision.testing import Simulation
+from tests.manager.kit import Stage, player
+
+
+@pytest.fixture(params=["threads", 0, 1, 2])
+def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Return None for real threads, or a simulation's runtime."""
+    if request.param == "threads":
+        yield None
+        return
+    with Simulation(seed=request.param) as simulation:
+        yield simulation.runtime
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Return what the sessions of this test do."""
+    return Stage()
+
+
+@pytest.fixture
+def staged(stage: Stage, runtime: Any) -> Iterator[SessionSystem]:
+    """Return a system of one partition whose sessions follow the stage."""
+    with SessionSystem(player(stage), partitions=1, runtime=runtime) as sessions:
+        yield sessions
