@@ -68,6 +68,7 @@ from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem
+from callboard.actors.system import StartedAlready as StartedAlready
 
 __all__ = [
     "AgentBusy",
@@ -120,6 +121,7 @@ __all__ = [
     "Shutdown",
     "ShuttingDown",
     "SpawnError",
+    "StartedAlready",
     "StoreError",
     "StoreOutcomeUnknown",
     "TerminateSession",

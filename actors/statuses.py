@@ -114,6 +114,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "session_crashed": Status(500, EX_SOFTWARE),
         "shutting_down": Status(503, EX_TEMPFAIL),
         "not_started": Status(503, EX_UNAVAILABLE),
+        "started_already": Status(500, EX_SOFTWARE),
         "actor_dead": Status(503, EX_TEMPFAIL),
         "actor_killed": Status(503, EX_TEMPFAIL),
         "timeout": Status(504, EX_TEMPFAIL),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar, cast
 
 from callboard.actors.checks import check
-from callboard.actors.errors import SessionNotFound
+from callboard.actors.errors import InvalidField, SessionNotFound
 from callboard.actors.janitor import Janitor
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
@@ -55,10 +56,17 @@ PERIOD_S = 60.0
 
 
 class NotStarted(CallboardError, RuntimeError):
-    """The session system has not been started, or has been started before."""
+    """The session system has not been started yet."""
 
     code = "not_started"
     remedy = "Use it as a context manager, or call start() once."
+
+
+class StartedAlready(CallboardError, RuntimeError):
+    """The session system runs already: one is started once."""
+
+    code = "started_already"
+    remedy = "Use the one that runs, or make another SessionSystem."
 
 
 class SessionSystem:
@@ -119,11 +127,14 @@ class SessionSystem:
         self._partitions = 2 * (os.cpu_count() or 1) if partitions is None else partitions
         if type(self._partitions) is not int or self._partitions < 1:
             raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
-        for field, value in (("max_idle_s", max_idle_s), ("grace_s", grace_s)):
-            if not value > 0:
-                raise InvalidSpec(field, value, "Give seconds above zero.")
-        if not cleanup_interval_s >= 0:
-            raise InvalidSpec("cleanup_interval_s", cleanup_interval_s, "Give seconds, or 0.")
+        if not (_are_seconds(max_idle_s) and max_idle_s > 0):
+            remedy = "Give seconds above zero, or math.inf to end none for being idle."
+            raise InvalidSpec("max_idle_s", max_idle_s, remedy)
+        if not (_are_seconds(grace_s) and 0 < grace_s < math.inf):
+            raise InvalidSpec("grace_s", grace_s, "Give seconds above zero.")
+        if not (_are_seconds(cleanup_interval_s) and cleanup_interval_s < math.inf):
+            remedy = "Give seconds, or 0 to look never."
+            raise InvalidSpec("cleanup_interval_s", cleanup_interval_s, remedy)
         self._name = name
         self._limits = limits
         self._settings = settings
@@ -149,12 +160,16 @@ class SessionSystem:
         """Start the tree; return when all of it runs.
 
         Raises:
-            NotStarted: it was started before.
+            StartedAlready: it runs.
+            SystemStopped: it has ended; make another one.
             StartFailed: a part of the tree did not start.
         """
+        if self._is_over:
+            msg = f"{self._name} has ended and does not start again: make another SessionSystem"
+            raise SystemStopped(msg, address=self._name)
         if self._system is not None:
-            msg = f"{self._name} was started before"
-            raise NotStarted(msg)
+            msg = f"{self._name} runs already"
+            raise StartedAlready(msg)
         system = self._system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, runtime=self._runtime
         )
@@ -217,7 +232,11 @@ class SessionSystem:
 
         Args:
             timeout_s: seconds for all of it; None is the system's `stop_timeout_s` (30 s).
+
+        Raises:
+            InvalidField: `timeout_s` is no number of seconds.
         """
+        _check_seconds("timeout_s", timeout_s)
         if self._system is None:
             return StopReport()
         self._is_over = True
@@ -246,7 +265,12 @@ class SessionSystem:
 
         Returns:
             None when `timeout_s` seconds passed before.
+
+        Raises:
+            NotStarted: it has not been started.
+            InvalidField: `timeout_s` is no number of seconds.
         """
+        _check_seconds("timeout_s", timeout_s)
         end = self._started_end()
         return end.get(timeout=timeout_s) if timeout_s is None else _within(end, timeout_s)
 
@@ -278,13 +302,15 @@ class SessionSystem:
 
         Args:
             message: one of ours, or a `SessionMessage` of your own.
-            timeout: seconds; None is the system's `ask_timeout_s` (5 s).
+            timeout: seconds; None is the system's `ask_timeout_s` (5 s), `math.inf` waits
+                for ever.
 
         Raises:
             SessionError: a declared answer: not found, not valid, not now.
             DeliveryError: no answer came.
             Exception: what the handler raised; the session has crashed and comes back.
         """
+        _check_seconds("timeout", timeout)
         done, result = self._read(message)
         if done:
             return cast("R", result)
@@ -292,6 +318,7 @@ class SessionSystem:
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer, like `ask`. Cancelling abandons the reply, not the effect."""
+        _check_seconds("timeout", timeout)
         done, result = self._read(message)
         if done:
             return cast("R", result)
@@ -311,6 +338,7 @@ class SessionSystem:
 
         Raises:
             SessionNotFound: there is none.
+            InvalidField: this is no id.
         """
         return self._running().table.row(session_id).session()
 
@@ -321,6 +349,7 @@ class SessionSystem:
 
         Raises:
             SessionNotFound: there is none.
+            InvalidField: this is no id.
         """
         log = self._running().table.row(session_id).latest().log
         return log.slice(after_seq=after_seq, limit=limit)
@@ -330,6 +359,7 @@ class SessionSystem:
 
         Raises:
             SessionNotFound: there is none.
+            InvalidField: this is no id.
         """
         address = self._running().table.row(session_id).address
         if not isinstance(address, Address):
@@ -428,6 +458,16 @@ _BUDGET_OF_ROOT: dict[str, Any] = {
 def _numbered(args: tuple[object, ...], number: int) -> tuple[object, ...]:
     """Return a partition's arguments: the services, and its number."""
     return (*args, number)
+
+
+def _are_seconds(value: object) -> bool:
+    return type(value) in (int, float) and cast("float", value) >= 0  # which NaN is not
+
+
+def _check_seconds(field: str, value: object) -> None:
+    if value is not None and not _are_seconds(value):
+        remedy = "Give seconds from 0 on, math.inf to wait for ever, or None for the default."
+        raise InvalidField(field, value, remedy)
 
 
 async def _elsewhere(act: Callable[[], object]) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from callboard.actors.errors import (
     DuplicateRole,
     DuplicateSession,
+    InvalidField,
     MaxSessionsReached,
     SessionNotFound,
 )
@@ -183,9 +184,12 @@ class Table:
 
         Raises:
             SessionNotFound: there is none.
+            InvalidField: no session can have such an id.
         """
         row = self._rows.get(session_id)
         if row is None:
+            if not session_id or not isinstance(session_id, str):  # callers may be untyped
+                raise InvalidField("session_id", session_id, "Give a session's id.")
             raise SessionNotFound(session_id)
         return row
 

@@ -46,12 +46,13 @@ from callboard.actors import (
     SessionSystem,
     Shutdown,
     ShuttingDown,
+    StartedAlready,
     TerminateSession,
     UpdateFailed,
     UpdateSession,
     VersionConflict,
 )
-from callboard.supervision import Refusal, SystemStopped, handles
+from callboard.supervision import InvalidSpec, Refusal, SystemStopped, handles
 from callboard.supervision.testing import Simulation
 
 WITHIN_S = 10.0
@@ -473,12 +474,69 @@ class TestTheSystem:
         with pytest.raises(NotStarted):
             sessions.get("ada")
 
-        with sessions, pytest.raises(NotStarted):
+        with sessions, pytest.raises(StartedAlready):
             sessions.start()
 
         assert sessions.stop().is_clean
         with pytest.raises(SystemStopped):
             sessions.get("ada")
+
+    def test_says_what_to_do_when_it_is_started_after_its_end(self, runtime: Any) -> None:
+        sessions = SessionSystem(name="guides", runtime=runtime)
+        with sessions:
+            pass
+
+        with pytest.raises(SystemStopped, match=r"guides has ended.*make another SessionSystem"):
+            sessions.start()
+
+    @pytest.mark.parametrize("timeout", [-1, -0.001, float("nan"), "5", True, (1,)])
+    def test_refuses_a_timeout_that_is_no_time(self, sessions: SessionSystem, timeout: Any) -> None:
+        ada = create(sessions)
+
+        for wait in (
+            lambda: sessions.ask(GetSession(ada), timeout=timeout),
+            lambda: sessions.ask(Question(ada, text="rome"), timeout=timeout),
+            lambda: asyncio.run(sessions.ask_async(Question(ada, text="rome"), timeout=timeout)),
+            lambda: sessions.wait(timeout),
+            lambda: sessions.stop(timeout),
+        ):
+            with pytest.raises(InvalidField, match=r"timeout.*is not valid\. Give seconds") as no:
+                wait()
+            assert no.value.field.startswith("timeout")
+        assert ask(sessions, ada, "rome") == "answer 1"
+
+    @pytest.mark.parametrize("field", ["max_idle_s", "cleanup_interval_s", "grace_s"])
+    @pytest.mark.parametrize("seconds", [-1, float("nan"), "5", None])
+    def test_refuses_seconds_that_are_none(self, field: str, seconds: Any) -> None:
+        wrong: dict[str, Any] = {field: seconds}
+
+        with pytest.raises(InvalidSpec, match=field):
+            SessionSystem(**wrong)
+
+    @pytest.mark.parametrize("session_id", ["", 7])
+    def test_names_the_field_of_an_id_that_no_session_can_have(
+        self, sessions: SessionSystem, session_id: Any
+    ) -> None:
+        for look in (
+            lambda: sessions.get(session_id),
+            lambda: sessions.messages(session_id),
+            lambda: sessions.address(session_id),
+            lambda: sessions.ask(Question(session_id, text="rome")),
+            lambda: sessions.tell(Question(session_id, text="rome")),
+            lambda: sessions.ask(GetSession(session_id)),
+            lambda: sessions.ask(GetMessages(session_id)),
+            lambda: sessions.ask(FindSession(session_id)),
+            lambda: sessions.ask(GetSessionRef(session_id)),
+            lambda: sessions.ask(CreateSession(session_id=session_id)),
+            lambda: sessions.ask(TerminateSession(session_id)),
+            lambda: sessions.ask(PassivateSession(session_id)),
+            lambda: sessions.ask(ReviveSession(session_id)),
+            lambda: sessions.ask(InjectCrash(session_id=session_id)),
+        ):
+            with pytest.raises(InvalidField, match="session_id") as wrong:
+                look()
+            assert wrong.value.field == "session_id"
+            assert wrong.value.remedy
 
     def test_serves_a_host_with_an_event_loop(self) -> None:
         async def host() -> list[str]:
