@@ -147,16 +147,15 @@ def _book(sessions: SessionSystem) -> Iterator[str]:
     services = services_of(sessions)
     book = services.book
     for what, left in (
-        ("creations", book.creations),
+        ("starts", [f"{each.session_id}: {each.cause}, {each.phase}" for each in book.starts]),
         ("endings", book.endings),
         ("sleepers", book.sleepers),
-        ("starts", book.starting),
     ):
         if left:
             yield f"{what} are left: {list(left)}"
-    waiting = [n for n in range(services.partitions) if book.has_waiting(n)]
-    if waiting:
-        yield f"sessions wait to be started in partitions {waiting}"
+    for number in range(services.partitions):
+        if book.starts.has_waiting(number) or book.starts.asked(number):
+            yield f"starts are counted in partition {number}"
 
 
 # -- what was promised -----------------------------------------------------

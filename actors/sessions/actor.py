@@ -212,7 +212,7 @@ class SessionActor(SupervisedActor, Generic[D]):
         self.commit()
         if state is SessionState.TERMINATING:
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
-        if self._row.id not in self._services.book.starting:
+        if not self._services.book.starts.is_asked(self._row.id):
             self._services.announce(SessionAwake(self._row.id, cell))
 
     def let_go(self, reason: ExitReason) -> None:

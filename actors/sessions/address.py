@@ -13,7 +13,7 @@ from callboard.actors.errors import (
 )
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence
-from callboard.actors.sessions.table import Row
+from callboard.actors.sessions.table import Row, Table
 from callboard.supervision import ActorSystem, Address, Future
 
 
@@ -37,6 +37,10 @@ class SessionAddress(Address[Any]):
         self._wake = wake
         self.is_wanted = False
         """Whether the manager has been told that a message waits, and has not looked since."""
+
+    def has_row(self, table: Table) -> bool:
+        """Whether the row it was made with is in the table still."""
+        return table.get(self._row.id) is self._row
 
     def poke(self) -> None:
         """See that somebody takes what waits, or that it is refused."""
@@ -76,3 +80,10 @@ class SessionAddress(Address[Any]):
         if presence is Presence.QUARANTINED:
             return self.dead_error()
         return super().timeout_error(future)
+
+
+def address_of(row: Row) -> SessionAddress:
+    """Return where a session of the table is reached."""
+    address = row.address
+    assert isinstance(address, SessionAddress), "the manager gives every row its address"
+    return address

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
-from callboard.supervision import RestartWindow
+from callboard.actors.sessions.starts import Starts
 
 CREATES_MAX = 100_000
 """Idempotency keys of creates that are remembered, the last ones."""
-
-
-class Creation:
-    """A session that is being started, and who waits for that.
-
-    Args:
-        replies: the askers' futures.
-    """
-
-    __slots__ = ("is_revival", "replies")
-
-    def __init__(self, replies: list[Any]) -> None:
-        self.replies = replies
-        self.is_revival = False
-
-    def answer(self, session: Session) -> None:
-        """Tell everybody that it is there."""
-        for reply in self.replies:
-            reply.offer(session)
-
-    def fail(self, error: BaseException) -> None:
-        """Tell everybody why it is not."""
-        for reply in self.replies:
-            reply.offer_exception(error)
 
 
 class Ending:
@@ -68,22 +45,23 @@ class Ending:
 
 
 class Book:
-    """What is under way. The manager alone changes it."""
+    """What is under way. The manager alone changes it.
 
-    def __init__(self) -> None:
-        self.creations: dict[str, Creation] = {}
+    Args:
+        partitions: over how many the sessions are spread.
+    """
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.starts = Starts(partitions)
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
-        self.creates: dict[str, tuple[CreateSession, str]] = {}
+        """Session id -> the futures of those who wait for its sleep."""
+        self.creates: OrderedDict[str, tuple[CreateSession, str]] = OrderedDict()
+        """Idempotency key -> what it was used for, and the session's id."""
         self._keys: dict[str, str] = {}
-        self.starting: dict[str, None] = {}
-        """Sessions whose start the manager has asked for: it will hear of it by the answer."""
-        self.wakes: dict[str, RestartWindow] = {}
-        """Sessions whose last wake failed, with what that counts to."""
         self.keeper: Any = None
         """The manager's incarnation that writes here."""
         self.is_draining = False
-        self._waiting: dict[int, dict[str, None]] = {}
         self._numbers = count(1)
 
     def next_number(self) -> int:
@@ -92,30 +70,16 @@ class Book:
 
     def remember_create(self, key: str, message: CreateSession, session_id: str) -> None:
         """Keep an idempotency key with what it was used for; forget the oldest beyond the bound."""
-        self.creates[key] = (message, session_id)
+        # The way back first: a manager that is killed between the two must be able to take it.
         self._keys[session_id] = key
+        self.creates[key] = (message, session_id)
         if len(self.creates) > CREATES_MAX:
-            oldest = next(iter(self.creates))
-            self._keys.pop(self.creates.pop(oldest)[1], None)
+            _, (_, oldest) = self.creates.popitem(last=False)
+            self._keys.pop(oldest, None)
 
     def forget_create(self, session_id: str) -> None:
         """Let a create be repeated: the session never came to be."""
-        key = self._keys.pop(session_id, None)
+        key = self._keys.get(session_id)
         if key is not None:
             self.creates.pop(key, None)
-
-    def let_wait(self, partition: int, session_id: str) -> None:
-        """Have a session started when its partition has a place for one more start."""
-        self._waiting.setdefault(partition, {})[session_id] = None
-
-    def has_waiting(self, partition: int) -> bool:
-        """Whether a session of this partition waits to be started."""
-        return bool(self._waiting.get(partition))
-
-    def take_waiting(self, partition: int, most: int) -> list[str]:
-        """Return up to `most` sessions to be started now, those that waited longest first."""
-        waiting = self._waiting.get(partition, {})
-        taken = list(waiting)[:most]
-        for session_id in taken:
-            del waiting[session_id]
-        return taken
+            del self._keys[session_id]

@@ -61,6 +61,18 @@ class StartAnswered(msgspec.Struct, frozen=True):
     cell: Any
 
 
+class PauseOver(msgspec.Struct, frozen=True):
+    """To the manager: the start of a session that was put off is to go on."""
+
+    session_id: str
+
+
+class PlacesLeft(msgspec.Struct, frozen=True):
+    """To the manager: more of what waits for this partition may be started."""
+
+    number: int
+
+
 class SessionGivenUp(msgspec.Struct, frozen=True):
     """To the manager: the partition has forgotten a session whose budget is spent."""
 
@@ -85,5 +97,10 @@ class GraceOver(msgspec.Struct, frozen=True):
 class DrainCheck(msgspec.Struct, frozen=True):
     """To the manager: look whether the work in hand is done."""
 
-    until_s: float
-    reply: Any
+    drain: Any
+
+
+class WalkOn(msgspec.Struct, frozen=True):
+    """To the manager: go on looking at many rows, a few at a time."""
+
+    walk: Any

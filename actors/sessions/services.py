@@ -58,8 +58,8 @@ class Services:
         self.max_idle_s = max_idle_s
         self.grace_s = grace_s
         self.manager = manager
-        self.table = Table()
-        self.book = Book()
+        self.table = Table(partitions)
+        self.book = Book(partitions)
         self.commit = MemoryStore().commit
         """Keep a commit and publish it. Any thread."""
         self.root: Any = None

@@ -29,6 +29,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Ledger
+from callboard.supervision.model.routing import partition_of
 
 _Owner: TypeAlias = "str | tuple[str | None, str]"
 
@@ -65,7 +66,7 @@ class Row(Ledger[Session, Log]):
         incarnation: the last incarnation, when the session comes from a store.
     """
 
-    __slots__ = ("address", "id", "standing")
+    __slots__ = ("address", "id", "partition", "standing")
 
     def __init__(
         self,
@@ -77,7 +78,10 @@ class Row(Ledger[Session, Log]):
     ) -> None:
         super().__init__(session, log, active_s=active_s, incarnation=incarnation)
         self.id = session.id
+        self.partition = 0
+        """The number of the partition that runs it: the table says which, for good."""
         self.standing: Standing | None = None
+        """What is known of its incarnations; the manager alone notes it."""
         self.address: object = None
         """Where its actor is reached: made with the row, by the manager."""
 
@@ -98,6 +102,10 @@ class Row(Ledger[Session, Log]):
         if standing is None or standing.incarnation < self.latest().incarnation:
             return Presence.AWAKE
         return standing.presence
+
+    def note(self, standing: Standing) -> None:
+        """Write down what has been learned of its incarnations. The manager alone."""
+        self.standing = standing
 
     def opening(self, session: Session) -> Session:
         """Return the snapshot with the history of its incarnations, as its commits carry it on."""
@@ -157,11 +165,16 @@ class _Index:
 
 
 class Table:
-    """All sessions of one system, by id, in the order of their creation."""
+    """All sessions of one system, by id, in the order of their creation.
 
-    __slots__ = ("_index", "_rows", "get")
+    Args:
+        partitions: over how many the sessions are spread.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_index", "_partitions", "_rows", "get")
+
+    def __init__(self, partitions: int = 1) -> None:
+        self._partitions = partitions
         self._rows: dict[str, Row] = {}
         self.get = self._rows.get
         """The row of an id, or None. Any thread; the dict's own method, for speed."""
@@ -178,6 +191,10 @@ class Table:
     def rows(self) -> list[Row]:
         """Return all rows as they are now, in the order of their creation."""
         return list(self._rows.values())
+
+    def in_partition(self, number: int) -> list[Row]:
+        """Return the rows that a partition runs."""
+        return [row for row in self.rows() if row.partition == number]
 
     def row(self, session_id: str) -> Row:
         """Return the row of an id.
@@ -253,6 +270,7 @@ class Table:
         Raises:
             DuplicateSession: the id is in the table.
         """
+        row.partition = partition_of(row.id, self._partitions)
         if self._rows.setdefault(row.id, row) is not row:
             raise DuplicateSession(row.id)
         self._index.add(row.latest().session)

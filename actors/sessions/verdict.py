@@ -13,7 +13,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.table import Standing
+from callboard.actors.sessions.table import Row, Standing
 from callboard.supervision.model.reasons import ExitReason, NoActor, is_abnormal
 
 
@@ -92,6 +92,12 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
     state: SessionState
     incarnation: int
     standing: Standing | None = None
+
+
+def view_of(row: Row) -> RowView:
+    """Return what the decision needs to know of a row, as it is now."""
+    kept = row.latest()
+    return RowView(state=kept.session.state, incarnation=kept.incarnation, standing=row.standing)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

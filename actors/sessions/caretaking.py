@@ -1,0 +1,21 @@
+"""How is a session changed that has no actor? By an incarnation of its row that nobody runs."""
+
+from __future__ import annotations
+
+from callboard.actors.limits import SessionLimits
+from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.draft import Draft
+from callboard.actors.sessions.table import Row
+
+
+def take_care(row: Row, limits: SessionLimits) -> Draft:
+    """Begin an incarnation without an actor, and return its working state. The manager alone.
+
+    Whatever an actor of the session still hands in is refused from then on.
+    """
+    address = address_of(row)
+    while True:
+        address.incarnations += 1
+        start = row.begin(max(address.incarnations, row.incarnation + 1))
+        if start is not None:  # else a start that nobody knew of has just begun one
+            return Draft(row, start, limits)

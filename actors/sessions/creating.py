@@ -1,0 +1,124 @@
+"""How does a session come to be? A place, an id and a role are reserved; then it is started."""
+
+from __future__ import annotations
+
+from callboard.actors.checks import check_tenant
+from callboard.actors.errors import (
+    IdempotencyConflict,
+    InvalidField,
+    ShuttingDown,
+)
+from callboard.actors.messages import CreateSession
+from callboard.actors.sessions.address import SessionAddress
+from callboard.actors.sessions.data import DEFAULT_KIND, Session
+from callboard.actors.sessions.desk import Desk
+from callboard.actors.sessions.frozen import freeze
+from callboard.actors.sessions.naming import MANAGER
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.starts import Cause, Start
+from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.waking import Waker
+
+
+class Creator:
+    """Takes in new sessions.
+
+    Args:
+        desk: the manager.
+        services: what the system lends.
+        waker: starts them.
+    """
+
+    def __init__(self, desk: Desk, services: Services, waker: Waker) -> None:
+        self._desk = desk
+        self._services = services
+        self._waker = waker
+        self._table = services.table
+        self._book = services.book
+
+    def create(self, message: CreateSession) -> Session | Start:
+        """Reserve a session and have it started; return its start unless there is none.
+
+        A manager may be killed between any two steps: what has no start yet, and
+        no standing, is taken back by the next one (`came_to_be`).
+
+        Raises:
+            ShuttingDown: no session is taken in any more.
+            SessionError: a field is wrong, or there is no place.
+        """
+        services = self._services
+        if services.tenants:
+            check_tenant(message.user_id, message.org_id)
+        if self._book.is_draining:
+            msg = "the sessions are being shut down"
+            raise ShuttingDown(msg, address=MANAGER)
+        if message.idempotency_key is not None:
+            known = self._book.creates.get(message.idempotency_key)
+            if known is not None:
+                return self._repeated(message, *known)
+        row = self._table.reserve(
+            self._first_snapshot(message),
+            active_s=self._desk.system.clock.now_s(),
+            limits=services.limits,
+            unique_role=services.unique_role,
+        )
+        address = row.address = SessionAddress(self._desk.system, row, services.wake)
+        self._desk.system.names[address.name] = address
+        if message.idempotency_key is not None:
+            self._book.remember_create(message.idempotency_key, message, row.id)
+        if message.activate:
+            return self._waker.start(row, Cause.CREATE)
+        row.note(Standing(0, Presence.ASLEEP, since=row.latest().session.created_at))
+        return row.session()
+
+    def _repeated(
+        self, message: CreateSession, first: CreateSession, session_id: str
+    ) -> Session | Start:
+        if message != first:
+            assert message.idempotency_key is not None
+            raise IdempotencyConflict("idempotency_key", message.idempotency_key)
+        start = self._book.starts.get(session_id)
+        if start is not None and start.cause is Cause.CREATE:
+            return start
+        return self._table.row(session_id).session()
+
+    def _first_snapshot(self, message: CreateSession) -> Session:
+        services = self._services
+        limits = services.limits
+        kind = DEFAULT_KIND if message.kind is None else message.kind
+        if kind not in services.kinds:
+            raise InvalidField("kind", kind, f"Give one of {', '.join(sorted(services.kinds))}.")
+        wall_s = self._desk.system.clock.wall_s()
+        capabilities = message.client_capabilities
+        return Session(
+            id=self._desk.system.ids.new_id() if message.session_id is None else message.session_id,
+            kind=kind,
+            user_id=message.user_id,
+            org_id=message.org_id,
+            agent_role=message.agent_role,
+            state_since=wall_s,
+            created_at=wall_s,
+            last_active_at=wall_s,
+            variables=freeze("variables", message.variables, limits),
+            metadata=freeze("metadata", message.metadata, limits),
+            client_capabilities=None
+            if capabilities is None
+            else freeze("client_capabilities", capabilities, limits),
+        )
+
+    def came_to_be(self, row: Row) -> bool:
+        """Say whether a row's create came far enough to be gone on with; else take it back."""
+        has_run = row.incarnation > 0 or row.standing is not None
+        if isinstance(row.address, SessionAddress) and (has_run or row.id in self._book.starts):
+            return True
+        self._book.forget_create(row.id)
+        self._table.remove(row.id)
+        return False
+
+    def release_strays(self) -> None:
+        """Give back the names of rows that are no more: somebody was killed in between."""
+        system = self._desk.system
+        for address in list(system.names.values()):
+            if isinstance(address, SessionAddress) and not address.has_row(self._table):
+                system.release(address)

@@ -1,0 +1,198 @@
+"""How does a session end? By its own actor; by the manager's hand when there is none in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from callboard.actors.errors import SessionNotFound
+from callboard.actors.messages import CleanupInactive, TerminateSession
+from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.book import Ending
+from callboard.actors.sessions.caretaking import take_care
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.desk import Desk
+from callboard.actors.sessions.internal import EndSession, ForgetSession, GraceOver
+from callboard.actors.sessions.naming import partition_name
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
+from callboard.actors.sessions.table import Row
+from callboard.actors.sessions.walks import Walk
+from callboard.supervision import Future
+
+Answer: TypeAlias = Callable[[Session | None], None]
+"""Called with the last snapshot, or None when the session does not end after all."""
+
+
+class Ender:
+    """Ends sessions, each within its grace.
+
+    Args:
+        desk: the manager.
+        services: what the system lends.
+    """
+
+    def __init__(self, desk: Desk, services: Services) -> None:
+        self._desk = desk
+        self._services = services
+        self._table = services.table
+        self._book = services.book
+
+    # -- asked for ---------------------------------------------------------
+
+    def terminate(self, message: TerminateSession, reply: Future[Session]) -> None:
+        """End a session; answer with its last snapshot."""
+        row = self._table.row(message.session_id)
+
+        def answer(last: Session | None) -> None:
+            if last is None:
+                reply.offer_exception(SessionNotFound(message.session_id))
+            else:
+                reply.offer(last)
+
+        self._begin(row, message.reason, message.grace_s, answer)
+
+    def cleanup(self, message: CleanupInactive, reply: Future[tuple[str, ...]]) -> Walk:
+        """Return the walk that ends the idle sessions, and answers with their ids."""
+        idle_s = message.idle_longer_than_s
+        idle_s = self._services.max_idle_s if idle_s is None else idle_s
+        found: list[str] = []
+        under_way: dict[str, None] = {}
+        ended: list[str] = []
+
+        def look_at(row: Row) -> None:
+            if not self._is_idle(row, idle_s):
+                return
+            found.append(row.id)
+            if not message.dry_run:
+                under_way[row.id] = None
+                answer = partial(one_ended, row.id)
+                self._begin(row, "idle", self._services.grace_s, answer, idle_longer_than_s=idle_s)
+
+        def one_ended(session_id: str, last: Session | None) -> None:
+            under_way.pop(session_id, None)
+            if last is not None:
+                ended.append(session_id)
+            if not under_way and walk.is_over:
+                reply.offer(tuple(sorted(ended)))
+
+        def come_to_an_end() -> None:
+            if message.dry_run:
+                reply.offer(tuple(found))
+            elif not under_way:
+                reply.offer(tuple(sorted(ended)))
+
+        walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
+        return walk
+
+    def _is_idle(self, row: Row, idle_s: float) -> bool:
+        kept = row.latest()
+        return (
+            self._desk.system.clock.now_s() - kept.active_s > idle_s
+            and takes_messages(kept.session.state)
+            and row.id not in self._book.starts
+            and self._table.get(row.id) is row
+        )
+
+    def _begin(
+        self,
+        row: Row,
+        reason: str,
+        grace_s: float,
+        answer: Answer,
+        *,
+        idle_longer_than_s: float | None = None,
+    ) -> None:
+        number, until_s = self._book.next_number(), self._desk.system.clock.now_s() + grace_s
+        ending = self._book.endings.get(row.id)
+        if ending is None:
+            ending = Ending(number, reason, until_s, [answer], idle_longer_than_s)
+            self._book.endings[row.id] = ending
+            self._drive(row, ending)
+            return
+        ending.answers.append(answer)
+        if idle_longer_than_s is not None:
+            return
+        was_cleanup = ending.idle_longer_than_s is not None
+        if was_cleanup:
+            ending.idle_longer_than_s = None
+            ending.reason = reason
+        if was_cleanup or until_s < ending.until_s:
+            ending.number, ending.until_s = number, until_s
+            self._drive(row, ending)
+
+    # -- driven ------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """Go on with what a manager before this one had begun."""
+        for session_id, ending in list(self._book.endings.items()):
+            row = self._table.get(session_id)
+            if row is None:
+                self.over(session_id, None)
+            else:
+                self._drive(row, ending)
+
+    def _drive(self, row: Row, ending: Ending) -> None:
+        if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
+            self.clean_up(row, ending)
+            return
+        left_s = max(0.0, ending.until_s - self._desk.system.clock.now_s())
+        self._desk.send_after(left_s, GraceOver(row.id, ending.number))
+        self.remind(row, ending)
+
+    @staticmethod
+    def remind(row: Row, ending: Ending) -> None:
+        """Tell the session's actor, or the next one, to end."""
+        address_of(row).notify(EndSession(row.id, ending.reason, ending.idle_longer_than_s))
+
+    def grace_over(self, message: GraceOver) -> None:
+        """Kill what has not ended in its time, and clean up in its place."""
+        row = self._table.get(message.session_id)
+        ending = self._book.endings.get(message.session_id)
+        if row is None or ending is None or ending.number != message.number:
+            return
+        if ending.idle_longer_than_s is not None:
+            self.over(row.id, None)  # it is busy
+            return
+        ending.is_forced = True
+        self.clean_up(row, ending)
+
+    def stays(self, session_id: str) -> None:
+        """Give up a cleanup: the session has had something to do since."""
+        ending = self._book.endings.get(session_id)
+        if ending is not None and ending.idle_longer_than_s is not None:
+            self.over(session_id, None)
+
+    def clean_up(self, row: Row, ending: Ending) -> None:
+        """End a session that has no actor to do it, or whose actor does not come to it."""
+        self._call_off(row)
+        draft, clock = take_care(row, self._services.limits), self._desk.system.clock
+        idle_s = ending.idle_longer_than_s
+        if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
+            draft.let_go()
+            self.over(row.id, None)
+            return
+        if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
+            draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
+            draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
+            self._services.commit(draft.hand_in())
+        self._desk.remove(row)
+
+    def _call_off(self, row: Row) -> None:
+        """Kill what runs of a session, and have nothing more of it started."""
+        partition = self._desk.system.lookup(partition_name(row.partition))
+        # The partition learns first: its mailbox keeps the order, so that it has forgotten the
+        # session before it hears of the kill, however long it is busy with something else.
+        if partition is not None:
+            partition.notify(ForgetSession(row.id))
+        cell = address_of(row).ref
+        if cell is not None:
+            cell.kill()
+
+    def over(self, session_id: str, last: Session | None) -> None:
+        """Answer everybody who waited for an end, if somebody did."""
+        ending = self._book.endings.pop(session_id, None)
+        if ending is not None:
+            for answer in ending.answers:
+                answer(last)

@@ -1,0 +1,186 @@
+"""Which sessions are being started, and how far is each? One state for each of them.
+
+    want --> WAITING --ask--> ASKED --settle--> gone: it runs, or its failure was told
+               ^   ^            |
+               |   +---wait-----+     its partition has ended: asked again when it is back
+               +-wait- PAUSED <-+     (pause) it failed or was refused: again after a delay
+
+The system owns this, the manager alone changes it. A manager may be killed between
+any two steps: its successor calls `take_over`, and asks once more for whatever was
+under way. The partition starts nothing twice, so asking twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from callboard.actors.sessions.data import Session
+from callboard.supervision import RestartWindow
+
+
+class Cause(StrEnum):
+    """Why a session is started: it decides what a failure means."""
+
+    CREATE = "create"
+    """For the first time: when it fails, the session never was."""
+    REVIVE = "revive"
+    """Somebody asked for it: when it fails, that one is told and it is quarantined again."""
+    WAKE = "wake"
+    """A message waits: when it fails, it is tried again as the partition would do."""
+
+
+class Phase(StrEnum):
+    """How far a start has come."""
+
+    WAITING = "waiting"
+    """For its partition to come back, or for a place among the starts under way there."""
+    ASKED = "asked"
+    """The partition has been asked; it will answer, or its end will."""
+    PAUSED = "paused"
+    """For a delay to pass."""
+
+
+class Start:
+    """One session that is to run.
+
+    Args:
+        session_id: which.
+        partition: the number of the partition that runs it.
+        cause: why.
+    """
+
+    __slots__ = ("cause", "error", "failures", "partition", "phase", "replies", "session_id")
+
+    def __init__(self, session_id: str, partition: int, cause: Cause) -> None:
+        self.session_id = session_id
+        self.partition = partition
+        self.cause = cause
+        self.phase = Phase.WAITING
+        self.replies: list[Any] = []
+        """The futures of those who wait for it."""
+        self.failures: RestartWindow | None = None
+        """When its attempts failed; None before the first did."""
+        self.error: Exception | None = None
+        """What it ended with, when it failed for good."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it who has not given up."""
+        return any(not reply.is_done for reply in self.replies)
+
+    def answer(self, session: Session) -> None:
+        """Tell everybody that it runs."""
+        for reply in self.replies:
+            reply.offer(session)
+
+    def fail(self, error: Exception) -> None:
+        """Tell everybody why it does not."""
+        self.error = error
+        for reply in self.replies:
+            reply.offer_exception(error)
+
+
+class Starts:
+    """All starts that are not settled yet. Nothing here waits or calls out.
+
+    The states are the truth; the order of those that wait and the number of those
+    that were asked for are derived from them, and made anew by `take_over`.
+
+    Args:
+        partitions: over how many the sessions are spread.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._starts: dict[str, Start] = {}
+        self._waiting: list[dict[str, None]] = [{} for _ in range(partitions)]
+        self._asked = [0] * partitions
+        self.get = self._starts.get
+        """The start of a session's id, or None. Any thread."""
+
+    # -- what there is -----------------------------------------------------
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Start]:
+        return iter(list(self._starts.values()))
+
+    def is_asked(self, session_id: str) -> bool:
+        """Whether the manager will hear of this start by an answer. Any thread."""
+        start = self._starts.get(session_id)
+        return start is not None and start.phase is Phase.ASKED
+
+    def asked(self, partition: int) -> int:
+        """Return how many starts are under way in a partition."""
+        return self._asked[partition]
+
+    def has_waiting(self, partition: int) -> bool:
+        """Whether a start waits for this partition."""
+        return bool(self._waiting[partition])
+
+    # -- transitions -------------------------------------------------------
+
+    def want(self, session_id: str, partition: int, cause: Cause) -> Start:
+        """Have a session started; the start that there is takes the stronger cause.
+
+        A pause goes on when only one more message waits, and ends when somebody asks for it.
+        """
+        start = self._starts.get(session_id)
+        if start is None:
+            start = self._starts[session_id] = Start(session_id, partition, cause)
+            self._waiting[partition][session_id] = None
+        elif start.cause is Cause.WAKE and cause is not Cause.WAKE:
+            start.cause = cause
+            if start.phase is Phase.PAUSED:
+                self.wait(start)
+        return start
+
+    def take(self, partition: int, most: int) -> list[Start]:
+        """Return up to `most` starts that wait for a partition, the longest first."""
+        first = islice(self._waiting[partition], max(0, most))
+        return [self._starts[session_id] for session_id in first]
+
+    def ask(self, start: Start) -> None:
+        """Note that the partition is being asked."""
+        self._enter(start, Phase.ASKED)
+
+    def wait(self, start: Start) -> None:
+        """Have it asked for again: at once, or when the partition is back."""
+        self._enter(start, Phase.WAITING)
+
+    def pause(self, start: Start) -> None:
+        """Have it wait until `wait` is called for it."""
+        self._enter(start, Phase.PAUSED)
+
+    def settle(self, start: Start) -> None:
+        """Forget it: it has come to its end. Harmless when it had before."""
+        if self._starts.pop(start.session_id, None) is not None:
+            self._leave(start)
+
+    def take_over(self) -> None:
+        """Have everything asked for again: whoever had asked is no more."""
+        self._asked = [0] * len(self._asked)
+        self._waiting = [{} for _ in self._waiting]
+        for start in self:
+            start.phase = Phase.WAITING
+            self._waiting[start.partition][start.session_id] = None
+
+    def _enter(self, start: Start, phase: Phase) -> None:
+        self._leave(start)
+        start.phase = phase
+        if phase is Phase.ASKED:
+            self._asked[start.partition] += 1
+        elif phase is Phase.WAITING:
+            self._waiting[start.partition][start.session_id] = None
+
+    def _leave(self, start: Start) -> None:
+        if start.phase is Phase.ASKED:
+            self._asked[start.partition] -= 1
+        elif start.phase is Phase.WAITING:
+            self._waiting[start.partition].pop(start.session_id, None)

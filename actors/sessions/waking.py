@@ -1,0 +1,276 @@
+"""How does a session come to run, and to sleep? The manager asks its partition and never waits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from callboard.actors.errors import SessionNotFound, SpawnError
+from callboard.actors.messages import ReviveSession
+from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.caretaking import take_care
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.desk import Desk
+from callboard.actors.sessions.internal import (
+    FallAsleep,
+    PauseOver,
+    PlacesLeft,
+    StartAnswered,
+)
+from callboard.actors.sessions.naming import partition_name
+from callboard.actors.sessions.partition import DELAYS, RESTARTS, spec_of
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.starts import Cause, Phase, Start
+from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.table import Row
+from callboard.actors.sessions.verdict import (
+    Ended,
+    GivenUp,
+    NotStarted,
+    PartitionLost,
+    decide,
+    revived,
+    view_of,
+)
+from callboard.actors.sessions.watching import Watcher
+from callboard.supervision import (
+    Address,
+    Crashed,
+    DeliveryError,
+    ExitReason,
+    Future,
+    MailboxFull,
+    Timeout,
+)
+from callboard.supervision.tree.requests import StartChild
+
+WOKEN_AT_ONCE_MAX = 64
+"""Starts under way in one partition while more of its sessions wait to be woken."""
+
+REFUSED_RETRY_S = 0.1
+"""How long a session that is to be woken waits when its partition's mailbox was full."""
+
+
+class Waker:
+    """Has sessions started: at once, or as soon as their partition has a place.
+
+    Args:
+        desk: the manager.
+        services: what the system lends.
+        watcher: gets to know what runs.
+    """
+
+    def __init__(self, desk: Desk, services: Services, watcher: Watcher) -> None:
+        self._desk = desk
+        self._services = services
+        self._watcher = watcher
+        self._table = services.table
+        self._book = services.book
+        self._starts = services.book.starts
+
+    # -- asking for a start ------------------------------------------------
+
+    def start(self, row: Row, cause: Cause) -> Start:
+        """Have a session started without waiting for a place.
+
+        Returns:
+            The start; settled already when the partition has answered on this thread.
+        """
+        start = self._starts.want(row.id, row.partition, cause)
+        partition = self._living(row.partition)
+        if partition is not None and start.phase is Phase.WAITING:
+            self._ask(start, row, partition)
+        return start
+
+    def wake(self, row: Row) -> None:
+        """Have a session started as soon as its partition has a place."""
+        self._starts.want(row.id, row.partition, Cause.WAKE)
+        self.wake_more(row.partition)
+
+    def wake_more(self, number: int) -> None:
+        """Start what waits for a partition, a bounded number at a time."""
+        starts = self._starts
+        if not starts.has_waiting(number):
+            return
+        partition = self._living(number)
+        if partition is None:
+            return  # until PartitionReady
+        for start in starts.take(number, WOKEN_AT_ONCE_MAX - starts.asked(number)):
+            row = self._table.get(start.session_id)
+            if starts.get(start.session_id) is not start or start.phase is not Phase.WAITING:
+                continue  # what was started before it has changed that
+            if row is None:
+                starts.settle(start)
+                start.fail(SessionNotFound(start.session_id))
+            elif start.cause is Cause.WAKE and row.presence is not Presence.ASLEEP:
+                starts.settle(start)  # it runs, or must not run, by now
+            else:
+                self._ask(start, row, partition)
+        if starts.has_waiting(number) and starts.asked(number) < WOKEN_AT_ONCE_MAX:
+            self._desk.send_on(PlacesLeft(number))  # others may have their turn before
+
+    def resume(self, session_id: str) -> None:
+        """Go on with a start whose pause is over."""
+        start = self._starts.get(session_id)
+        if start is not None and start.phase is Phase.PAUSED:
+            self._starts.wait(start)
+            self.wake_more(start.partition)
+
+    def _living(self, number: int) -> Address[Any] | None:
+        partition = self._desk.system.lookup(partition_name(number))
+        return None if partition is None or not partition.is_alive() else partition
+
+    def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
+        announce, session_id = self._services.announce, row.id
+        self._starts.ask(start)
+        try:
+            future = partition.ask_at_once(
+                StartChild(spec_of(row, self._services)), timeout=math.inf
+            )
+        except DeliveryError:  # it has just ended
+            self._starts.wait(start)
+            return
+        if future.is_done:
+            self._take(start, row, _answered(session_id, future))
+        elif not future.add_waiter(lambda: announce(_answered(session_id, future))):
+            announce(_answered(session_id, future))
+
+    # -- what becomes of it ------------------------------------------------
+
+    def answered(self, message: StartAnswered) -> None:
+        """Carry on with what a partition has answered; then there may be a place for others."""
+        row, start = self._table.get(message.session_id), self._starts.get(message.session_id)
+        if row is not None and start is not None:
+            self._take(start, row, message)
+        elif row is not None and message.error is None:  # a manager before this one had asked
+            self._watcher.watch_started(row, message.cell)
+        if start is not None:
+            self.wake_more(start.partition)
+
+    def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
+        match answer.error:
+            case None:
+                self._starts.settle(start)
+                self._watcher.watch_started(row, answer.cell)
+                start.answer(row.session())
+            case MailboxFull() | Timeout() as error:
+                self._not_taken(start, row, error)
+            case DeliveryError():  # the partition ended before it could answer
+                self._starts.wait(start)
+                if start.cause is Cause.WAKE:
+                    self._watcher.watch_started(row, None)  # it may have begun all the same
+            case error:
+                self._failed(start, row, error)
+
+    def _not_taken(self, start: Start, row: Row, error: DeliveryError) -> None:
+        """Carry on with what the partition has not begun: it was full, or the asker gave up."""
+        if start.cause is Cause.WAKE:
+            self._starts.pause(start)
+            self._desk.send_after(REFUSED_RETRY_S, PauseOver(row.id))
+            return
+        if isinstance(error, Timeout) and start.is_awaited:  # by another asker, who has more time
+            self._starts.wait(start)
+            return
+        self._starts.settle(start)
+        start.fail(error)
+        if start.cause is Cause.CREATE:
+            self._book.forget_create(row.id)
+            self._desk.learn(row, NotStarted(reason=_reason_of(error)))
+        else:
+            self._desk.learn(row, PartitionLost())
+
+    def _failed(self, start: Start, row: Row, error: Exception) -> None:
+        reason = _reason_of(error)
+        if start.cause is Cause.WAKE and row.id not in self._book.endings:
+            self._wake_again(start, row, reason)
+            return
+        self._starts.settle(start)
+        start.fail(SpawnError(f"session {row.id} did not start: {reason}"))
+        if start.cause is Cause.CREATE:
+            self._book.forget_create(row.id)
+            self._desk.learn(row, NotStarted(reason=reason))
+        else:
+            self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+
+    def _wake_again(self, start: Start, row: Row, reason: ExitReason) -> None:
+        """Count a wake that failed as the partition counts a restart; try again, or give up."""
+        clock = self._desk.system.clock
+        start.failures, is_spent = (start.failures or RESTARTS).record(now_s=clock.now_s())
+        if is_spent:
+            self._starts.settle(start)
+            self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+            return
+        news = Ended(incarnation=row.incarnation, reason=reason, has_supervisor=False)
+        noted = decide(news, view_of(row), wall_s=clock.wall_s()).standing
+        if noted is not None:
+            row.note(noted)
+        self.answer_sleepers(row)
+        self._starts.pause(start)
+        delay_s = DELAYS.delay_s(len(start.failures.restarts) - 1)
+        self._desk.send_after(delay_s, PauseOver(row.id))
+
+    def forget(self, row: Row) -> None:
+        """Start a session no more: it is gone, or in quarantine."""
+        start = self._starts.get(row.id)
+        if start is not None:
+            self._starts.settle(start)
+            start.fail(SessionNotFound(row.id))
+
+    # -- reviving, sleeping ------------------------------------------------
+
+    def revive(self, message: ReviveSession) -> Start | Session:
+        """Start a session that is quarantined or asleep; return its snapshot if it is neither."""
+        row, services = self._table.row(message.session_id), self._services
+        if row.presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
+            return row.session()
+        clock = self._desk.system.clock
+        if message.patch is not None:
+            draft = take_care(row, services.limits)
+            draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
+            services.commit(draft.hand_in())
+            draft.let_go()
+        # The start comes first: a manager that is killed before the note is followed by one that
+        # goes on with it; the other way round the session would be restarting for ever.
+        self._starts.want(row.id, row.partition, Cause.REVIVE)
+        row.note(revived(view_of(row), wall_s=clock.wall_s()))
+        return self.start(row, Cause.REVIVE)
+
+    def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:
+        """Have a session end in order, if it has nothing to do."""
+        self._book.sleepers.setdefault(row.id, []).append(reply)
+        address_of(row).notify(FallAsleep())
+
+    def take_over(self) -> None:
+        """Go on with what a manager before this one had begun."""
+        for session_id in list(self._book.sleepers):
+            row = self._table.get(session_id)
+            if row is None:
+                for reply in self._book.sleepers.pop(session_id):
+                    reply.offer_exception(SessionNotFound(session_id))
+            elif row.presence is Presence.AWAKE:
+                address_of(row).notify(FallAsleep())  # whether it was told is not known
+            else:
+                self.answer_sleepers(row)
+        for number in range(self._services.partitions):
+            self.wake_more(number)
+
+    def fell_asleep(self, row: Row) -> None:
+        """Tell who waits for that; wake it again if there is something for it to do."""
+        self.answer_sleepers(row)
+        if row.id in self._starts or address_of(row).mailbox_size:
+            self.wake(row)
+
+    def answer_sleepers(self, row: Row, last: Session | None = None) -> None:
+        """Tell those who wanted it to sleep what has become of it."""
+        for reply in self._book.sleepers.pop(row.id, ()):
+            reply.offer(last or row.session())
+
+
+def _answered(session_id: str, future: Future[Any]) -> StartAnswered:
+    error = future.error
+    return StartAnswered(session_id, error, None if error is not None else future.get())
+
+
+def _reason_of(error: Exception) -> ExitReason:
+    reason: ExitReason | None = getattr(error, "reason", None)
+    return Crashed(type(error).__name__, str(error)) if reason is None else reason
