@@ -13,7 +13,7 @@ from collections.abc import Generator
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
-from callboard.actors.errors import InvalidField, SessionRestarting
+from callboard.actors.errors import InvalidField, SessionRestarting, ShuttingDown
 from callboard.actors.messages import (
     CleanupInactive,
     CreateSession,
@@ -43,7 +43,7 @@ from callboard.actors.sessions.internal import (
     StartAnswered,
     WalkOn,
 )
-from callboard.actors.sessions.naming import session_name
+from callboard.actors.sessions.naming import MANAGER, session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Start
 from callboard.actors.sessions.states import Presence
@@ -140,6 +140,9 @@ class SessionManager(SystemActor):
     def on_create_session(self, message: CreateSession) -> Session | Later:
         """Reserve a place and start the session; reply its snapshot when it is active."""
         check(message, self._services.limits)
+        if self._book.is_draining:
+            msg = "the sessions are being shut down"
+            return self._refused(ShuttingDown(msg, address=MANAGER))
         return self._started(self._creator.create(message))
 
     @handles(ReviveSession)
@@ -155,11 +158,14 @@ class SessionManager(SystemActor):
         row = self._table.get(begun.session_id)
         if begun.session_id not in self._book.starts and begun.error is None and row is not None:
             return row.session()
-        reply = self.reply_later()
-        if begun.error is None:
-            begun.replies.append(reply)
-        else:
-            reply.offer_exception(begun.error)
+        if begun.error is not None:
+            return self._refused(begun.error)
+        begun.replies.append(self.reply_later())
+        return LATER
+
+    def _refused(self, error: Exception) -> Later:
+        """Answer with an error that is no refusal: raised, it would end the manager."""
+        self.reply_later().offer_exception(error)
         return LATER
 
     @handles(PassivateSession)
@@ -343,8 +349,7 @@ class SessionManager(SystemActor):
             cell = address_of(row).ref
             if cell is None or cell.is_dead:
                 msg = f"{session_name(row.id)} does not run just now"
-                self.reply_later().offer_exception(SessionRestarting(msg, address=row.id))
-                return LATER
+                return self._refused(SessionRestarting(msg, address=row.id))
             self._strike(cell, message.how)
             return None
         part = self._services.find_part(message.part or "")

@@ -26,7 +26,6 @@ from callboard.actors.sessions.naming import MANAGER, PARTITIONS, partition_name
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.states import Presence
 from callboard.supervision import (
     ActorSystem,
     Address,
@@ -378,12 +377,7 @@ class SessionSystem:
         """Say how the sessions are, without a message; after the end too."""
         services = self._started()
         now_s = services.system.clock.now_s()
-        presences = dict.fromkeys(Presence, 0)
-        oldest_idle_s = 0.0
-        rows = services.table.rows()
-        for row in rows:
-            presences[row.presence] += 1
-            oldest_idle_s = max(oldest_idle_s, now_s - row.latest().active_s)
+        oldest_s = services.table.oldest_active_s()
         parts = [MANAGER, *map(partition_name, range(services.partitions))]
         lookup = services.system.lookup
         failing = [
@@ -392,9 +386,9 @@ class SessionSystem:
         due_s = services.sweep_due_s
         return HealthReport(
             is_healthy=not failing and not self._is_over,
-            sessions=len(rows),
-            presences=presences,
-            oldest_idle_s=oldest_idle_s,
+            sessions=len(services.table),
+            presences=services.table.presences(),
+            oldest_idle_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
             janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
             failing=("root",) if self._is_over else tuple(failing),
         )

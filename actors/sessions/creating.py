@@ -6,14 +6,12 @@ from callboard.actors.checks import check_tenant
 from callboard.actors.errors import (
     IdempotencyConflict,
     InvalidField,
-    ShuttingDown,
 )
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.frozen import freeze
-from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
 from callboard.actors.sessions.states import Presence
@@ -44,15 +42,11 @@ class Creator:
         no standing, is taken back by the next one (`came_to_be`).
 
         Raises:
-            ShuttingDown: no session is taken in any more.
             SessionError: a field is wrong, or there is no place.
         """
         services = self._services
         if services.tenants:
             check_tenant(message.user_id, message.org_id)
-        if self._book.is_draining:
-            msg = "the sessions are being shut down"
-            raise ShuttingDown(msg, address=MANAGER)
         if message.idempotency_key is not None:
             known = self._book.creates.get(message.idempotency_key)
             if known is not None:

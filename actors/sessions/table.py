@@ -13,6 +13,7 @@ made anew by `recount` when a manager that may have died half-way is restarted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -28,10 +29,13 @@ from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import Presence, takes_messages
-from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Ledger
+from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Kept, Ledger
 from callboard.supervision.model.routing import partition_of
 
 _Owner: TypeAlias = "str | tuple[str | None, str]"
+_Trays: TypeAlias = "dict[Presence, dict[Row, None]]"
+
+_RESTING = (Presence.ASLEEP, Presence.RESTARTING, Presence.QUARANTINED)
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +70,7 @@ class Row(Ledger[Session, Log]):
         incarnation: the last incarnation, when the session comes from a store.
     """
 
-    __slots__ = ("address", "id", "partition", "standing")
+    __slots__ = ("_trays", "address", "id", "partition", "standing")
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class Row(Ledger[Session, Log]):
         """The number of the partition that runs it: the table says which, for good."""
         self.standing: Standing | None = None
         """What is known of its incarnations; the manager alone notes it."""
+        self._trays: _Trays | None = None
         self.address: object = None
         """Where its actor is reached: made with the row, by the manager."""
 
@@ -106,6 +111,36 @@ class Row(Ledger[Session, Log]):
     def note(self, standing: Standing) -> None:
         """Write down what has been learned of its incarnations. The manager alone."""
         self.standing = standing
+        self._file()
+
+    def begin(self, incarnation: int) -> Kept[Session, Log] | None:
+        """Hand the session over to a new incarnation: see `Ledger.begin`."""
+        first = super().begin(incarnation)
+        if first is not None and self.standing is not None:
+            self._file()
+        return first
+
+    def file_in(self, trays: _Trays) -> None:
+        """Be counted here from now on, by presence. The manager alone."""
+        self._trays = trays
+        if self.standing is not None:
+            self._file()
+
+    def _file(self) -> None:
+        """Lie in the tray of one's presence; whoever changed that last has the last word.
+
+        A note and the begin of an incarnation may come at once, from two threads.
+        Each stores what it changes before it files, and looks again afterwards: who
+        was overtaken sees it there.
+        """
+        trays, presence = self._trays, None
+        while trays is not None and presence is not self.presence:
+            presence = self.presence
+            for each, rows in trays.items():
+                if each is presence:
+                    rows[self] = None
+                else:
+                    rows.pop(self, None)
 
     def opening(self, session: Session) -> Session:
         """Return the snapshot with the history of its incarnations, as its commits carry it on."""
@@ -171,10 +206,12 @@ class Table:
         partitions: over how many the sessions are spread.
     """
 
-    __slots__ = ("_index", "_partitions", "_rows", "get")
+    __slots__ = ("_index", "_oldest", "_partitions", "_rows", "_trays", "get")
 
     def __init__(self, partitions: int = 1) -> None:
-        self._partitions = partitions
+        self._partitions: list[dict[str, Row]] = [{} for _ in range(partitions)]
+        self._trays: _Trays = {each: {} for each in _RESTING}
+        self._oldest: tuple[Row, float] | None = None
         self._rows: dict[str, Row] = {}
         self.get = self._rows.get
         """The row of an id, or None. Any thread; the dict's own method, for speed."""
@@ -193,8 +230,32 @@ class Table:
         return list(self._rows.values())
 
     def in_partition(self, number: int) -> list[Row]:
-        """Return the rows that a partition runs."""
-        return [row for row in self.rows() if row.partition == number]
+        """Return the rows that a partition runs, in the order of their creation."""
+        return list(self._partitions[number].values())
+
+    def presences(self) -> dict[Presence, int]:
+        """Count the sessions by presence: without looking at them."""
+        counts = {each: len(rows) for each, rows in self._trays.items()}
+        awake = max(0, len(self._rows) - sum(counts.values()))  # it all goes on meanwhile
+        return {Presence.AWAKE: awake, **counts}
+
+    def oldest_active_s(self) -> float | None:
+        """Return when the session was last active that has been idle longest; None: there is none.
+
+        That one is looked for among all only when it has been active since, or has
+        gone: no other can have become older than it.
+        """
+        oldest = self._oldest
+        if oldest is not None:
+            row, active_s = oldest
+            if self._rows.get(row.id) is row and row.latest().active_s == active_s:
+                return active_s
+        active = [(row.latest().active_s, row) for row in self.rows()]
+        if not active:
+            return None
+        active_s, row = min(active, key=itemgetter(0))
+        self._oldest = row, active_s
+        return active_s
 
     def row(self, session_id: str) -> Row:
         """Return the row of an id.
@@ -270,10 +331,15 @@ class Table:
         Raises:
             DuplicateSession: the id is in the table.
         """
-        row.partition = partition_of(row.id, self._partitions)
+        row.partition = partition_of(row.id, len(self._partitions))
         if self._rows.setdefault(row.id, row) is not row:
             raise DuplicateSession(row.id)
+        self._partitions[row.partition][row.id] = row
+        row.file_in(self._trays)
         self._index.add(row.latest().session)
+        oldest = self._oldest
+        if oldest is not None and row.latest().active_s < oldest[1]:
+            self._oldest = None
         return row
 
     def remove(self, session_id: str) -> Session | None:
@@ -285,6 +351,7 @@ class Table:
         if row is None:
             return None
         row.close()
+        self._partitions[row.partition].pop(session_id, None)
         session = row.session()
         self._index.discard(session)
         return session
@@ -292,9 +359,13 @@ class Table:
     def recount(self) -> None:
         """Make index and counts anew from the rows: a manager may have died between two steps."""
         index = _Index()
+        trays: _Trays = {each: {} for each in _RESTING}
+        partitions: list[dict[str, Row]] = [{} for _ in self._partitions]
         for row in self.rows():
             index.add(row.latest().session)
-        self._index = index
+            partitions[row.partition][row.id] = row
+            row.file_in(trays)
+        self._index, self._trays, self._partitions = index, trays, partitions
 
     def _check_places(self, session: Session, limits: SessionLimits) -> None:
         if len(self._rows) >= limits.sessions_max:

@@ -41,7 +41,7 @@ def filled() -> Table:
             active_s=NOW_S - number * 10,
         )
         if number % 4 == 1:
-            row.standing = Standing(1, Presence.ASLEEP)
+            row.note(Standing(1, Presence.ASLEEP))
     return table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import settings
@@ -21,6 +23,7 @@ from callboard.actors.sessions.states import Presence, SessionEvent, SessionStat
 from callboard.actors.sessions.table import Row, Standing, Table
 from callboard.actors.storage.journal import Outcome
 from callboard.actors.storage.memory import MemoryStore
+from callboard.supervision import partition_of
 
 
 def reserve(
@@ -148,7 +151,7 @@ class TestRoles:
     def test_of_a_quarantined_session_stay_taken(self) -> None:
         table = Table()
         row = reserve(table, "a", role="guide", unique_role=True)
-        row.standing = Standing(1, Presence.QUARANTINED)
+        row.note(Standing(1, Presence.QUARANTINED))
 
         with pytest.raises(DuplicateRole):
             reserve(table, "b", role="guide", unique_role=True)
@@ -198,7 +201,7 @@ class TestSnapshots:
         row = reserve(Table(), "a")
         drafted(row, 1)
 
-        row.standing = Standing(1, Presence.RESTARTING, 5.0, 2, "crashed: KeyError", "Question")
+        row.note(Standing(1, Presence.RESTARTING, 5.0, 2, "crashed: KeyError", "Question"))
 
         session = row.session()
         assert (session.presence, session.restarts) == (Presence.RESTARTING, 2)
@@ -207,7 +210,7 @@ class TestSnapshots:
     def test_are_awake_again_when_the_next_incarnation_has_begun(self) -> None:
         row = reserve(Table(), "a")
         drafted(row, 1)
-        row.standing = Standing(1, Presence.RESTARTING, restarts=1)
+        row.note(Standing(1, Presence.RESTARTING, restarts=1))
 
         draft = drafted(row, 2)
 
@@ -229,12 +232,49 @@ class TestSnapshots:
         assert versions == list(range(10))
 
 
+class TestTheOldestActivity:
+    def test_is_that_of_the_session_that_has_been_idle_longest(self) -> None:
+        table = Table()
+        rows = {name: table.restore(aged(name, at_s)) for name, at_s in (("a", 5.0), ("b", 3.0))}
+
+        assert table.oldest_active_s() == 3.0
+        draft = drafted(rows["b"], 1)
+        draft.touch(wall_s=9.0, now_s=9.0)
+        MemoryStore().commit(draft.hand_in())
+        assert table.oldest_active_s() == 5.0
+        table.remove("a")
+        assert table.oldest_active_s() == 9.0
+        table.restore(aged("from a store", 1.0))
+        assert table.oldest_active_s() == 1.0
+
+    def test_of_an_empty_table_is_none(self) -> None:
+        assert Table().oldest_active_s() is None
+
+    def test_is_looked_for_among_all_only_when_it_has_changed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        table = Table()
+        table.restore(aged("a", 1.0))
+        assert table.oldest_active_s() == 1.0
+        reserve(table, "b")
+        table.restore(aged("c", 2.0))
+        table.remove("b")
+        assert table.oldest_active_s() == 1.0  # "b" was older, and is gone
+        monkeypatch.delattr(Table, "rows")
+
+        assert table.oldest_active_s() == 1.0
+
+
+def aged(session_id: str, active_s: float) -> Row:
+    return Row(Session(id=session_id), active_s=active_s)
+
+
 class TableAgainstModel(RuleBasedStateMachine):
     """Counts and roles are what one would count by hand, also after a recount."""
 
     @initialize()
     def start(self) -> None:
-        self.table = Table()
+        self.table = Table(partitions=3)
         self.model: dict[str, Session] = {}
 
     @rule(
@@ -268,6 +308,18 @@ class TableAgainstModel(RuleBasedStateMachine):
 
         assert removed == self.model.pop(f"s{number}", None)
 
+    @rule(number=st.integers(0, 12), presence=st.sampled_from(Presence))
+    def note(self, number: int, presence: Presence) -> None:
+        row = self.table.get(f"s{number}")
+        if row is not None:
+            row.note(Standing(row.incarnation, presence))
+
+    @rule(number=st.integers(0, 12))
+    def begin(self, number: int) -> None:
+        row = self.table.get(f"s{number}")
+        if row is not None:
+            row.begin(row.incarnation + 1)
+
     @rule()
     def recount(self) -> None:
         self.table.recount()
@@ -276,6 +328,11 @@ class TableAgainstModel(RuleBasedStateMachine):
     def all_counts_are_right(self) -> None:
         sessions = list(self.model.values())
         assert [row.id for row in self.table.rows()] == list(self.model)
+        for number in range(3):
+            runs = [each for each in self.model if partition_of(each, 3) == number]
+            assert [row.id for row in self.table.in_partition(number)] == runs
+        presences = Counter(row.presence for row in self.table.rows())
+        assert self.table.presences() == {each: presences[each] for each in Presence}
         for user_id in ("ada", "bob"):
             mine = sum(each.user_id == user_id for each in sessions)
             assert self.table.per_user.get(user_id, 0) == mine
