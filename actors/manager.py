@@ -85,7 +85,7 @@ class SessionManager(SystemActor):
         self._book = services.book
         self._watcher = Watcher(self, services)
         self._waker = Waker(self, services, self._watcher)
-        self._creator = Creator(self, services, self._waker)
+        self._creator = Creator(services, self._waker)
         self._ender = Ender(self, services)
         self._promised: dict[Future[Any], None] = {}
 

@@ -10,7 +10,6 @@ from callboard.actors.errors import (
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
-from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.frozen import freeze
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
@@ -23,14 +22,13 @@ class Creator:
     """Takes in new sessions.
 
     Args:
-        desk: the manager.
         services: what the system lends.
         waker: starts them.
     """
 
-    def __init__(self, desk: Desk, services: Services, waker: Waker) -> None:
-        self._desk = desk
+    def __init__(self, services: Services, waker: Waker) -> None:
         self._services = services
+        self._system = services.system
         self._waker = waker
         self._table = services.table
         self._book = services.book
@@ -53,12 +51,12 @@ class Creator:
                 return self._repeated(message, *known)
         row = self._table.reserve(
             self._first_snapshot(message),
-            active_s=self._desk.system.clock.now_s(),
+            active_s=self._system.clock.now_s(),
             limits=services.limits,
             unique_role=services.unique_role,
         )
-        address = row.address = SessionAddress(self._desk.system, row, services.wake)
-        self._desk.system.names[address.name] = address
+        address = row.address = SessionAddress(self._system, row, services.wake)
+        self._system.names[address.name] = address
         if message.idempotency_key is not None:
             self._book.remember_create(message.idempotency_key, message, row.id)
         if message.activate:
@@ -83,10 +81,10 @@ class Creator:
         kind = DEFAULT_KIND if message.kind is None else message.kind
         if kind not in services.kinds:
             raise InvalidField("kind", kind, f"Give one of {', '.join(sorted(services.kinds))}.")
-        wall_s = self._desk.system.clock.wall_s()
+        wall_s = self._system.clock.wall_s()
         capabilities = message.client_capabilities
         return Session(
-            id=self._desk.system.ids.new_id() if message.session_id is None else message.session_id,
+            id=self._system.ids.new_id() if message.session_id is None else message.session_id,
             kind=kind,
             user_id=message.user_id,
             org_id=message.org_id,
@@ -112,7 +110,7 @@ class Creator:
 
     def release_strays(self) -> None:
         """Give back the names of rows that are no more: somebody was killed in between."""
-        system = self._desk.system
+        system = self._system
         for address in list(system.names.values()):
             if isinstance(address, SessionAddress) and not address.has_row(self._table):
                 system.release(address)

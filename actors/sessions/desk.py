@@ -6,16 +6,11 @@ from typing import Any, Protocol
 
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import News
-from callboard.supervision import ActorSystem, Future
+from callboard.supervision import Future
 
 
 class Desk(Protocol):
     """The manager, as its parts see it: they are called by it alone, one at a time."""
-
-    @property
-    def system(self) -> ActorSystem:
-        """The system it runs in."""
-        ...
 
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out."""

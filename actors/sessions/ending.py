@@ -36,6 +36,7 @@ class Ender:
     def __init__(self, desk: Desk, services: Services) -> None:
         self._desk = desk
         self._services = services
+        self._system = services.system
         self._table = services.table
         self._book = services.book
 
@@ -89,7 +90,7 @@ class Ender:
     def _is_idle(self, row: Row, idle_s: float) -> bool:
         kept = row.latest()
         return (
-            self._desk.system.clock.now_s() - kept.active_s > idle_s
+            self._system.clock.now_s() - kept.active_s > idle_s
             and takes_messages(kept.session.state)
             and row.id not in self._book.starts
             and self._table.get(row.id) is row
@@ -104,7 +105,7 @@ class Ender:
         *,
         idle_longer_than_s: float | None = None,
     ) -> None:
-        number, until_s = self._book.next_number(), self._desk.system.clock.now_s() + grace_s
+        number, until_s = self._book.next_number(), self._system.clock.now_s() + grace_s
         ending = self._book.endings.get(row.id)
         if ending is None:
             ending = Ending(number, reason, until_s, [answer], idle_longer_than_s)
@@ -137,7 +138,7 @@ class Ender:
         if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
             self.clean_up(row, ending)
             return
-        left_s = max(0.0, ending.until_s - self._desk.system.clock.now_s())
+        left_s = max(0.0, ending.until_s - self._system.clock.now_s())
         self._desk.send_after(left_s, GraceOver(row.id, ending.number))
         self.remind(row, ending)
 
@@ -167,7 +168,7 @@ class Ender:
     def clean_up(self, row: Row, ending: Ending) -> None:
         """End a session that has no actor to do it, or whose actor does not come to it."""
         self._call_off(row)
-        draft, clock = take_care(row, self._services.limits), self._desk.system.clock
+        draft, clock = take_care(row, self._services.limits), self._system.clock
         idle_s = ending.idle_longer_than_s
         if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
             draft.let_go()
@@ -181,7 +182,7 @@ class Ender:
 
     def _call_off(self, row: Row) -> None:
         """Kill what runs of a session, and have nothing more of it started."""
-        partition = self._desk.system.lookup(partition_name(row.partition))
+        partition = self._system.lookup(partition_name(row.partition))
         # The partition learns first: its mailbox keeps the order, so that it has forgotten the
         # session before it hears of the kill, however long it is busy with something else.
         if partition is not None:

@@ -63,10 +63,12 @@ class Waker:
     def __init__(self, desk: Desk, services: Services, watcher: Watcher) -> None:
         self._desk = desk
         self._services = services
+        self._system = services.system
         self._watcher = watcher
         self._table = services.table
         self._book = services.book
         self._starts = services.book.starts
+        self._partitions = [partition_name(number) for number in range(services.partitions)]
 
     # -- asking for a start ------------------------------------------------
 
@@ -117,7 +119,7 @@ class Waker:
             self.wake_more(start.partition)
 
     def _living(self, number: int) -> Address[Any] | None:
-        partition = self._desk.system.lookup(partition_name(number))
+        partition = self._system.lookup(self._partitions[number])
         return None if partition is None or not partition.is_alive() else partition
 
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
@@ -194,7 +196,7 @@ class Waker:
 
     def _wake_again(self, start: Start, row: Row, reason: ExitReason) -> None:
         """Count a wake that failed as the partition counts a restart; try again, or give up."""
-        clock = self._desk.system.clock
+        clock = self._system.clock
         start.failures, is_spent = (start.failures or RESTARTS).record(now_s=clock.now_s())
         if is_spent:
             self._starts.settle(start)
@@ -223,7 +225,7 @@ class Waker:
         row, services = self._table.row(message.session_id), self._services
         if row.presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
             return row.session()
-        clock = self._desk.system.clock
+        clock = self._system.clock
         if message.patch is not None:
             draft = take_care(row, services.limits)
             draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())

@@ -26,6 +26,7 @@ class Watcher:
 
     def __init__(self, desk: Desk, services: Services) -> None:
         self._desk = desk
+        self._system = services.system
         self._table = services.table
         self._starts = services.book.starts
         self._watched: dict[int, tuple[Row, Ref]] = {}
@@ -67,7 +68,7 @@ class Watcher:
             del self._watching[row.id]
         if self._table.get(row.id) is not row:
             return
-        partition = self._desk.system.lookup(partition_name(row.partition))
+        partition = self._system.lookup(partition_name(row.partition))
         news = Ended(
             incarnation=cell.incarnation,
             # Of one that had ended before it was watched, the Down only says: no actor.

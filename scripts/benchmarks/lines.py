@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from scripts.benchmarks import floors, ours, pykkas
+from scripts.benchmarks import floors, ours, pykkas, sessions
 from scripts.benchmarks.measure import Figures
 
 
@@ -113,6 +113,26 @@ LINES: dict[str, Line] = {
             Figure("used_B", "the same under a supervisor, after a message", "B", _at_most(1_800)),
         ),
     ),
+    "create": Line(
+        ours=sessions.create,
+        figures=(
+            Figure("us", "create a supervised, registered session (of 100k)", "us", _at_most(20)),
+            Figure("cpu_us", "processor time of one create", "us"),
+            Figure("check_us", "- of it to check the message", "us"),
+            Figure("reserve_us", "- of it to reserve place, id, role and name", "us"),
+            Figure("start_us", "- of it to start the actor under its supervisor", "us"),
+            Figure("commit_us", "- of it for the first commit, ACTIVE", "us"),
+            Figure("answer_us", "- of it to monitor the session and answer", "us"),
+        ),
+    ),
+    "sessions": Line(
+        ours=sessions.memory,
+        figures=(
+            Figure("fresh_B", "memory per idle session, no message yet", "B"),
+            Figure("used_B", "memory per idle session, after a message", "B"),
+        ),
+    ),
+    "get": Line(ours=sessions.get, figures=_one("sessions.get, over all of 100k", 0.3)),
     "hand-off": Line(
         ours=ours.hand_off,
         pykka=pykkas.ask,

@@ -1,0 +1,133 @@
+"""The lines on whole sessions: created, supervised, registered, watched."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any, Self
+
+from callboard.actors import AppendMessage, CreateSession, Role, SessionActor, SessionSystem
+from callboard.actors import manager as manager_module
+from callboard.actors.sessions.creating import Creator
+from callboard.actors.sessions.waking import Waker
+from callboard.actors.sessions.watching import Watcher
+from scripts.benchmarks.measure import (
+    Figures,
+    cpu_s,
+    median_of,
+    now_s,
+    per_op_us,
+    resident_bytes,
+)
+
+_CREATE = CreateSession(user_id="ada", org_id="acme", agent_role="guide")
+
+
+def _system() -> SessionSystem:
+    return SessionSystem(name="bench", cleanup_interval_s=0)
+
+
+def _create(sessions: SessionSystem, n: int) -> None:
+    for _ in range(n):
+        sessions.ask(_CREATE)
+
+
+def create(*, is_quick: bool) -> Figures:
+    """Create many sessions one by one, each answered; then a few more with a watch on each part.
+
+    The garbage collector's passes are in the first two figures, and not in the parts.
+    """
+    n = 10_000 if is_quick else 100_000
+    with _system() as sessions:
+        _create(sessions, 500)
+        gc.collect()
+        began_s, began_cpu_s = now_s(), cpu_s()
+        _create(sessions, n)
+        found = {"us": (now_s() - began_s) / n * 1e6, "cpu_us": (cpu_s() - began_cpu_s) / n * 1e6}
+        return found | _split(sessions, 2_000)
+
+
+class Watch:
+    """Adds up the processor time inside functions, what they call included.
+
+    Args:
+        wrapped: the owner and the name of each, by the name of the part.
+    """
+
+    def __init__(self, wrapped: dict[str, tuple[Any, str]]) -> None:
+        self.spent_s = dict.fromkeys(wrapped, 0.0)
+        self._own = {part: getattr(*where) for part, where in wrapped.items()}
+        self._wrapped = wrapped
+
+    def __enter__(self) -> Self:
+        for part, (owner, name) in self._wrapped.items():
+            setattr(owner, name, self._timed(part, self._own[part]))
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for part, (owner, name) in self._wrapped.items():
+            setattr(owner, name, self._own[part])
+
+    def _timed(self, part: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began_s = cpu_s()
+            try:
+                return act(*args, **kwargs)
+            finally:
+                self.spent_s[part] += cpu_s() - began_s
+
+        return timed
+
+
+def _split(sessions: SessionSystem, n: int) -> Figures:
+    parts = {
+        "check": (manager_module, "check"),
+        "create": (Creator, "create"),
+        "start": (Waker, "start"),
+        "commit": (SessionActor, "on_start"),
+        "watch": (Watcher, "watch_started"),
+    }
+    gc.collect()
+    gc.freeze()  # a pass over all that lives would be put down to whoever allocates just then
+    with Watch(parts) as watch:
+        began_s = cpu_s()
+        _create(sessions, n)
+        all_us = (cpu_s() - began_s) / n * 1e6
+    us = {part: spent_s / n * 1e6 for part, spent_s in watch.spent_s.items()}
+    return {
+        "check_us": us["check"],
+        "reserve_us": us["create"] - us["start"],
+        "start_us": us["start"] - us["commit"] - us["watch"],
+        "commit_us": us["commit"],
+        "answer_us": all_us - us["check"] - us["create"] + us["watch"],
+    }
+
+
+def get(*, is_quick: bool) -> Figures:
+    """Read the snapshot of each of 100k sessions in turn."""
+    n = 10_000 if is_quick else 100_000
+    with _system() as sessions:
+        ids = [sessions.ask(_CREATE).id for _ in range(n)]
+        find = sessions.get
+
+        def act() -> None:
+            for session_id in ids:
+                find(session_id)
+
+        return {"us": median_of(5, lambda: per_op_us(n, act))}
+
+
+def memory(*, is_quick: bool) -> Figures:
+    """Resident bytes of each idle session: fresh, and after its first message."""
+    n = 5_000 if is_quick else 20_000
+    with _system() as sessions:
+        _create(sessions, 500)
+        gc.collect()
+        before = resident_bytes()
+        ids = [sessions.ask(_CREATE).id for _ in range(n)]
+        gc.collect()
+        fresh = resident_bytes()
+        for session_id in ids:
+            sessions.ask(AppendMessage(session_id, Role.USER, "hello"))
+        gc.collect()
+        return {"fresh_B": (fresh - before) / n, "used_B": (resident_bytes() - before) / n}
