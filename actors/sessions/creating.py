@@ -101,8 +101,11 @@ class Creator:
 
     def came_to_be(self, row: Row) -> bool:
         """Say whether a row's create came far enough to be gone on with; else take it back."""
+        start = self._book.starts.get(row.id)
+        has_failed = start is not None and start.cause is Cause.CREATE and start.error is not None
         has_run = row.incarnation > 0 or row.standing is not None
-        if isinstance(row.address, SessionAddress) and (has_run or row.id in self._book.starts):
+        is_begun = has_run or start is not None
+        if isinstance(row.address, SessionAddress) and is_begun and not has_failed:
             return True
         self._book.forget_create(row.id)
         self._table.remove(row.id)

@@ -193,7 +193,9 @@ class Ender:
 
     def over(self, session_id: str, last: Session | None) -> None:
         """Answer everybody who waited for an end, if somebody did."""
-        ending = self._book.endings.pop(session_id, None)
+        ending = self._book.endings.get(session_id)
         if ending is not None:
             for answer in ending.answers:
                 answer(last)
+            # Not before: a manager that is killed here is followed by one that tells them again.
+            del self._book.endings[session_id]

@@ -77,8 +77,8 @@ class Start:
             reply.offer(session)
 
     def fail(self, error: Exception) -> None:
-        """Tell everybody why it does not."""
-        self.error = error
+        """Tell everybody why it does not; the first reason stays."""
+        self.error = self.error or error
         for reply in self.replies:
             reply.offer_exception(error)
 

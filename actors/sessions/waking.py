@@ -54,6 +54,9 @@ REFUSED_RETRY_S = 0.1
 class Waker:
     """Has sessions started: at once, or as soon as their partition has a place.
 
+    Who waits is told first, and forgotten then: a manager that is killed between
+    the two is followed by one that tells them once more, which does no harm.
+
     Args:
         desk: the manager.
         services: what the system lends.
@@ -102,8 +105,8 @@ class Waker:
             if starts.get(start.session_id) is not start or start.phase is not Phase.WAITING:
                 continue  # what was started before it has changed that
             if row is None:
-                starts.settle(start)
                 start.fail(SessionNotFound(start.session_id))
+                starts.settle(start)
             elif start.cause is Cause.WAKE and row.presence is not Presence.ASLEEP:
                 starts.settle(start)  # it runs, or must not run, by now
             else:
@@ -152,9 +155,9 @@ class Waker:
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
         match answer.error:
             case None:
-                self._starts.settle(start)
                 self._watcher.watch_started(row, answer.cell)
                 start.answer(row.session())
+                self._starts.settle(start)
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
             case DeliveryError():  # the partition ended before it could answer
@@ -173,8 +176,8 @@ class Waker:
         if isinstance(error, Timeout) and start.is_awaited:  # by another asker, who has more time
             self._starts.wait(start)
             return
-        self._starts.settle(start)
         start.fail(error)
+        self._starts.settle(start)
         if start.cause is Cause.CREATE:
             self._book.forget_create(row.id)
             self._desk.learn(row, NotStarted(reason=_reason_of(error)))
@@ -186,8 +189,8 @@ class Waker:
         if start.cause is Cause.WAKE and row.id not in self._book.endings:
             self._wake_again(start, row, reason)
             return
-        self._starts.settle(start)
         start.fail(SpawnError(f"session {row.id} did not start: {reason}"))
+        self._starts.settle(start)
         if start.cause is Cause.CREATE:
             self._book.forget_create(row.id)
             self._desk.learn(row, NotStarted(reason=reason))
@@ -215,8 +218,8 @@ class Waker:
         """Start a session no more: it is gone, or in quarantine."""
         start = self._starts.get(row.id)
         if start is not None:
-            self._starts.settle(start)
             start.fail(SessionNotFound(row.id))
+            self._starts.settle(start)
 
     # -- reviving, sleeping ------------------------------------------------
 
@@ -247,8 +250,9 @@ class Waker:
         for session_id in list(self._book.sleepers):
             row = self._table.get(session_id)
             if row is None:
-                for reply in self._book.sleepers.pop(session_id):
+                for reply in self._book.sleepers[session_id]:
                     reply.offer_exception(SessionNotFound(session_id))
+                del self._book.sleepers[session_id]
             elif row.presence is Presence.AWAKE:
                 address_of(row).notify(FallAsleep())  # whether it was told is not known
             else:
@@ -264,8 +268,9 @@ class Waker:
 
     def answer_sleepers(self, row: Row, last: Session | None = None) -> None:
         """Tell those who wanted it to sleep what has become of it."""
-        for reply in self._book.sleepers.pop(row.id, ()):
+        for reply in self._book.sleepers.get(row.id, ()):
             reply.offer(last or row.session())
+        self._book.sleepers.pop(row.id, None)
 
 
 def _answered(session_id: str, future: Future[Any]) -> StartAnswered:

@@ -1,21 +1,19 @@
-"""A manager that is killed between any two lines of its own leaves nothing half done.
+"""A manager that is killed between any two steps of its own leaves nothing half done.
 
-What it is asked runs on the asker's own thread while it is idle; there a trace function kills it
-in front of one line after the other, as the interrupt of a kill would.
+What it is asked runs on the asker's own thread while it is idle; there it is killed before, and
+after, one call after the other of what its parts do, as the interrupt of a kill would.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from types import FunctionType
 from typing import Any
 
 import pytest
 
-import callboard.actors.manager
 from callboard.actors import (
     AppendMessage,
     CleanupInactive,
@@ -24,46 +22,87 @@ from callboard.actors import (
     Presence,
     ReviveSession,
     Role,
+    SessionManager,
     SessionNotFound,
     SessionPatch,
     SessionSystem,
     TerminateSession,
 )
-from callboard.supervision import ActorDeadError, ActorRef, Request
+from callboard.actors.sessions.address import SessionAddress
+from callboard.actors.sessions.book import Book
+from callboard.actors.sessions.creating import Creator
+from callboard.actors.sessions.ending import Ender
+from callboard.actors.sessions.starts import Starts
+from callboard.actors.sessions.table import Row, Table
+from callboard.actors.sessions.waking import Waker
+from callboard.actors.sessions.watching import Watcher
+from callboard.supervision import ActorDeadError, ActorRef, Address, Request
+from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.interrupts import KillSignal
 from tests.laws import broken_laws
 from tests.manager.kit import WITHIN_S
 
-ACTORS = str(Path(callboard.actors.manager.__file__).resolve().parent)
-EVERY = 3
-"""Of all lines each third is tried, of each operation another third: 100 kills each, or so."""
+PARTS = (
+    SessionManager,
+    Creator,
+    Waker,
+    Ender,
+    Watcher,
+    Book,
+    Starts,
+    Table,
+    Row,
+    SessionAddress,
+    Address,
+)
+"""What a manager does, it does by calls of these."""
 
 ASKS_MAX = 2_000
 
 CREATE = CreateSession(session_id="new", user_id="ada", idempotency_key="k")
 
 
-@contextmanager
-def killed_before(line: int, manager: ActorRef[Any]) -> Generator[list[int]]:
-    """Kill the manager in front of the n-th line that runs in its name; yield how many did."""
-    seen = [0]
+class Striker:
+    """Kills a manager at the n-th step that is made in its name.
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(ACTORS):
-            return None
-        if event == "line" and manager.is_at_work:
-            seen[0] += 1
-            if seen[0] == line:
-                manager.kill()
-                raise KillSignal
-        return trace
+    Args:
+        monkeypatch: has the parts count their steps, until it undoes that.
+    """
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield seen
-    finally:
-        sys.settrace(before)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._manager: ActorRef[Any] | None = None
+        self._steps_left = 0
+        for part in PARTS:
+            for name, own in list(vars(part).items()):
+                if isinstance(own, FunctionType) and not name.startswith("__"):
+                    monkeypatch.setattr(part, name, self._counted(own))
+
+    def _counted(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(own)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self._step()
+            result = own(*args, **kwargs)
+            self._step()
+            return result
+
+        return counted
+
+    def _step(self) -> None:
+        manager = self._manager
+        if manager is None or local.runner is None or local.runner.cell is not manager:
+            return
+        self._steps_left -= 1
+        if self._steps_left == 0:
+            manager.kill()
+            raise KillSignal
+
+    def strikes(self, sessions: SessionSystem, message: Request[Any], step: int) -> bool:
+        """Ask, and strike at this step; False when there is no such step."""
+        self._manager, self._steps_left = sessions.manager.ref, step
+        with suppress(ActorDeadError, SessionNotFound):
+            sessions.manager.ask(message, timeout=WITHIN_S)
+        self._manager = None
+        return self._steps_left <= 0
 
 
 def at_rest(sessions: SessionSystem) -> list[str]:
@@ -116,27 +155,24 @@ OPERATIONS: dict[str, tuple[Request[Any], Callable[[SessionSystem], None]]] = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_manager_killed_before_any_line_of_it_leaves_nothing_half_done(operation: str) -> None:
+def test_a_manager_killed_at_any_step_of_it_leaves_nothing_half_done(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     message, then = OPERATIONS[operation]
-    line, kills = 1 + list(OPERATIONS).index(operation) % EVERY, 0
+    striker = Striker(monkeypatch)
+    step = 1
     while True:
         with SessionSystem(partitions=1) as sessions:
             for name in ("awake", "asleep"):
                 sessions.ask(CreateSession(session_id=name), timeout=WITHIN_S)
             sessions.ask(PassivateSession("asleep"), timeout=WITHIN_S)
             assert at_rest(sessions) == []
-            manager = sessions.manager.ref
-            assert manager is not None
 
-            with killed_before(line, manager) as seen, suppress(ActorDeadError, SessionNotFound):
-                sessions.manager.ask(message, timeout=WITHIN_S)
-
-            if seen[0] < line:
+            if not striker.strikes(sessions, message, step):
                 break
-            kills += 1
-            assert at_rest(sessions) == [], f"killed before line {line}"
+            assert at_rest(sessions) == [], f"killed at step {step}"
             then(sessions)
-            assert at_rest(sessions) == [], f"killed before line {line}, and gone on"
-        line += EVERY
+            assert at_rest(sessions) == [], f"killed at step {step}, and gone on"
+        step += 1
 
-    assert kills > 5
+    assert step > 5
