@@ -69,11 +69,13 @@ class Watcher:
         if self._table.get(row.id) is not row:
             return
         partition = self._system.lookup(partition_name(row.partition))
+        is_supervised = partition is not None and partition.ref is cell.parent
         news = Ended(
             incarnation=cell.incarnation,
             # Of one that had ended before it was watched, the Down only says: no actor.
             reason=down.reason if cell.reason is None else cell.reason,
             failed_on=cell.failed_on,
-            has_supervisor=partition is not None and partition.ref is cell.parent,
+            # A start that was asked for and fails is answered; its partition does not repeat it.
+            has_supervisor=is_supervised and not self._starts.is_asked(row.id),
         )
         self._desk.learn(row, news)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from callboard.actors import CreateSession, SessionActor, SessionMessage, SessionSystem
 from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
-from callboard.supervision import CountChildren, ExitReason, Future, handles
+from callboard.supervision import ActorRef, CountChildren, ExitReason, Future, handles
 from callboard.supervision.model.routing import partition_of
 
 WITHIN_S = 10.0
@@ -121,6 +121,14 @@ def services_of(sessions: SessionSystem) -> Services:
     """Return what the parts of a running system share."""
     assert sessions._services is not None
     return sessions._services
+
+
+def partition_of_all(sessions: SessionSystem) -> ActorRef[Any]:
+    """Return the one partition there is: suspended, it is busy with something for ever."""
+    partition = sessions.system.lookup(partition_name(0))
+    assert partition is not None
+    assert partition.ref is not None
+    return partition.ref
 
 
 def partition_is_done(sessions: SessionSystem, session_id: str) -> int:

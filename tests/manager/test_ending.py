@@ -22,6 +22,7 @@ from tests.manager.kit import (
     begin_create,
     create,
     partition_is_done,
+    partition_of_all,
 )
 
 GRACE_S = 0.05
@@ -48,15 +49,13 @@ class TestAForcedEnd:
     ) -> None:
         create(staged, "ada")
         staged.tell(Hang("ada"))
-        stage.hold(staged, "slow")
-        creating = begin_create(staged, "slow")
-        stage.await_entry("slow")
+        partition = partition_of_all(staged)
+        partition.suspend()
 
         assert end(staged, "ada") is SessionState.CLEANED
 
-        stage.open("slow")
-        assert creating.get().id == "slow"
-        assert partition_is_done(staged, "ada") == 1
+        partition.resume()
+        assert partition_is_done(staged, "ada") == 0
         assert stage.starts["ada"] == 1
 
     def test_of_a_session_that_cannot_come_back_ends_the_attempts(
@@ -78,18 +77,16 @@ class TestAForcedEnd:
     def test_of_a_session_whose_start_waits_at_the_partition_starts_nothing(
         self, staged: SessionSystem, stage: Stage
     ) -> None:
-        stage.hold(staged, "slow")
-        slow = begin_create(staged, "slow")
-        stage.await_entry("slow")
+        partition = partition_of_all(staged)
+        partition.suspend()
         creating = begin_create(staged, "ada")
 
         assert end(staged, "ada") is SessionState.CLEANED
 
         with pytest.raises(SessionNotFound):
             creating.get()
-        stage.open("slow")
-        assert slow.get().id == "slow"
-        assert partition_is_done(staged, "ada") == 1
+        partition.resume()
+        assert partition_is_done(staged, "ada") == 0
         assert stage.starts["ada"] == 0
 
     def test_of_a_session_whose_start_hangs_answers_everybody(

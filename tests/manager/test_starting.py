@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from callboard.actors import (
     SessionSystem,
     SpawnError,
 )
-from callboard.actors.sessions.naming import partition_name
 from callboard.supervision import MailboxFull, Request, Settings, Timeout
 from tests.manager.kit import (
     WITHIN_S,
@@ -32,6 +30,7 @@ from tests.manager.kit import (
     begin_create,
     create,
     partition_is_done,
+    partition_of_all,
     player,
     services_of,
 )
@@ -48,69 +47,64 @@ def narrow(stage: Stage, runtime: Any) -> Any:
         yield sessions
 
 
-def fill(sessions: SessionSystem, stage: Stage) -> list[Any]:
-    """Keep the partition busy with one start, and its mailbox full of others."""
-    stage.hold(sessions, "slow")
-    creating = [begin_create(sessions, "slow")]
-    stage.await_entry("slow")
-    for number in range(MAILBOX_MAX):
-        creating.append(begin_create(sessions, f"filler-{number}"))
-        sessions.manager.ask(ReviveSession("slow"), timeout=WITHIN_S)  # it has come to it
-    return creating
+def fill(sessions: SessionSystem) -> list[Any]:
+    """Suspend the partition, and fill its mailbox with starts."""
+    partition = partition_of_all(sessions)
+    partition.suspend()
+    return [begin_create(sessions, f"filler-{number}") for number in range(MAILBOX_MAX)]
 
 
 def patiently(sessions: SessionSystem, message: Request[Session]) -> Session:
-    """Ask again until the partition's own notices have left room."""
+    """Ask again until the notices that wait have left room."""
     for _ in range(1_000):
-        with suppress(MailboxFull):
+        try:
             return sessions.ask(message, timeout=WITHIN_S)
+        except MailboxFull:
+            sessions.wait(0.001)
     raise AssertionError("it stays full")
 
 
 class TestAFullPartition:
     def test_refuses_a_create_at_once_and_nothing_of_it_is_left(
-        self, narrow: SessionSystem, stage: Stage
+        self, narrow: SessionSystem
     ) -> None:
-        creating = fill(narrow, stage)
+        creating = fill(narrow)
 
         with pytest.raises(MailboxFull):
             narrow.ask(CreateSession(session_id="ada", idempotency_key="k"), timeout=WITHIN_S)
 
         with pytest.raises(SessionNotFound):
             narrow.get("ada")
-        stage.open("slow")
+        partition_of_all(narrow).resume()
         assert [each.get().presence for each in creating] == [Presence.AWAKE] * len(creating)
         again = CreateSession(session_id="ada", idempotency_key="k")
         assert patiently(narrow, again).id == "ada"
 
     def test_delays_a_session_that_is_to_be_woken_and_no_longer_than_it_is_full(
-        self, narrow: SessionSystem, stage: Stage
+        self, narrow: SessionSystem
     ) -> None:
         create(narrow, "ada")
         narrow.ask(PassivateSession("ada"), timeout=WITHIN_S)
-        creating = fill(narrow, stage)
+        fill(narrow)
 
         greeting = narrow.address("ada").ask(Greet("ada"), block=False, timeout=WITHIN_S)
-        narrow.manager.ask(ReviveSession("slow"), timeout=WITHIN_S)
-        stage.open("slow")
+        patiently(narrow, ReviveSession("filler-0"))  # the manager has come to it
+        partition_of_all(narrow).resume()
 
         assert greeting.get() == "hello ada"
-        assert [each.get().presence for each in creating] == [Presence.AWAKE] * len(creating)
 
     def test_refuses_a_revival_and_the_session_waits_for_the_next_one(
-        self, narrow: SessionSystem, stage: Stage
+        self, narrow: SessionSystem
     ) -> None:
         create(narrow, "ada")
         narrow.ask(PassivateSession("ada"), timeout=WITHIN_S)
-        creating = fill(narrow, stage)
+        fill(narrow)
 
         with pytest.raises(MailboxFull):
             narrow.ask(ReviveSession("ada"), timeout=WITHIN_S)
 
         assert narrow.get("ada").presence is Presence.ASLEEP
-        stage.open("slow")
-        for each in creating:
-            each.get()
+        partition_of_all(narrow).resume()
         assert patiently(narrow, ReviveSession("ada")).presence is Presence.AWAKE
 
 
@@ -118,16 +112,14 @@ class TestACreate:
     def test_whose_asker_gave_up_before_its_turn_never_was(
         self, staged: SessionSystem, stage: Stage
     ) -> None:
-        stage.hold(staged, "slow")
-        creating = begin_create(staged, "slow")
-        stage.await_entry("slow")
+        partition = partition_of_all(staged)
+        partition.suspend()
 
         with pytest.raises(Timeout):
             staged.ask(CreateSession(session_id="ada"), timeout=0.05)
 
-        stage.open("slow")
-        assert creating.get().id == "slow"
-        assert partition_is_done(staged, "ada") == 1
+        partition.resume()
+        assert partition_is_done(staged, "ada") == 0
         staged.ask(CreateSession(session_id="later"), timeout=WITHIN_S)
         with pytest.raises(SessionNotFound):
             staged.get("ada")
@@ -136,18 +128,17 @@ class TestACreate:
     def test_is_gone_on_with_for_an_asker_who_has_more_time(
         self, staged: SessionSystem, stage: Stage
     ) -> None:
-        stage.hold(staged, "slow")
-        slow = begin_create(staged, "slow")
-        stage.await_entry("slow")
+        partition = partition_of_all(staged)
+        partition.suspend()
         message = CreateSession(session_id="ada", idempotency_key="k")
         hasty = staged.manager.ask(message, block=False, timeout=0.05)
         patient = staged.manager.ask(message, block=False, timeout=WITHIN_S)
         with pytest.raises(Timeout):
             hasty.get()
 
-        stage.open("slow")
+        partition.resume()
 
-        assert (slow.get().id, patient.get().id) == ("slow", "ada")
+        assert patient.get().id == "ada"
         assert stage.starts["ada"] == 1
 
     def test_that_fails_on_its_asker_s_own_thread_says_why(self, runtime: Any) -> None:
@@ -168,11 +159,8 @@ class TestACreate:
         creating = begin_create(staged, "ada")
         stage.await_entry("ada")
         stage.open("ada")
-        partition = staged.system.lookup(partition_name(0))
-        assert partition is not None
-        assert partition.ref is not None
 
-        partition.ref.kill()
+        partition_of_all(staged).kill()
 
         assert creating.get().presence is Presence.AWAKE
         assert staged.ask(Greet("ada"), timeout=WITHIN_S) == "hello ada"
@@ -221,18 +209,16 @@ class TestAWake:
             names = [create(sessions, f"s{number}") for number in range(count)]
             for name in names:
                 sessions.ask(PassivateSession(name), timeout=WITHIN_S)
-            partition = sessions.system.lookup(partition_name(0))
-            assert partition is not None
-            assert partition.ref is not None
+            partition = partition_of_all(sessions)
             manager = sessions.manager.ref
-            partition.ref.suspend()
+            partition.suspend()
             waiting = [
                 sessions.address(name).ask(
                     AppendMessage(name, Role.USER, "hello"), block=False, timeout=WITHIN_S
                 )
                 for name in names
             ]
-            partition.ref.kill()
+            partition.kill()
 
             assert [each.get() for each in waiting] == [1] * count
             assert sessions.manager.ref is manager
@@ -247,13 +233,11 @@ class TestARestartingSession:
         with pytest.raises(Boom):
             staged.ask(Crash("ada"), timeout=WITHIN_S)
         partition_is_done(staged, "ada")
-        partition, manager = staged.system.lookup(partition_name(0)), staged.manager.ref
-        assert partition is not None
-        assert partition.ref is not None
+        partition, manager = partition_of_all(staged), staged.manager.ref
         assert manager is not None
 
         manager.kill()
-        partition.ref.kill()
+        partition.kill()
 
         assert staged.ask(Greet("ada"), timeout=WITHIN_S) == "hello ada"
         assert staged.get("ada").presence is Presence.AWAKE
