@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from callboard.actors.errors import SessionNotFound, SpawnError
+from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError
 from callboard.actors.messages import ReviveSession
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.caretaking import take_care
@@ -224,9 +224,16 @@ class Waker:
     # -- reviving, sleeping ------------------------------------------------
 
     def revive(self, message: ReviveSession) -> Start | Session:
-        """Start a session that is quarantined or asleep; return its snapshot if it is neither."""
+        """Start a session that is quarantined or asleep; return its snapshot if it is neither.
+
+        Raises:
+            InvalidField: a patch for one that is neither: its own actor alone changes it.
+        """
         row, services = self._table.row(message.session_id), self._services
         if row.presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
+            if message.patch is not None:
+                remedy = f"Send UpdateSession: the session is {row.presence.value}."
+                raise InvalidField("patch", message.patch, remedy)
             return row.session()
         clock = self._system.clock
         if message.patch is not None:

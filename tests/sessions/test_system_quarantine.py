@@ -7,6 +7,7 @@ import pytest
 from callboard.actors import (
     CreateSession,
     DuplicateRole,
+    InvalidField,
     MaxSessionsReached,
     PassivateSession,
     Presence,
@@ -258,6 +259,14 @@ class TestARevival:
 
         assert opened.ask(ReviveSession(ada)).presence is Presence.AWAKE
         assert cell_of(opened, ada) is cell
+
+    def test_of_one_that_is_awake_with_a_patch_is_refused_not_dropped(
+        self, opened: SessionSystem, ada: str
+    ) -> None:
+        with pytest.raises(InvalidField, match="Send UpdateSession: the session is awake"):
+            opened.ask(ReviveSession(ada, SessionPatch(metadata={"note": 2})))
+
+        assert opened.get(ada).metadata == {}
 
     def test_of_one_that_sleeps_wakes_it(self, opened: SessionSystem, ada: str) -> None:
         opened.ask(PassivateSession(ada))
