@@ -54,11 +54,13 @@ class StartAnswered(msgspec.Struct, frozen=True):
     """To the manager: the partition has answered a request to start a session.
 
     `cell` is the incarnation that was started, if one was: it may have ended since.
+    `is_lost` says that the partition was ending when it answered: it stopped what it was starting.
     """
 
     session_id: str
     error: Any
     cell: Any
+    is_lost: bool = False
 
 
 class PauseOver(msgspec.Struct, frozen=True):

@@ -123,10 +123,12 @@ class Waker:
 
     def _living(self, number: int) -> Address[Any] | None:
         partition = self._system.lookup(self._partitions[number])
-        return None if partition is None or not partition.is_alive() else partition
+        cell = None if partition is None else partition.ref
+        # One that is ending takes nothing any more: its successor says when it is there.
+        return None if cell is None or cell.reason is not None else partition
 
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
-        announce, session_id = self._services.announce, row.id
+        announce, session_id, asked = self._services.announce, row.id, partition.ref
         self._starts.ask(start)
         try:
             future = partition.ask_at_once(
@@ -136,9 +138,9 @@ class Waker:
             self._starts.wait(start)
             return
         if future.is_done:
-            self._take(start, row, _answered(session_id, future))
-        elif not future.add_waiter(lambda: announce(_answered(session_id, future))):
-            announce(_answered(session_id, future))
+            self._take(start, row, _answered(session_id, future, asked))
+        elif not future.add_waiter(lambda: announce(_answered(session_id, future, asked))):
+            announce(_answered(session_id, future, asked))
 
     # -- what becomes of it ------------------------------------------------
 
@@ -160,8 +162,8 @@ class Waker:
                 self._starts.settle(start)
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
-            case DeliveryError():  # the partition ended before it could answer
-                self._starts.wait(start)
+            case error if answer.is_lost or isinstance(error, DeliveryError):
+                self._starts.wait(start)  # until PartitionReady
                 if start.cause is Cause.WAKE:
                     self._watcher.watch_started(row, None)  # it may have begun all the same
             case error:
@@ -280,9 +282,13 @@ class Waker:
         self._book.sleepers.pop(row.id, None)
 
 
-def _answered(session_id: str, future: Future[Any]) -> StartAnswered:
+def _answered(session_id: str, future: Future[Any], asked: Any) -> StartAnswered:
+    """Return what a partition has answered, seen at that moment."""
     error = future.error
-    return StartAnswered(session_id, error, None if error is not None else future.get())
+    if error is None:
+        return StartAnswered(session_id, None, future.get())
+    is_lost = asked is None or asked.reason is not None
+    return StartAnswered(session_id, error, None, is_lost=is_lost)
 
 
 def _reason_of(error: Exception) -> ExitReason:

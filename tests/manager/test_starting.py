@@ -20,7 +20,7 @@ from callboard.actors import (
     SessionSystem,
     SpawnError,
 )
-from callboard.supervision import MailboxFull, Request, Settings, Timeout
+from callboard.supervision import Crashed, MailboxFull, Request, Settings, Timeout
 from tests.manager.kit import (
     WITHIN_S,
     Boom,
@@ -153,6 +153,21 @@ class TestACreate:
                 create(sessions, "ada")
             with pytest.raises(SessionNotFound):
                 sessions.get("ada")
+
+    def test_that_its_partition_stops_in_the_middle_is_gone_on_with_by_the_next(
+        self, staged: SessionSystem, stage: Stage
+    ) -> None:
+        stage.hold(staged, "ada")
+        creating = begin_create(staged, "ada")
+        stage.await_entry("ada")
+
+        partition_of_all(staged).exit(Crashed("Test", "an exit signal on purpose"))
+        while stage.starts["ada"] < 2:
+            staged.wait(0.001)
+        stage.open("ada")
+
+        assert creating.get().presence is Presence.AWAKE
+        assert staged.ask(Greet("ada"), timeout=WITHIN_S) == "hello ada"
 
     def test_outlives_its_partition(self, staged: SessionSystem, stage: Stage) -> None:
         stage.hold(staged, "ada")
