@@ -339,7 +339,11 @@ class SessionSystem:
             SessionNotFound: there is none.
             InvalidField: this is no id.
         """
-        return self._running().table.row(session_id).session()
+        services = self._services
+        if services is None or self._is_over:  # written out: most of what a read costs are frames
+            services = self._running()
+        row = services.table.get(session_id) or services.table.row(session_id)
+        return row.session()
 
     def messages(
         self, session_id: str, *, after_seq: int = 0, limit: int = 1_000
