@@ -130,7 +130,7 @@ class SessionManager(SystemActor):
         """Return the future of the message in hand; this manager, and no later one, answers it."""
         for reply in [each for each in self._promised if each.is_done]:
             del self._promised[reply]
-        reply = self.reply_later()
+        reply = self.reply_later(outlives=True)
         self._promised[reply] = None
         return reply
 
@@ -160,12 +160,12 @@ class SessionManager(SystemActor):
             return row.session()
         if begun.error is not None:
             return self._refused(begun.error)
-        begun.replies.append(self.reply_later())
+        begun.replies.append(self.reply_later(outlives=True))
         return LATER
 
     def _refused(self, error: Exception) -> Later:
         """Answer with an error that is no refusal: raised, it would end the manager."""
-        self.reply_later().offer_exception(error)
+        self.reply_later(outlives=True).offer_exception(error)
         return LATER
 
     @handles(PassivateSession)
@@ -175,7 +175,7 @@ class SessionManager(SystemActor):
         row = self._table.row(message.session_id)
         if row.presence is not Presence.AWAKE or not address_of(row).is_alive():
             return row.session()
-        self._waker.put_to_sleep(row, self.reply_later())
+        self._waker.put_to_sleep(row, self.reply_later(outlives=True))
         return LATER
 
     @handles(TerminateSession)
@@ -183,7 +183,7 @@ class SessionManager(SystemActor):
         """End a session; reply its last snapshot."""
         check(message, self._services.limits)
         self._table.row(message.session_id)
-        self._ender.terminate(message, self.reply_later())
+        self._ender.terminate(message, self.reply_later(outlives=True))
         return LATER
 
     @handles(CleanupInactive)
@@ -356,7 +356,7 @@ class SessionManager(SystemActor):
         if part is None:
             raise InvalidField("part", message.part, "Give a path of the tree, as `tree` shows it.")
         if part is self.actor_ref:
-            self.reply_later().offer(None)
+            self.reply_later(outlives=True).offer(None)
         self._strike(part, message.how)
         return LATER if part is self.actor_ref else None
 

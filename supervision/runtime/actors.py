@@ -192,15 +192,20 @@ class SupervisedActor(PooledActor):
         """
         self.actor_ref.exit(Normal() if reason is None else reason)
 
-    def reply_later(self) -> Future[Any]:
+    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
         """Return the future of the message in hand; return `LATER` from the handler.
 
         Anybody may answer it with `offer(value)` or `offer_exception(error)`,
-        once; what comes after that is dropped.
+        once; what comes after that is dropped. When this actor ends before that,
+        its asker is told.
+
+        Args:
+            outlives: whether the answer may still come after this actor has ended: somebody
+                else owes it then, and sees that it is given.
 
         Source: OTP, gen_server:reply/2.
         """
-        return self.actor_ref.reply_later()
+        return self.actor_ref.reply_later(outlives=outlives)
 
     def continue_with(self, message: Any) -> None:
         """Handle `message` right after this one (or after the start), before all that waits.
@@ -321,24 +326,19 @@ class SupervisedActor(PooledActor):
         other = self._find(target)
         if other is mine:
             return
-        if other is None or not other.when_dead(
-            ("link", mine), lambda reason: mine.link_broke(other, reason), is_fatal=True
-        ):
-            if not self.trap_exit:
-                msg = f"{target} has ended"
-                raise ActorDeadError(msg, address=str(target))
-            mine.exit_from(other, NoActor())
+        if other is not None and mine.linked(other):
             return
-        mine.when_dead(
-            ("link", other), lambda reason: other.link_broke(mine, reason), is_fatal=True
-        )
+        if not self.trap_exit:
+            msg = f"{target} has ended"
+            raise ActorDeadError(msg, address=str(target))
+        mine.exit_from(other, NoActor())
 
     def unlink(self, target: Cell[Any] | Address[Any] | str) -> None:
         """Undo a link; harmless where there is none. Source: Erlang, erlang:unlink/1."""
         other = self._find(target)
         if other is not None:
             other.forget_bond(("link", self.actor_ref))
-            self.actor_ref.forget_bond(("link", other))
+            self.actor_ref.unlinked(other)
 
     def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
         found = self.system.lookup(target) if isinstance(target, str) else target

@@ -43,6 +43,15 @@ class BornCell(EndingCell[A]):
 
     handlers: dict[type[Any], Callable[[Any, Any], Any]]
 
+    def is_lent(self, actor_class: type[Any]) -> bool:
+        """Say whether the actor may run on the threads of those who ask it.
+
+        A root supervisor may not: an exception that a signal raises on the host's
+        thread would end it, and nobody restarts a root.
+        """
+        is_lent: bool = getattr(actor_class, "hand_off", False)
+        return is_lent and (self.parent is not None or not self.is_system)
+
     @arms
     def _be_born(self, runner: Runner) -> None:
         birth = self.birth
@@ -93,7 +102,7 @@ class BornCell(EndingCell[A]):
         self.actor_class = made
         self.handlers = made.callboard_direct
         self.is_system = made.is_system
-        self.hands_off = made.hand_off
+        self.hands_off = self.is_lent(made)
         self.mailbox_max = made.mailbox_max or self.system.settings.mailbox_max
         if not has_thread:
             self.enqueue = self.system.dispatcher.enqueue_for(self)

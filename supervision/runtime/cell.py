@@ -81,6 +81,7 @@ class Cell(HandOffCell[A], Generic[A]):
         self.bonds = None
         self.operation = None
         self.asked_exit = None
+        self.asked_by = None
         self.failed_on = None
         self.handling = None
         self.idle = None
@@ -91,7 +92,7 @@ class Cell(HandOffCell[A], Generic[A]):
         self.urn = None
         self.is_system = getattr(actor_class, "is_system", False)
         self.handlers = getattr(actor_class, "callboard_direct", NO_HANDLERS)
-        self.hands_off = getattr(actor_class, "hand_off", False)
+        self.hands_off = self.is_lent(actor_class)
         self.mailbox_max = getattr(actor_class, "mailbox_max", None) or system.settings.mailbox_max
         self.enqueue = system.dispatcher.enqueue_for(self)
 

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.reasons import (
     EXIT_REASONS,
@@ -27,6 +28,7 @@ from callboard.supervision.model.reasons import (
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorKilled
+from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.mailbox import MailboxCell, copy_context
 from callboard.supervision.runtime.notices import ChildExited, ForOneLife
@@ -38,9 +40,8 @@ if TYPE_CHECKING:
 
     from callboard.supervision.runtime.birth import Birth
     from callboard.supervision.runtime.current import Runner
-    from callboard.supervision.runtime.futures import Future
     from callboard.supervision.runtime.idle import IdleWatch
-    from callboard.supervision.runtime.incarnation import Bond
+    from callboard.supervision.runtime.incarnation import Bond, Estate
 
 A = TypeVar("A", bound=Actor)
 
@@ -52,6 +53,7 @@ class EndingCell(MailboxCell[A]):
     """What an incarnation has in hand, and how that and itself come to an end; see `Cell`."""
 
     __slots__ = (
+        "asked_by",
         "asked_exit",
         "birth",
         "failed_on",
@@ -71,6 +73,8 @@ class EndingCell(MailboxCell[A]):
     idle: IdleWatch | None
     asked_exit: ExitReason | None
     """Why it is to end as soon as what is under way is finished; the first to ask wins."""
+    asked_by: EndingCell[Any] | None
+    """The linked actor whose end asked for it; None: somebody else did."""
     failed_on: str | None
     waiting: Future[Any] | EndingCell[Any] | None
 
@@ -80,7 +84,12 @@ class EndingCell(MailboxCell[A]):
         """Ask the actor to end after the message in hand, ahead of what waits. Returns at once.
 
         An async handler under way is finished first, like any other.
+
+        Raises:
+            InvalidSpec: the reason is none.
         """
+        if reason is not None and not isinstance(reason, EXIT_REASONS):
+            raise InvalidSpec("reason", reason, "Give Normal(), Shutdown(...) or another reason.")
         # Not through the lane, which would have to be made: the stop of many makes many.
         if self.asked_exit is None:
             self.asked_exit = Shutdown() if reason is None else reason
@@ -113,10 +122,34 @@ class EndingCell(MailboxCell[A]):
         actor = self.actor  # what a factory made says it itself; before that, only a class can
         return getattr(self.actor_class if actor is None else actor, "trap_exit", False)
 
+    def linked(self, other: EndingCell[Any]) -> bool:
+        """Share an end with another, in both directions; False if that one has ended.
+
+        Two steps that must keep their order: the other's end, once it is to be heard of, finds
+        the link here.
+        """
+        key, others = ("link", other), ("link", self)
+        self.when_dead(key, lambda reason: other.link_broke(self, reason), is_fatal=True)
+        if other.when_dead(others, lambda reason: self.link_broke(other, reason), is_fatal=True):
+            return True
+        self.forget_bond(key)
+        return False
+
     def link_broke(self, other: EndingCell[Any], reason: ExitReason) -> None:
-        """Take the end of a linked actor."""
+        """Take the end of a linked actor, unless the link has been undone meanwhile."""
+        if self.forget_bond(("link", other)):
+            self.exit_from(other, reason)
+            if self.asked_exit is reason:
+                self.asked_by = other
+
+    def unlinked(self, other: EndingCell[Any]) -> None:
+        """See that the other's end has no effect any more. By a handler of this actor.
+
+        Source: Erlang, the guarantee of unlink/1.
+        """
         self.forget_bond(("link", other))
-        self.exit_from(other, reason)
+        if self.asked_by is other:
+            self.asked_exit = self.asked_by = None
 
     @arms
     def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:
@@ -133,6 +166,7 @@ class EndingCell(MailboxCell[A]):
             return
         runner = self.runner
         assert runner is not None
+        runner.deadline_s = None  # the cleanup is not what an asker waits for
         try:
             runner.target = self
             result = actor.terminate(reason)
@@ -141,16 +175,18 @@ class EndingCell(MailboxCell[A]):
             runner.disarm()
             if isinstance(error, KillSignal):
                 raise
-            reason = crashed(error)
-            result = None
+            self._cleaned(reason, None, error)
+            return
         runner.disarm()
         if type(result) in SUSPENDING:
             self._begin_operation(result, copy_context(), partial(self._cleaned, reason))
         else:
-            self._die(result if isinstance(result, EXIT_REASONS) else reason)
+            self._cleaned(reason, result, None)
 
     def _cleaned(self, reason: ExitReason, result: Any, error: BaseException | None) -> None:
-        if error is not None:
+        if not self.is_started:  # why it did not start is what its starter wants to know
+            self._die(reason)
+        elif error is not None:
             self._die(crashed(error))
         else:
             self._die(result if isinstance(result, EXIT_REASONS) else reason)
@@ -160,7 +196,7 @@ class EndingCell(MailboxCell[A]):
         left = self._claim(reason, is_death=True)
         if left is not None:
             self._give_up(left.mailbox)
-            self._tell_of_the_end(reason, left.bonds)
+            self._tell_of_the_end(reason, left)
 
     def _waits_for(self, child: object) -> bool:
         operation = self.operation
@@ -176,8 +212,8 @@ class EndingCell(MailboxCell[A]):
         if q is not None and not self._outlives(q):
             self._drain(q)
 
-    def _tell_of_the_end(self, reason: ExitReason, bonds: dict[object, Bond] | None) -> None:
-        actor, self.actor = self.actor, None
+    def _tell_of_the_end(self, reason: ExitReason, left: Estate) -> None:
+        self.actor = None
         system = self.system
         if system.point is not None:
             system.point("dead")
@@ -191,18 +227,18 @@ class EndingCell(MailboxCell[A]):
         if runner is not None:
             runner.cell = None
         try:
-            if actor is not None:
-                actor.let_go(reason)
+            if left.actor is not None:
+                left.actor.let_go(reason)
         finally:
             # Whatever becomes of it, those to whom the end was promised hear of it.
             system.has_ended(self, reason)
+            bonds = () if left.bonds is None else left.bonds.values()
             fatal: list[Bond] = []
-            if bonds is not None:
-                for bond in bonds.values():
-                    if bond.is_fatal:
-                        fatal.append(bond)
-                    else:
-                        bond.pay(reason)
+            for bond in bonds:
+                if bond.is_fatal:
+                    fatal.append(bond)
+                else:
+                    self._pay(bond, reason)
             # Not before: nobody is to see what its supervisor does about an end that he was
             # promised to hear of, and has not.
             self.has_told = True
@@ -211,9 +247,16 @@ class EndingCell(MailboxCell[A]):
             # Not before: a supervisor hears of a death ahead of those that follow from it, and
             # does not restart these into a world where the first is missing.
             for bond in fatal:
-                bond.pay(reason)
+                self._pay(bond, reason)
             if runner is not None:
                 runner.cell = outer
+
+    def _pay(self, bond: Bond, reason: ExitReason) -> None:
+        """Keep one promise; one that cannot be kept is counted, and does not hurt the others."""
+        try:
+            bond.pay(reason)
+        except Exception:  # noqa: BLE001 -- named edge: every other promise is to be kept all the same
+            self.system.count("broken_promises")
 
     def kill(self) -> None:
         """End this incarnation now: dead for everyone at once, running Python code interrupted.
@@ -241,7 +284,10 @@ class EndingCell(MailboxCell[A]):
             in_hand.offer_exception(self._killed_error())
         self._cancel_operation()
         self._give_up(left.mailbox)
-        self._tell_of_the_end(reason, left.bonds)
+        self._tell_of_the_end(reason, left)
+        waiting = self.waiting
+        if isinstance(waiting, Future):  # on whatever thread: it looks, and finds itself dead
+            waiting.rouse()
         if runner is not None:
             self.system.dispatcher.interrupt(self, runner)
 

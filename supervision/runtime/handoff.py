@@ -143,7 +143,7 @@ class HandOffCell(TurningCell[A]):
         self, result: Any, runner: Runner, timeout: float | None, context: contextvars.Context
     ) -> Future[Any]:
         """Begin what the handler left unfinished; return the future of its answer."""
-        future = self.reply_later(timeout)
+        future = self.future_in_hand(timeout)
         if result is not LATER:
             if self.is_dead:
                 raise KillSignal

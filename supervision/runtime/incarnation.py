@@ -4,6 +4,7 @@ ENDING is claimed once and DEAD is claimed once, both here, under the system's
 lock for rare things (`rare`), which is never held while calling out:
 
     bond      (1) add under the lock, unless dead             ender: (1) dead, take all, under it
+    actor     holder: (1) dead? (2) forget the actor          ender: (1) dead, take it, under it
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Estate(NamedTuple):
 
     mailbox: SimpleQueue[Any] | None
     bonds: dict[object, Bond] | None
+    actor: Any
 
 
 class Incarnation(ActorRef[A], Generic[A]):
@@ -170,7 +172,8 @@ class Incarnation(ActorRef[A], Generic[A]):
             self.reason = reason
             q, self.items = self.items, None
             if not is_death:
-                return Estate(q, None)
+                return Estate(q, None, None)
             self.is_dead = True
             bonds, self.bonds = self.bonds, None
-        return Estate(q, bonds)
+            actor = self.actor
+        return Estate(q, bonds, actor)

@@ -180,8 +180,6 @@ class Pool:
         return runner
 
     def interrupt(self, cell: EndingCell[Any], runner: Runner) -> None:
-        if isinstance(cell.waiting, Future):
-            cell.waiting.rouse()
         if isinstance(runner, Worker):
             self.watcher.pursue(cell, runner)
 

@@ -59,6 +59,7 @@ class TurningCell(BornCell[A]):
         outer_deadline_s = runner.deadline_s
         outer_target = runner.target
         runner.cell = self
+        runner.deadline_s = None
         self.runner = runner
         try:
             self._turn(runner)
@@ -278,8 +279,20 @@ class TurningCell(BornCell[A]):
     def _let_go_on(self) -> None:
         self.is_suspended = False
 
-    def reply_later(self, timeout: float | None = None) -> Future[Any]:
-        """Return the future of the message in hand, for somebody to answer another time."""
+    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
+        """Return the future of the message in hand, for somebody to answer another time.
+
+        Its asker is told when this incarnation ends before that, unless the answer `outlives` it.
+        """
+        future = self.future_in_hand()
+        if not outlives and self.when_dead(
+            future, lambda _reason: future.offer_exception(self._killed_error())
+        ):
+            future.add_waiter(lambda: self.forget_bond(future))
+        return future
+
+    def future_in_hand(self, timeout: float | None = None) -> Future[Any]:
+        """Return the future of the message in hand; a told message gets one that nobody sees."""
         if self.in_hand is None:
             runner = local.runner
             deadline_s = None if runner is None else runner.deadline_s

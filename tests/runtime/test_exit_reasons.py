@@ -17,11 +17,12 @@ from callboard.supervision import (
     ActorSystem,
     Crashed,
     ExitReason,
+    InvalidSpec,
     Killed,
     Normal,
     Shutdown,
 )
-from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, crash, idle, reason_of
+from tests.runtime.kit import Boom, Box, Do, Gate, Puppet, boom, crash, idle, reason_of, refuse
 
 
 class TestAnExitReason:
@@ -70,6 +71,17 @@ class TestAnExitReason:
 
         assert reason_of(ref) == Shutdown("my own")
         assert box.take() == Shutdown("my own")
+
+    @pytest.mark.parametrize("nonsense", ["because", 1, ValueError()], ids=repr)
+    def test_that_is_none_is_refused(self, system: ActorSystem, nonsense: Any) -> None:
+        ref = system.spawn(Puppet)
+
+        with pytest.raises(InvalidSpec, match="reason="):
+            ref.exit(nonsense)
+        with pytest.raises(InvalidSpec, match="reason="):
+            ref.stop(reason=nonsense)
+
+        assert ref.ask(Do(lambda _: "alive")) == "alive"
 
     def test_is_the_first_one_given(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         ref = system.spawn(
@@ -271,6 +283,26 @@ class TestTerminate:
         ref.exit()
 
         assert reason_of(ref) == Normal()
+
+    def test_after_a_failed_start_keeps_why_it_failed(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet, starts=boom, ends=lambda _: Normal())
+        other = system.spawn(Puppet, starts=boom, ends=refuse)
+
+        for each in (reason_of(ref), reason_of(other)):
+            assert isinstance(each, Crashed)
+            assert each.error == Boom.__name__
+
+    def test_has_a_time_of_its_own_whoever_waited_for_the_message(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        store = system.spawn(Puppet, hears=lambda _: "saved")
+        never = system.spawn(Puppet, hears=gate.wait)
+        ref = system.spawn(Puppet, ends=lambda _: box.put(store.ask("the state")))
+
+        ref.ask(Do(lambda _: never.ask("x")), timeout=0.01, block=False)
+
+        assert box.take() == "saved"
+        gate.open()
 
     def test_keeps_the_reason_when_it_returns_anything_else(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet, ends=lambda _: "done").wait_started()

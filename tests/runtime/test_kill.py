@@ -433,6 +433,59 @@ class TestAKilledHandler:
         with pytest.raises(ActorDeadError):
             answer.get()
 
+    def test_that_ends_its_turn_between_the_two_steps_is_let_go_of_all_the_same(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        """A supervisor, for one, takes its children along there."""
+
+        class Letting(Stubborn):
+            def let_go(self, reason: Any) -> None:
+                super().let_go(reason)
+                box.put("let go")
+
+        address = system.names["ada"] = Hesitant(system, "ada")
+        ref: Any = system.start_child(None, Letting, address=address)
+
+        def act(_actor: Any) -> None:
+            box.put("in hand")
+            with suppress(KillSignal):
+                gate.wait()
+
+        def let_it_end() -> None:
+            gate.open()
+            other = system.spawn(Puppet)
+            while ref.is_at_work:
+                idle(other)
+
+        ref.ask(Do(act), block=False)
+        assert box.take() == "in hand"
+        address.happens = let_it_end
+        ref.kill()
+
+        assert box.waiting == ["let go"]
+
+    @threads_only
+    def test_that_waits_in_a_hand_off_is_woken(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        never = system.spawn(Puppet, hears=gate.wait)
+        short = system.spawn(Short)
+        asker = system.spawn(Puppet)
+        short.ask(Do(lambda _: None))
+
+        def ask(_actor: Any) -> None:
+            try:
+                short.ask(Do(lambda _: (box.put("waits"), never.ask("x", timeout=WITHIN_S))))
+            except ActorDeadError:
+                box.put("woken")
+
+        asker.tell(Do(ask))
+        assert box.take() == "waits"
+        short.kill()
+
+        assert box.take() == "woken"
+        gate.open()
+
     def test_cannot_reply_between_the_two_steps_of_a_kill(
         self, system: ActorSystem, box: Box, gate: Gate
     ) -> None:

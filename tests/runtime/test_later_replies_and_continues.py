@@ -4,11 +4,19 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
+import math
 from typing import Any
 
 import pytest
 
-from callboard.supervision import LATER, ActorSystem, InvalidSpec, Settings, Timeout
+from callboard.supervision import (
+    LATER,
+    ActorDeadError,
+    ActorSystem,
+    InvalidSpec,
+    Settings,
+    Timeout,
+)
 from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, crash, idle
 
 
@@ -94,12 +102,46 @@ class TestALaterReply:
 
         assert ref.ask(Do(lambda _: "alive")) == "alive"
 
-    def test_may_still_be_given_when_the_actor_has_died(
+    @pytest.mark.parametrize("end", ["crash", "kill", "stop"])
+    def test_that_an_actor_owes_is_an_error_when_it_ends(
+        self, system: ActorSystem, box: Box, end: str
+    ) -> None:
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False, timeout=math.inf)
+        reply = box.take()
+
+        if end == "crash":
+            crash(ref)
+        elif end == "kill":
+            ref.kill()
+        else:
+            ref.stop()
+
+        with pytest.raises(ActorDeadError) as caught:
+            answer.get()
+        assert not caught.value.is_outcome_known
+        assert not reply.offer("too late")
+
+    def test_that_was_given_leaves_nothing_behind(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet)
+        answer = ref.ask(Do(later(box)), block=False)
+
+        box.take().offer("an answer")
+
+        assert answer.get() == "an answer"
+        assert not ref.bonds
+
+    def test_may_outlive_the_actor_when_somebody_else_owes_it(
         self, system: ActorSystem, box: Box
     ) -> None:
         """A journal releases the replies of an incarnation that ended meanwhile."""
         ref = system.spawn(Puppet)
-        answer = ref.ask(Do(later(box)), block=False)
+
+        def act(actor: Any) -> Any:
+            box.put(actor.reply_later(outlives=True))
+            return LATER
+
+        answer = ref.ask(Do(act), block=False)
         reply = box.take()
         crash(ref)
 

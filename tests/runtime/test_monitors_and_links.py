@@ -379,6 +379,35 @@ class TestALink:
         assert not hub.bonds
 
 
+class TestAnUnlink:
+    def test_holds_though_the_other_has_just_ended(self, system: ActorSystem) -> None:
+        other = system.spawn(Puppet)
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> None:
+            actor.link(other)
+            other.kill()
+            actor.unlink(other)
+
+        ref.ask(Do(act))
+
+        assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+    def test_leaves_an_end_that_somebody_else_asked_for(self, system: ActorSystem) -> None:
+        other = system.spawn(Puppet)
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> None:
+            actor.link(other)
+            actor.stop()
+            other.kill()
+            actor.unlink(other)
+
+        ref.tell(Do(act))
+
+        assert reason_of(ref) == Normal()
+
+
 class TestAnActorThatTrapsExits:
     def test_gets_a_message_in_place_of_its_own_end(self, system: ActorSystem, box: Box) -> None:
         one, two = system.spawn(Puppet), system.spawn(Trapping, hears=box.put)
