@@ -223,11 +223,20 @@ class SupervisedActor(PooledActor):
     def send_after(self, delay_s: float, message: Any) -> Timer:
         """Tell oneself something later; it dies with this incarnation.
 
+        Args:
+            delay_s: seconds; 0 is as soon as may be, `math.inf` never.
+            message: what to tell.
+
         Returns:
             The timer: `cancel()` says whether it was still pending.
 
+        Raises:
+            InvalidSpec: the delay is negative, or not a number.
+
         Source: Erlang, erlang:send_after/3.
         """
+        if not delay_s >= 0:  # not-a-number included
+            raise InvalidSpec("delay_s", delay_s, "Give seconds, 0 or more.")
         due_s = self.system.clock.now_s() + delay_s
         notify = self.actor_ref.notify
         timer = self.system.timers.call_at(due_s, copy_context().run, notify, message)
@@ -240,7 +249,7 @@ class SupervisedActor(PooledActor):
         """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never.
 
         Args:
-            after_s: seconds; 0 is as soon as nothing waits.
+            after_s: seconds; 0 is as soon as nothing waits, `math.inf` never.
 
         Raises:
             InvalidSpec: the time is negative, or not a number.

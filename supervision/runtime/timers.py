@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -78,12 +79,17 @@ class Timers(Protocol):
     """The timer port. What is called must be short and must not block."""
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: Any) -> Timer:
-        """Call `act(*args)` when the clock passes `due_s`."""
+        """Call `act(*args)` when the clock passes `due_s`; see `never_comes`."""
         ...
 
     def stop(self) -> None:
         """Drop what is pending and end."""
         ...
+
+
+def never_comes(due_s: float) -> bool:
+    """Say whether this is no time that a clock passes: a timer for it is not armed."""
+    return not due_s < math.inf  # not-a-number included: in a heap it would upset the order
 
 
 class TimerFailed(msgspec.Struct, frozen=True):
@@ -94,6 +100,9 @@ class TimerFailed(msgspec.Struct, frozen=True):
 
 _SWEPT_FROM = 256
 """Timers in the heap from which on cancelled ones are swept out, at each doubling."""
+
+_LONGEST_WAIT_S = 3600.0
+"""One wait for the next timer; longer ones are waited in turns (the C API has a bound)."""
 
 
 class ThreadTimers:
@@ -118,6 +127,8 @@ class ThreadTimers:
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: Any) -> Timer:
         timer = Timer(due_s, act, args)
+        if never_comes(due_s):
+            return timer
         with self._changed:
             if self._is_stopped:
                 timer.cancel()
@@ -144,9 +155,15 @@ class ThreadTimers:
     def _run(self) -> None:
         while (timer := self._next()) is not None:
             try:
-                timer.fire()
-            except Exception as error:  # noqa: BLE001 -- named edge: the others must go off too
-                self._emit(TimerFailed(crashed(error)))
+                self._fire(timer)
+            except BaseException:  # noqa: BLE001, S112 -- not even a hook may end all other timers
+                continue
+
+    def _fire(self, timer: Timer) -> None:
+        try:
+            timer.fire()
+        except BaseException as error:  # noqa: BLE001 -- named edge: the others must go off too
+            self._emit(TimerFailed(crashed(error)))
 
     def _sweep(self) -> None:
         """Drop what was cancelled, so that it does not stay until its time comes."""
@@ -167,5 +184,5 @@ class ThreadTimers:
                     if timer.is_pending:
                         return timer
                 else:
-                    self._changed.wait(left_s)
+                    self._changed.wait(min(left_s, _LONGEST_WAIT_S))
         return None

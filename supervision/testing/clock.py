@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from callboard.supervision.runtime.chance import Ids, new_bits
 from callboard.supervision.runtime.ports import Ports, Runtime
 from callboard.supervision.runtime.threads import Threads
-from callboard.supervision.runtime.timers import Timer
+from callboard.supervision.runtime.timers import Timer, never_comes
 from callboard.supervision.testing.dispatcher import call_safely
 from callboard.supervision.testing.simulation import BEGAN_S
 
@@ -82,6 +82,8 @@ class ManualClock:
         What is due already goes off with the next move, be it by 0 seconds.
         """
         timer = Timer(due_s, act, args)
+        if never_comes(due_s):
+            return timer
         with self._lock:
             heapq.heappush(self._heap, (due_s, next(self._order), timer))
         return timer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.interrupts import Unwound
 from callboard.supervision.runtime.timers import TimerFailed
 from callboard.supervision.testing.errors import SimulationError
 from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
@@ -119,9 +120,9 @@ def call_safely(emit: Callable[[object], None], act: Callable[..., object], *arg
     """Call what a timer was set for; what it raises is an event, as on real threads."""
     try:
         act(*args)
-    except SimulationError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- as in the runtime: a timer's failure is an event
+    except (SimulationError, Unwound, KeyboardInterrupt):
+        raise  # of the simulation, or of whoever runs it
+    except BaseException as error:  # noqa: BLE001 -- as in the runtime: a timer's failure is an event
         emit(TimerFailed(crashed(error)))
 
 

@@ -17,7 +17,7 @@ from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import Unwound, set_async_exception
 from callboard.supervision.runtime.loop import BlockingOnLoop
-from callboard.supervision.runtime.timers import Timer
+from callboard.supervision.runtime.timers import Timer, never_comes
 from callboard.supervision.testing.chance import Seeded
 from callboard.supervision.testing.errors import (
     Deadlock,
@@ -217,6 +217,8 @@ class Hub:
         timer = Timer(due_s, act, args)
         if self.is_closed:
             timer.cancel()
+            return timer
+        if never_comes(due_s):
             return timer
         name = act_name(act) if name is None else name
         order = next(self._timer_order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false
+import math
 from contextvars import ContextVar
 from typing import Any
 
@@ -167,6 +168,66 @@ class TestATimer:
             after(system, 0.001)
 
         assert [type(each).__name__ for each in events] == ["TimerFailed"]
+
+    @pytest.mark.parametrize("delay_s", [1e10, math.inf])
+    def test_that_is_years_away_or_never_due_stops_no_other(
+        self, system: ActorSystem, box: Box, delay_s: float
+    ) -> None:
+        ref = system.spawn(Puppet, hears=box.put)
+
+        timer = ref.ask(Do(lambda actor: actor.send_after(delay_s, "in 300 years")))
+        ref.ask(Do(lambda actor: actor.set_idle_timeout(delay_s)))
+        after(system, 0.01)
+        after(system, 0.01)
+
+        assert box.waiting == []
+        assert timer.cancel()
+
+    @pytest.mark.parametrize("delay_s", [-1, -0.001, math.nan])
+    def test_before_now_or_at_no_time_is_refused(
+        self, system: ActorSystem, box: Box, delay_s: float
+    ) -> None:
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> None:
+            with pytest.raises(InvalidSpec, match="delay_s="):
+                actor.send_after(delay_s, "tick")
+            box.put("refused")
+
+        ref.tell(Do(act))
+
+        assert box.take() == "refused"
+
+    @pytest.mark.parametrize("due_s", [math.inf, math.nan])
+    def test_for_no_time_at_all_upsets_no_other(
+        self, system: ActorSystem, box: Box, due_s: float
+    ) -> None:
+        now_s = system.clock.now_s()
+        system.timers.call_at(due_s, box.put, "never")
+        for number in (3, 1, 2):
+            system.timers.call_at(now_s + number / 100, box.put, number)
+
+        assert box.take_many(3) == [1, 2, 3]
+
+    def test_whose_action_raises_what_is_no_exception_stops_no_other(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        def leave() -> None:
+            raise SystemExit(1)
+
+        now_s = system.clock.now_s()
+        system.timers.call_at(now_s, leave)
+        system.timers.call_at(now_s + 0.001, box.put, "next")
+
+        assert box.take() == "next"
+
+    def test_survives_a_hook_that_is_interrupted(self) -> None:
+        def hook(_event: object) -> None:
+            raise KeyboardInterrupt
+
+        with ActorSystem("watched", on_event=hook) as system:
+            system.timers.call_at(system.clock.now_s(), boom)
+            after(system, 0.001)
 
 
 class TestAnIdleTimeout:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from callboard.supervision import ActorSystem, IdleTimeout
@@ -48,6 +50,15 @@ class TestAManualClock:
 
         assert timer.cancel()
         clock.advance(2)
+
+        assert clock.next_due_s is None
+
+    def test_never_comes_to_a_timer_for_no_time(self) -> None:
+        clock = ManualClock()
+
+        clock.call_at(math.nan, pytest.fail)
+        clock.call_at(math.inf, pytest.fail)
+        clock.advance(1e12)
 
         assert clock.next_due_s is None
 
