@@ -3,33 +3,41 @@
 Such an actor keeps its thread, its inbox and pykka's meaning of failures: an
 exception under ask goes to the caller and the actor lives on; one under tell
 ends it, and its supervisor hears of it. It cannot be interrupted: its thread is
-not ours, so a kill only stops counting on it and asks it to stop.
+not ours, so a kill stops counting on it, takes away what waits, and asks it to
+stop. What it has in hand it finishes; the reply is refused. As its loop is
+pykka's, it also handles a message whose asker has given up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import sys
+from queue import Empty
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from callboard.supervision.model.reasons import ExitReason, Normal, Shutdown
+from callboard.supervision.model.errors import DeliveryError
+from callboard.supervision.model.reasons import ExitReason, Killed, Normal, Shutdown
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import Timeout, Unsupported
+from callboard.supervision.runtime.errors import Unsupported
+from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.seam import (
     Actor,
     ActorRef,
     ActorRegistry,
     ActorStop,
+    Envelope,
     PykkaActorDeadError,
-    PykkaTimeout,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from queue import SimpleQueue
 
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.futures import ExcInfo
 
 A = TypeVar("A", bound=Actor)
 T = TypeVar("T")
@@ -53,6 +61,10 @@ class _Watched(Actor):
         finally:
             self.callboard_cell.has_ended(self.callboard_reason)
 
+    def _actor_loop_teardown(self) -> None:
+        self.callboard_cell.answer_what_waits()  # pykka would drop what nobody asked
+        super()._actor_loop_teardown()
+
     def _actor_loop_setup(self) -> None:
         super()._actor_loop_setup()
         if self.callboard_reason is None:
@@ -71,6 +83,36 @@ def _watched(actor_class: type[Actor]) -> Callable[..., _Watched]:
         actor_class.__name__, (_Watched, actor_class), {"__module__": actor_class.__module__}
     )
     return cast("Callable[..., _Watched]", made)
+
+
+class _Reply(Future[Any]):
+    """A reply that pykka's loop gives: one that comes too late must not raise there."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: ForeignCell[Any], deadline_s: float | None) -> None:
+        super().__init__(cell, deadline_s, cell.system.dispatcher)
+        self._cell = cell
+
+    def set(self, value: Any = None) -> None:
+        """Take the answer, unless who gives it is dead."""
+        self._cell.forget_bond(self)
+        if self._cell.is_dead or not self.offer(value):
+            self._cell._refuse_reply(self)
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Take the exception being handled; one that is given says that nobody will answer."""
+        self._cell.forget_bond(self)
+        error = sys.exc_info()[1] if exc_info is None else None
+        if error is None:
+            self._cell.undeliverable(None, self)
+        elif self._cell.is_dead or not self.offer_exception(error):
+            self._cell._refuse_reply(self)
+
+    def will_not_come(self, reason: ExitReason) -> None:
+        """Fail, for the actor has ended with this in hand."""
+        is_killed = isinstance(reason, Killed)
+        self.offer_exception(self._cell._killed_error() if is_killed else self._cell.dead_error())
 
 
 class ForeignCell(Cell[A]):
@@ -127,14 +169,45 @@ class ForeignCell(Cell[A]):
                 self.inner.tell(ActorStop())
 
     def kill(self) -> None:
-        """Stop counting on it. Its thread is its own: it ends when it comes to its stop."""
+        """Stop counting on it: whoever waits for an answer is told at once.
+
+        Its thread is its own: it ends when it has done what it has in hand.
+        """
         self.exit()
         super().kill()
+
+    def _give_up(self, q: SimpleQueue[Any] | None) -> None:
+        super()._give_up(q)
+        self.answer_what_waits()
+
+    def answer_what_waits(self) -> None:
+        """Answer what waits in its inbox, its stop left aside: nobody will come to it."""
+        if self.inner is None:
+            return
+        inbox: Any = self.inner.actor_inbox
+        stops: list[Any] = []
+        while True:
+            try:
+                envelope = inbox.get_nowait()
+            except Empty:
+                break
+            if type(envelope.message) is ActorStop:
+                stops.append(envelope)
+            elif envelope.reply_to is None:
+                self.undeliverable(envelope.message, None)
+            else:
+                dead = self.dead_error()
+                envelope.reply_to.set_exception((type(dead), dead, None))
+        for each in stops:
+            inbox.put(each)
 
     # -- sending: as pykka does, but never for ever ------------------------
 
     def tell(self, message: Any) -> None:
         """Send without expecting an answer."""
+        runner = local.runner
+        if runner is not None and runner.cell is not None and runner.cell.is_dead:
+            self.system.refuse_fenced(runner.cell, self.name)
         self._started_ref().tell(message)
 
     def notify(self, message: Any) -> bool:
@@ -147,27 +220,19 @@ class ForeignCell(Cell[A]):
             return False
         return True
 
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        """Send and wait for the answer.
-
-        Raises:
-            ActorDeadError: it has ended.
-            Timeout: no answer in time; `timeout=None` is the system's `ask_timeout_s`.
-        """
-        deadline_s = self.system.deadline_after(timeout, local.runner)
-        left_s = (
-            None if deadline_s is None else max(0.0, deadline_s - self.system.dispatcher.now_s())
-        )
-        answer = self._started_ref().ask(message, block=False)
-        if not block:
-            return answer
+    def _ask_later(self, message: Any, runner: Runner | None, timeout: float | None) -> Future[Any]:
+        reply = _Reply(self, self.system.deadline_after(timeout, runner))
         try:
-            return answer.get(timeout=left_s)
-        except PykkaTimeout as late:
-            msg = f"{self.name} did not answer in time"
-            raise Timeout(msg, address=self.name) from late
-        except PykkaActorDeadError:
-            raise self.dead_error() from None
+            inner = self._started_ref()
+        except DeliveryError as dead:
+            reply.offer_exception(dead)
+            return reply
+        # The bond first: whatever becomes of the message, its asker hears of the end.
+        if self.when_dead(reply, reply.will_not_come):
+            inner.actor_inbox.put(Envelope(message, reply_to=reply))
+        else:
+            reply.offer_exception(self.dead_error())
+        return reply
 
     def suspend(self) -> None:
         """Refuse: its loop is pykka's.

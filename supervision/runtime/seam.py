@@ -19,6 +19,7 @@ from pykka import (
 from pykka import ActorDeadError as PykkaActorDeadError
 from pykka import Future as PykkaFuture
 from pykka import Timeout as PykkaTimeout
+from pykka._envelope import Envelope
 from pykka._introspection import AttrInfo
 from pykka.messages import (
     ProxyCall,
@@ -43,6 +44,7 @@ __all__ = [
     "ActorStop",
     "AttrInfo",
     "CallableProxy",
+    "Envelope",
     "ProxyCall",
     "ProxyGetAttr",
     "ProxySetAttr",

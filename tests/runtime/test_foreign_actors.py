@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pykka
 import pytest
 
 from callboard.supervision import (
     ActorDeadError,
+    ActorKilled,
     ActorRef,
     ActorSystem,
     ChildSpec,
     Crashed,
+    FencedError,
     Killed,
     RestartType,
     Shutdown,
     StartFailed,
+    SupervisedActor,
     Supervisor,
+    Timeout,
 )
 
 WITHIN_S = 10.0
@@ -67,7 +72,7 @@ def system() -> Iterator[ActorSystem]:
         yield made
 
 
-def wait_for_the_end(ref: ActorRef[Counter]) -> None:
+def wait_for_the_end(ref: ActorRef[Any]) -> None:
     assert ref.actor_stopped.wait(WITHIN_S)
 
 
@@ -149,3 +154,127 @@ class TestAPlainPykkaActor:
 
         assert child.reason == Killed()
         Stubborn.release.set()
+
+
+class Held(Counter):
+    """Says that it has begun, then waits to be let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Semaphore(0)
+        self.let_go = threading.Event()
+        self.handled: list[object] = []
+        HELD.append(self)
+
+    def on_receive(self, message: object) -> object:
+        self.handled.append(message)
+        self.began.release()
+        self.let_go.wait(WITHIN_S)
+        return message
+
+
+HELD: list[Held] = []
+
+
+class Awaiting(SupervisedActor):
+    """Awaits an answer of somebody, no longer than a hundredth of a second."""
+
+    async def on_receive(self, message: ActorRef[Held]) -> object:
+        try:
+            return await message.ask("question", block=False, timeout=0.01)
+        except Timeout as late:
+            return late
+
+
+@pytest.fixture
+def held(system: ActorSystem) -> Iterator[ActorRef[Held]]:
+    HELD.clear()
+    yield system.spawn(Held).wait_started()
+    HELD[0].let_go.set()
+
+
+class TestAnAskOfAPlainPykkaActor:
+    def test_is_awaited_without_blocking_the_loop_and_ends_in_time(
+        self, system: ActorSystem, held: ActorRef[Held]
+    ) -> None:
+        answer = system.spawn(Awaiting).ask(held, timeout=WITHIN_S)
+
+        assert isinstance(answer, Timeout)
+        assert not HELD[0].let_go.is_set()
+
+    def test_that_came_too_late_does_no_harm(self, held: ActorRef[Held]) -> None:
+        with pytest.raises(Timeout):
+            held.ask("slow", timeout=0.01)
+        HELD[0].let_go.set()
+
+        assert held.ask("next") == "next"
+
+    def test_is_answered_at_once_when_it_is_killed(
+        self, system: ActorSystem, held: ActorRef[Held]
+    ) -> None:
+        in_hand = held.ask("in hand", block=False, timeout=WITHIN_S)
+        HELD[0].began.acquire()
+        waiting = held.ask("waiting", block=False, timeout=WITHIN_S)
+        held.tell("told")
+
+        held.kill()
+
+        with pytest.raises(ActorKilled):
+            in_hand.get()
+        with pytest.raises(ActorDeadError):
+            waiting.get()
+        assert [each.message for each in system.dead_letters.latest] == ["told"]
+
+        thread = HELD[0]
+        HELD[0].let_go.set()
+        assert thread.actor_stopped.wait(WITHIN_S)
+        assert thread.handled == ["in hand"]
+        assert system.counts["fenced_replies"] == 1
+
+    def test_is_answered_when_it_stops_before_its_turn(
+        self, system: ActorSystem, held: ActorRef[Held]
+    ) -> None:
+        held.tell("in hand")
+        HELD[0].began.acquire()
+        held.exit()
+        waiting = held.ask("behind the stop", block=False, timeout=WITHIN_S)
+        held.tell("told behind the stop")
+        HELD[0].let_go.set()
+
+        with pytest.raises(ActorDeadError):
+            waiting.get()
+        wait_for_the_end(held)
+        assert [each.message for each in system.dead_letters.latest] == ["told behind the stop"]
+
+    def test_of_one_that_has_ended_fails_in_its_future(self, held: ActorRef[Held]) -> None:
+        held.kill()
+
+        assert isinstance(held.ask("late", block=False).error, ActorDeadError)
+
+    def test_is_made_at_once_too(self, held: ActorRef[Held]) -> None:
+        HELD[0].let_go.set()
+
+        assert held.ask_at_once("now").get() == "now"
+
+    def test_by_one_that_has_been_killed_is_refused(
+        self, system: ActorSystem, held: ActorRef[Held]
+    ) -> None:
+        seen: list[type[BaseException]] = []
+        over = threading.Event()
+
+        class Killing(SupervisedActor):
+            interruptible = False
+
+            def on_receive(self, message: object) -> None:
+                self.actor_ref.kill()
+                for send in (held.tell, held.ask):
+                    try:
+                        send(message)
+                    except FencedError as refused:
+                        seen.append(type(refused))
+                over.set()
+
+        system.spawn(Killing).tell("die")
+
+        assert over.wait(WITHIN_S)
+        assert seen == [FencedError, FencedError]
