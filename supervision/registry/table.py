@@ -47,12 +47,11 @@ class Table(ABC):
     def put_own(self, key: Hashable, owner: Owner, entries: Entries) -> None:
         """Let these, and no others, be what the owner has under the key."""
         # By owner first, as in Elixir: whatever interrupts us, its end cleans up.
-        keys = self._keys_of.setdefault(owner, {})
         if entries:
-            keys[key] = None
+            self._keys_of.setdefault(owner, {})[key] = None
         self._put(key, owner, entries)
-        if not entries:
-            keys.pop(key, None)
+        if not entries and owner in self._keys_of:  # an end may have been before us
+            self._keys_of[owner].pop(key, None)
 
     def forget(self, owner: Owner) -> None:
         """Remove what the owner has; it has ended."""

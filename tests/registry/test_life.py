@@ -141,6 +141,22 @@ class TestAnOwner:
         assert bob.is_alive()
         assert rooms.count() == 1
 
+    def test_that_ends_while_it_gives_a_key_up_leaves_nothing(self, world: World) -> None:
+        rooms: Registry[Any, Any] = Registry(world.system, "rooms")
+        rooms.start()
+        ada = actor(world.system)
+        join(ada, rooms, "lobby", 1)
+
+        def killing(_value: int) -> bool:
+            ada.kill()
+            return True
+
+        rooms.unregister_match("lobby", killing, owner=ada)
+        world.settle()
+
+        assert rooms.count() == 0
+        assert not rooms._table.knows(ada)
+
     def test_cannot_end_it_by_a_signal(self, world: World) -> None:
         rooms: Registry[Any, Any] = Registry(world.system, "rooms")
         keeper = rooms.start()
