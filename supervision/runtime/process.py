@@ -77,7 +77,10 @@ def _stop_all() -> None:
 
 def _after_fork() -> None:
     for system in list(_open.values()):
-        system.become_foreign(_Forked(system.name))
+        forked = _Forked(system.name)
+        # The futures that were given out know the parent's dispatcher: nobody will answer them.
+        vars(system.dispatcher).update(block=forked.refuse, awaited_in=forked.refuse)
+        system.become_foreign(forked)
     _open.clear()
 
 
