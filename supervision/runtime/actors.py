@@ -135,7 +135,7 @@ class SupervisedActor(PooledActor):
         """Clean up. Runs once on every ending but a kill, on the actor's own thread.
 
         The default calls pykka's `on_failure` after a crash and `on_stop` after
-        every other ending. It may be async.
+        every other ending, and returns what they return. It may be async, and so may they.
 
         Returns:
             An exit reason to end with instead; anything else keeps `reason`. An exception
@@ -143,11 +143,10 @@ class SupervisedActor(PooledActor):
 
         Source: OTP, gen_server:terminate/2, which may call exit/1.
         """
+        hooks: Any = self  # pykka's own return nothing; an async one's coroutine is awaited
         if is_abnormal(reason):
-            error = CrashedError(reason)
-            self.on_failure(CrashedError, error, None)
-        else:
-            self.on_stop()
+            return hooks.on_failure(CrashedError, CrashedError(reason), None)
+        return hooks.on_stop()
 
     @passes
     def _handle_receive(self, message: Any) -> Any:
@@ -299,6 +298,9 @@ class SupervisedActor(PooledActor):
 
         if cell is None or not cell.when_dead((mine, number), pay):
             pay(NoActor())
+        elif mine.is_dead:  # killed since: who let go of its monitors may not have seen this one
+            cell.forget_bond((mine, number))
+            self.system.refuse_fenced(mine, str(target))
         return number
 
     def demonitor(self, monitor: int, *, flush: bool = False) -> bool:
@@ -350,6 +352,8 @@ class SupervisedActor(PooledActor):
             self.actor_ref.unlinked(other)
 
     def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
+        if self.actor_ref.is_dead:
+            self.system.refuse_fenced(self.actor_ref, str(target))
         found = self.system.lookup(target) if isinstance(target, str) else target
         return None if found is None else found.ref
 

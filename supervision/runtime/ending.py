@@ -130,10 +130,15 @@ class EndingCell(MailboxCell[A]):
         """
         key, others = ("link", other), ("link", self)
         self.when_dead(key, lambda reason: other.link_broke(self, reason), is_fatal=True)
-        if other.when_dead(others, lambda reason: self.link_broke(other, reason), is_fatal=True):
-            return True
-        self.forget_bond(key)
-        return False
+        if not other.when_dead(
+            others, lambda reason: self.link_broke(other, reason), is_fatal=True
+        ):
+            self.forget_bond(key)
+            return False
+        if self.is_dead:  # killed since
+            other.forget_bond(others)
+            self.system.refuse_fenced(self, other.name)
+        return True
 
     def link_broke(self, other: EndingCell[Any], reason: ExitReason) -> None:
         """Take the end of a linked actor, unless the link has been undone meanwhile."""

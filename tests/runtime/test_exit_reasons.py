@@ -350,6 +350,14 @@ class TestTerminate:
 
         assert box.waiting == ["on_failure CrashedError"]
 
+    def test_awaits_the_async_hooks_that_it_calls_by_default(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        system.spawn(AsyncHooks, box).wait_started().stop()
+        crash(system.spawn(AsyncHooks, box).wait_started())
+
+        assert box.waiting == ["on_stop", "on_failure"]
+
     def test_may_be_async(self, system: ActorSystem, gate: Gate, box: Box) -> None:
         async def ends(_reason: ExitReason) -> None:
             await gate.passed()
@@ -379,6 +387,14 @@ class Hooks(Puppet):
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         del exception_value, traceback
         self.box.put(f"on_failure {exception_type.__name__}")
+
+
+class AsyncHooks(Hooks):
+    async def on_stop(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # pykka's is plain
+        self.box.put("on_stop")
+
+    async def on_failure(self, *_error: Any) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # pykka's is plain
+        self.box.put("on_failure")
 
 
 class TestACrash:

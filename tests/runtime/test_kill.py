@@ -384,6 +384,44 @@ class TestAKilledHandler:
 
         assert isinstance(box.take(), FencedError)
 
+    @pytest.mark.parametrize("bind", ["link", "monitor"])
+    def test_may_not_bind_itself_to_others(
+        self, system: ActorSystem, box: Box, gate: Gate, bind: str
+    ) -> None:
+        other = system.spawn(Puppet).wait_started()
+
+        def does(actor: Any) -> Any:
+            return getattr(actor, bind)(other)
+
+        self.zombie(system, box, gate, does)
+
+        assert isinstance(box.take(), FencedError)
+        assert not other.bonds
+
+    @pytest.mark.parametrize("bind", ["link", "monitor"])
+    def test_leaves_no_bond_when_it_is_killed_while_it_binds_itself(
+        self, system: ActorSystem, box: Box, monkeypatch: pytest.MonkeyPatch, bind: str
+    ) -> None:
+        other = system.spawn_named("other", Puppet).wait_started()
+        before = dict(other.bonds or {})
+        lookup = system.lookup
+
+        def act(actor: Any) -> None:
+            def killing(name: str) -> Any:
+                actor.actor_ref.kill()
+                return lookup(name)
+
+            monkeypatch.setattr(system, "lookup", killing)
+            try:
+                getattr(actor, bind)("other")
+            except FencedError as error:
+                box.put(error)
+
+        system.spawn(Stubborn).tell(Do(act))
+
+        assert isinstance(box.take(), FencedError)
+        assert other.bonds == before
+
     def test_may_not_send_by_an_address(self, system: ActorSystem, box: Box, gate: Gate) -> None:
         address = system.reserve("kept", keeps_mailbox=True)
 
