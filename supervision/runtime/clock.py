@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
@@ -23,3 +24,8 @@ class SystemClock:
 
     now_s = staticmethod(time.monotonic)
     wall_s = staticmethod(time.time)
+
+
+def waitable(seconds: float) -> float:
+    """Return how long of it the interpreter can wait: its bound is centuries, not `math.inf`."""
+    return min(seconds, threading.TIMEOUT_MAX)

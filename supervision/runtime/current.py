@@ -60,6 +60,11 @@ class Runner:
         """Wait on this thread until `future` is done or the time has come."""
         raise NotImplementedError
 
+    def serves(self, dispatcher: object) -> bool:
+        """Say whether this is one of the dispatcher's own threads, whatever runs on it now."""
+        del dispatcher
+        return False
+
     def begins_to_await(self, future: Future[Any], /) -> Handler | None:
         """Return the async handler that goes on when `future` is done, if it is one.
 

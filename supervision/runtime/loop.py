@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.runtime.clock import waitable
 from callboard.supervision.runtime.current import Runner, active, local
 from callboard.supervision.runtime.cycles import refuse_cycle
 from callboard.supervision.runtime.operations import Task
@@ -41,9 +42,23 @@ class LoopRunner(Runner):
 
     @property  # derived from the context
     def deadline_s(self) -> float | None:
-        """The deadline of the ask this coroutine answers."""
+        """The deadline of the ask that the handler running now answers.
+
+        A task that the handler made has it too, but not when the ask is answered: it may go on.
+        """
         activation = active.get()
-        return None if activation is None else activation.deadline_s
+        if activation is None or activation.deadline_s is None:
+            return None
+        operation = activation.cell.operation
+        if not isinstance(operation, Task):
+            return None
+        answers = operation.future
+        is_open = (
+            answers is not None
+            and answers.deadline_s == activation.deadline_s  # another handler may be under way
+            and not answers.is_done
+        )
+        return activation.deadline_s if is_open or operation.is_running() else None
 
     @deadline_s.setter
     def deadline_s(self, _deadline_s: float | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # nothing to set
@@ -146,7 +161,9 @@ class ThreadLoop:
             loop.call_soon_threadsafe(loop.stop)
         except RuntimeError:
             return True
-        thread.join(timeout_s)
+        if thread is threading.current_thread():
+            return False
+        thread.join(waitable(timeout_s))
         return not thread.is_alive()
 
 

@@ -19,6 +19,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from callboard.supervision.runtime.clock import waitable
 from callboard.supervision.runtime.current import Runner, local
 from callboard.supervision.runtime.errors import TooManyWaiting
 from callboard.supervision.runtime.futures import THREADS, Future, wait_on_thread
@@ -81,15 +82,19 @@ class Worker(Runner):
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
         """Wait for a reply; another worker takes over what this one would have run."""
-        wait_as_actor(self, future, until_s, self._wait)
+        wait_as_actor(self, future, until_s, self.wait)
 
-    def _wait(self, future: Future[Any], until_s: float | None) -> None:
+    def wait(self, future: Future[Any], until_s: float | None) -> None:
+        """Wait while another worker takes over, in whoever's name."""
         self.is_waiting = True
         try:
             self._pool.make_room()
             wait_on_thread(future, until_s, asker=self.cell)
         finally:
             self.is_waiting = False
+
+    def serves(self, dispatcher: object) -> bool:
+        return self._pool is dispatcher
 
     # -- being interrupted -------------------------------------------------
 
@@ -127,6 +132,7 @@ class Pool:
     def __init__(self, name: str, settings: Settings, emit: Callable[[object], None]) -> None:
         self._name = name
         self._settings = settings
+        self._idle_s = waitable(settings.worker_idle_s)
         self.now_s = time.monotonic
         self.batch_max = settings.batch_max
         self.hand_off_depth = settings.handoff_depth_max
@@ -167,7 +173,15 @@ class Pool:
             self._start()
         self.watcher.wake()
 
-    block = staticmethod(wait_on_thread)
+    @staticmethod
+    def block(future: Future[Any], until_s: float | None) -> None:
+        """Wait where no actor runs: on a worker, in an event hook, somebody must take over."""
+        runner = local.runner
+        if isinstance(runner, Worker):
+            runner.wait(future, until_s)
+        else:
+            wait_on_thread(future, until_s)
+
     awaited_in = staticmethod(THREADS.awaited_in)
 
     def runner_for_hand_off(self, cell: EndingCell[Any], runner: Runner | None) -> Runner | None:
@@ -207,7 +221,7 @@ class Pool:
         me = threading.current_thread()
         for thread in threads:
             if thread is not me:
-                thread.join(max(0.0, until_s - self.now_s()))
+                thread.join(waitable(max(0.0, until_s - self.now_s())))
         return tuple(each.name for each in threads if each is not me and each.is_alive())
 
     # -- workers -----------------------------------------------------------
@@ -327,7 +341,7 @@ class Pool:
                 return None
             worker.is_idle = True
             try:
-                cell = users.get(timeout=self._settings.worker_idle_s)
+                cell = users.get(timeout=self._idle_s)
             except Empty:
                 worker.is_idle = False
                 if self._may_go(worker):

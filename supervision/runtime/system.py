@@ -393,13 +393,20 @@ class ActorSystem:
             timeout_s: seconds for all of it; None is `stop_timeout_s`.
 
         Raises:
-            AskCycle: called by an actor of this system, whose end it would wait for.
+            AskCycle: called by an actor of this system, whose end it would wait for, or by an
+                event hook on one of its workers.
+            InvalidSpec: the time is negative, or not a number.
         """
         runner = local.runner
-        if runner is not None and runner.cell is not None and runner.cell.system is self:
-            msg = f"{runner.cell.name} may not stop {self}: it runs in it"
+        cell = None if runner is None else runner.cell
+        is_inside = runner is not None and runner.serves(self.dispatcher)  # in an event hook, too
+        if is_inside or (cell is not None and cell.system is self):
+            who = "its own worker" if cell is None else cell.name
+            msg = f"{who} may not stop {self}: it runs in it"
             raise AskCycle(msg, address=self.name)
         timeout_s = self.settings.stop_timeout_s if timeout_s is None else timeout_s
+        if not timeout_s >= 0:  # not-a-number included
+            raise InvalidSpec("timeout_s", timeout_s, "Give seconds, 0 or more, or None.")
         with self.rare:
             self.is_open = self.is_serving = False
             is_mine, self._is_stopping = not self._is_stopping, True

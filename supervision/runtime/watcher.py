@@ -85,7 +85,7 @@ class Watcher:
         """End, soon, and wait for that."""
         self._is_stopped = True
         self.wake()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
     def wake(self) -> None:
@@ -161,7 +161,8 @@ class Watcher:
                 return
 
     def _is_stuck(self, worker: Worker) -> bool:
-        if worker.is_idle or worker.cell is None or worker.cpu_clock is None:
+        # One that has run nothing yet is on its way; one without a cell may be in an event hook.
+        if worker.is_idle or not worker.turns or worker.cpu_clock is None:
             self._seen.pop(worker, None)
             return False
         try:

@@ -482,6 +482,44 @@ class TestACycleOfAwaits:
         assert box.take() == "answered"
 
 
+class TestATaskThatAHandlerMade:
+    """It may outlive its handler, and then it answers nobody."""
+
+    def test_has_no_deadline_when_the_handler_is_over(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        other = system.spawn(Puppet)
+        tasks: list[asyncio.Task[None]] = []
+
+        async def later() -> None:
+            await gate.passed()
+            box.put(other.ask(Do(lambda _: None), block=False, timeout=3600.0).deadline_s)
+
+        async def act(_actor: Any) -> str:
+            tasks.append(asyncio.create_task(later()))
+            return "begun"
+
+        future = system.spawn(AsyncPuppet).ask(Await(act), block=False, timeout=60.0)
+        assert future.get() == "begun"
+        gate.open()
+
+        assert future.deadline_s is not None
+        assert box.take() > future.deadline_s + 1800
+
+    def test_has_the_handlers_deadline_until_then(self, system: ActorSystem) -> None:
+        other = system.spawn(Puppet)
+
+        async def ask() -> float | None:
+            return other.ask(Do(lambda _: None), block=False).deadline_s
+
+        async def act(_actor: Any) -> list[float | None]:
+            return list(await asyncio.gather(ask(), ask()))
+
+        future = system.spawn(AsyncPuppet).ask(Await(act), block=False, timeout=1.0)
+
+        assert future.get() == [future.deadline_s] * 2
+
+
 class TestAnAsyncStart:
     def test_is_complete_when_the_coroutine_is(self, system: ActorSystem, gate: Gate) -> None:
         ref = system.spawn(Puppet, starts=gate.passed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownMemberType=false
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
+    AskCycle,
     DeadLetter,
     DeliveryError,
     InvalidSpec,
@@ -39,6 +41,7 @@ from tests.runtime.kit import (
     Puppet,
     boom,
     crash,
+    give,
     idle,
     put,
     reason_of,
@@ -310,6 +313,58 @@ class TestTheEventHook:
             assert system.spawn(Puppet).ask(Do(lambda _: "alive")) == "alive"
             assert system.counts["failed_hooks"] == 5
 
+    def test_that_asks_an_actor_is_answered(self, system: ActorSystem, box: Box) -> None:
+        log = system.spawn(Puppet).wait_started()
+
+        def hook(_event: object) -> None:
+            box.put(log.ask(Do(give("answer"))))
+
+        system.on_event = hook
+        crash(system.spawn(Puppet))
+
+        assert box.take() == "answer"
+        system.on_event = None
+
+    @threads_only
+    def test_that_waits_keeps_nobody_waiting(self) -> None:
+        has_begun, goes_on = threading.Event(), threading.Event()
+
+        def hook(_event: object) -> None:
+            has_begun.set()
+            goes_on.wait()
+
+        settings = Settings(workers_min=1)
+        with ActorSystem("watched", on_event=hook, settings=settings) as system:
+            bystander = system.spawn(Puppet).wait_started()
+            system.spawn(Puppet).tell(Do(boom))
+            has_begun.wait()
+
+            assert bystander.ask(Do(give("served"))) == "served"
+            goes_on.set()
+
+    @threads_only
+    def test_may_not_stop_the_system_on_one_of_its_workers(self) -> None:
+        errors: list[BaseException] = []
+        over = threading.Event()
+
+        def hook(_event: object) -> None:
+            try:
+                system.stop()
+            except AskCycle as error:
+                errors.append(error)
+            over.set()
+
+        with ActorSystem("watched", on_event=hook) as system:
+            system.spawn(Puppet).tell(Do(boom))
+
+            assert over.wait()
+            assert [each.code for each in errors if isinstance(each, AskCycle)] == ["ask_cycle"]
+            assert system.is_open
+
+
+async def answer_later(_actor: object) -> None:
+    """Have the event loop started."""
+
 
 class TestSettings:
     def test_have_the_documented_defaults(self) -> None:
@@ -346,6 +401,31 @@ class TestSettings:
             Settings(**{field: 2.5})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
         assert caught.value.field == field
+
+    @pytest.mark.parametrize("endless_s", [1e12, math.inf])
+    def test_may_be_times_without_end(self, endless_s: float) -> None:
+        settings = Settings(
+            ask_timeout_s=endless_s,
+            worker_idle_s=endless_s,
+            kill_grace_s=endless_s,
+            stop_timeout_s=endless_s,
+        )
+        with ActorSystem("patient", settings=settings) as system:
+            ref = system.spawn(AsyncPuppet)
+            assert ref.ask(Do(give("answer"))) == "answer"
+            ref.ask(Await(answer_later))
+            assert isinstance(system.dispatcher, Pool)
+            assert system.dispatcher.workers
+
+            assert system.stop() == StopReport()
+
+    @pytest.mark.parametrize("timeout_s", [-1, -0.001, math.nan])
+    def test_refuse_a_stop_within_no_time(self, timeout_s: float) -> None:
+        with ActorSystem("hasty") as system:
+            with pytest.raises(InvalidSpec, match="timeout_s="):
+                system.stop(timeout_s)
+
+            assert system.is_open
 
     def test_keep_workers_below_their_ceiling(self) -> None:
         with pytest.raises(InvalidSpec):
