@@ -350,6 +350,15 @@ class TestTerminate:
 
         assert box.waiting == ["on_failure CrashedError"]
 
+    def test_runs_after_a_start_that_raised(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Puppet, starts=boom, ends=box.put)
+
+        reason = reason_of(ref)
+
+        assert isinstance(reason, Crashed)
+        assert reason.error == "Boom"
+        assert box.waiting == [reason]
+
     def test_awaits_the_async_hooks_that_it_calls_by_default(
         self, system: ActorSystem, box: Box
     ) -> None:
