@@ -177,7 +177,7 @@ class Pool:
     def block(future: Future[Any], until_s: float | None) -> None:
         """Wait where no actor runs: on a worker, in an event hook, somebody must take over."""
         runner = local.runner
-        if isinstance(runner, Worker):
+        if isinstance(runner, Worker) and runner.cell is None:
             runner.wait(future, until_s)
         else:
             wait_on_thread(future, until_s)
