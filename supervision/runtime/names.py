@@ -60,6 +60,7 @@ class Address(Generic[A]):
     __slots__ = (
         "cell",
         "incarnations",
+        "is_reserved",
         "items",
         "mailbox_max",
         "name",
@@ -68,7 +69,9 @@ class Address(Generic[A]):
         "when_nobody",
     )
 
-    def __init__(self, system: ActorSystem, name: str, *, keeps_mailbox: bool = False) -> None:
+    def __init__(
+        self, system: ActorSystem, name: str, *, keeps_mailbox: bool = False, owner: object = None
+    ) -> None:
         self.system = system
         self.name = name
         self.cell: Cell[A] | None = None
@@ -76,8 +79,11 @@ class Address(Generic[A]):
         self.incarnations = 0
         self.mailbox_max = system.settings.mailbox_max
         """The bound of its own mailbox: that of the class which lives here."""
-        self.owner: object = None
-        """The supervisor for whose child it was taken, and who gives it back; None: another."""
+        self.owner = owner
+        """Who alone may have somebody live here: the names of a supervisor, or the system, of a
+        name that a running actor got. None: the next supervisor with a child of this name."""
+        self.is_reserved = owner is None
+        """Whether it was there before its owner, who then leaves it where it is."""
         self.when_nobody: Callable[[], object] | None = None
         """Called when a message waits and nobody is there to take it."""
 

@@ -134,7 +134,7 @@ class ActorSystem:
             NameTaken: somebody has the name.
             SystemStopped: the system has been stopped.
         """
-        address: Address[A] = self.reserve(name)
+        address: Address[A] = self.reserve(name, owner=self)
         try:
             cell = self._spawn(address, actor, args, kwargs)
         except BaseException:
@@ -242,13 +242,21 @@ class ActorSystem:
 
     # -- names -------------------------------------------------------------
 
-    def reserve(self, name: str, *, keeps_mailbox: bool = False) -> Address[Any]:
-        """Take a name for an address.
+    def reserve(
+        self, name: str, *, keeps_mailbox: bool = False, owner: object = None
+    ) -> Address[Any]:
+        """Take a name for an address. It stays taken until `release`.
+
+        Args:
+            name: the name.
+            keeps_mailbox: whether messages wait there while nobody lives there.
+            owner: who alone may have somebody live there. None: the supervisor whose child
+                asks for the name first, for as long as it has that child.
 
         Raises:
             NameTaken: somebody has it.
         """
-        address: Address[Any] = Address(self, name, keeps_mailbox=keeps_mailbox)
+        address: Address[Any] = Address(self, name, keeps_mailbox=keeps_mailbox, owner=owner)
         holder = self.names.setdefault(name, address)
         if holder is not address:
             raise NameTaken(name, holder)
@@ -256,8 +264,9 @@ class ActorSystem:
 
     def release(self, address: Address[Any]) -> None:
         """Give a name back; what waits in its mailbox is answered."""
-        if self.names.get(address.name) is address:
-            del self.names[address.name]
+        with self.rare:  # two may give it back at once, and a third takes it in between
+            if self.names.get(address.name) is address:
+                self.names.pop(address.name, None)
         address.close()
 
     def register(self, name: str, ref: Cell[A]) -> Address[A]:
@@ -272,7 +281,7 @@ class ActorSystem:
         """
         if ref.system is not self:
             raise InvalidSpec("ref", ref, "Give an actor of this system.")
-        address: Address[A] = self.reserve(name)
+        address: Address[A] = self.reserve(name, owner=self)
         with self.rare:
             current = ref.address
             is_mine = current is None and not ref.is_dead
@@ -292,7 +301,8 @@ class ActorSystem:
 
         Raises:
             ActorDeadError: nobody has the name.
-            InvalidSpec: the name stands in a child spec, and stays with that child.
+            InvalidSpec: the name stands in a child spec and stays with that child, or it is
+                reserved for one.
 
         Source: Erlang, erlang:unregister/1.
         """
@@ -300,7 +310,7 @@ class ActorSystem:
         if address is None:
             msg = f"nobody is at {name}"
             raise ActorDeadError(msg, address=name)
-        if address.owner is not None:
+        if address.owner is not self:
             raise InvalidSpec("name", name, "Take it out of the child's spec, or end the child.")
         ref = address.ref
         self.release(address)

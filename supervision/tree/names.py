@@ -45,45 +45,47 @@ class ChildNames:
         while True:
             address = self._system.lookup(name)
             if address is None:
-                address = self._system.reserve(name, keeps_mailbox=keeps_mailbox)
-                address.owner = self
+                address = self._system.reserve(name, keeps_mailbox=keeps_mailbox, owner=self)
                 self._addresses[key] = address
                 return address, None
-            holder = address.ref
-            if self._is_taken(address, holder):
+            with self._system.rare:  # who may have it is decided, and it is theirs, at once
+                holder = address.ref
+                is_there = self._system.names.get(name) is address
+                is_free = self._may_own(address, key) and _is_empty_or_left(holder)
+                if is_there and is_free:
+                    address.owner = self
+            if not is_free:
                 raise NameTaken(name, address)
-            if address.owner in {None, self} or self._adopts(address, key):
+            if is_there:  # otherwise it was given back just now
+                self._addresses[key] = address
                 return address, holder
 
-    def _is_taken(self, address: Address[Any], holder: Cell[Any] | None) -> bool:
-        """Say whether somebody lives there, or will again, who is no orphan."""
-        if holder is not None and not holder.is_dead:
-            return holder.parent is None or not holder.parent.is_dead
+    def _may_own(self, address: Address[Any], key: ChildId) -> bool:
+        """Say whether it is this child's already, or nobody's who could have it lived in again."""
         owner = address.owner
-        return isinstance(owner, ChildNames) and owner is not self and not owner.is_over
-
-    def _adopts(self, address: Address[Any], key: ChildId) -> bool:
-        """Take an address over from a killed supervisor, unless it is given back just now."""
-        with self._system.rare:
-            if self._system.names.get(address.name) is not address:
-                return False
-            address.owner = self
-        self._addresses[key] = address
-        return True
+        if owner is self:
+            return self._addresses.get(key) is address  # otherwise it is a sibling's
+        return owner is None or (isinstance(owner, ChildNames) and owner.is_over)
 
     # -- giving back -------------------------------------------------------
 
     def release(self, key: ChildId) -> None:
-        """Give a child's name back, unless a successor of this supervisor has taken it over."""
+        """Give a child's name back, unless a successor of this supervisor has taken it over.
+
+        One that was reserved stays so, for whoever next has a child of that name.
+        """
         address = self._addresses.pop(key, None)
         if address is None:
             return
         with self._system.rare:  # a successor takes it over, or it goes: not both
             if address.owner is not self:
                 return
+            if address.is_reserved:
+                address.owner = None
+                return
             if self._system.names.get(address.name) is address:
-                del self._system.names[address.name]
-        self._system.release(address)
+                self._system.names.pop(address.name)
+        address.close()
 
     def release_all(self) -> None:
         """Give all of them back."""
@@ -97,3 +99,10 @@ class ChildNames:
 
     def _released(self, key: ChildId, _reason: ExitReason) -> None:
         self.release(key)
+
+
+def _is_empty_or_left(holder: Cell[Any] | None) -> bool:
+    """Say whether nobody lives there, or only somebody whose supervisor was killed."""
+    if holder is None or holder.is_dead:
+        return True
+    return holder.parent is not None and holder.parent.is_dead

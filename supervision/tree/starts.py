@@ -160,6 +160,7 @@ class StartUnderWay:
         self.cell = cell
         if self._supervisor.is_dead:  # killed just now: who let its children go did not know this
             take_along(self._supervisor, cell, spec, Killed())
+            self._names.release_after(cell, self.attempt.key)
         limit_s = spec.start_limit_s
         if limit_s is not None:
             self._due_s = system.clock.now_s() + limit_s

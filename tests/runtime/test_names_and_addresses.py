@@ -4,7 +4,9 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownMemberType=false
+import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -38,6 +40,9 @@ from tests.runtime.kit import (
     reason_of,
     threads_only,
 )
+
+MEDDLES_S = 0.1
+"""How long somebody who comes in between is waited for; held off, it takes all of that."""
 
 
 def enter(address: Address[Any], *args: Any, kind: type[Puppet] = Puppet, **kwargs: Any) -> Any:
@@ -187,6 +192,30 @@ class TestAName:
 
         with pytest.raises(ActorDeadError, match="ada"):
             ref.tell("hello")
+
+    def test_may_be_given_back_by_two_at_once(self) -> None:
+        class Meddled(dict[str, Address[Any]]):
+            """Somebody else gives the name back as soon as anybody has looked at it."""
+
+            other: threading.Thread | None = None
+
+            def get(self, name: str, default: Any = None) -> Any:
+                found = super().get(name, default)
+                if self.other is None:
+                    self.other = threading.Thread(target=partial(system.release, address))
+                    self.other.start()
+                    self.other.join(MEDDLES_S)
+                return found
+
+        with ActorSystem("meddled") as system:
+            address = system.reserve("ada")
+            names = system.names = Meddled(system.names)
+
+            system.release(address)
+
+            assert names.other is not None
+            names.other.join()
+            assert "ada" not in names
 
     def test_means_nothing_in_another_system(self, system: ActorSystem) -> None:
         system.spawn_named("ada", Puppet)

@@ -14,6 +14,8 @@ from callboard.supervision import (
     ChildStartFailed,
     Crashed,
     DeleteChild,
+    DynamicSupervisor,
+    InvalidSpec,
     RestartChild,
     RestartType,
     Shutdown,
@@ -176,6 +178,104 @@ class TestATakenName:
             tree.grow(tree.spec("a", name="ada"))
 
         assert address(tree, "ada").ref is holder
+
+
+class TestANameThatIsSpokenFor:
+    """Whose holder is between two lives, or stopped: it is that child's all the same."""
+
+    def test_is_kept_from_a_sibling_while_its_holder_waits_for_a_restart(self, tree: Tree) -> None:
+        top = tree.plant(tree.system.spawn(DynamicSupervisor))
+        top.ask(StartChild(tree.spec("a", name="ada", keeps_mailbox=True, backoff=SOON)))
+        tree.crash("a")
+        asked = address(tree, "ada").ask(Do(name_of), block=False, timeout=60)
+
+        with pytest.raises(ChildStartFailed, match="NameTaken"):
+            top.ask(StartChild(tree.spec("b", name="ada")))
+
+        tree.world.advance(2)
+        assert asked.get() == ("a", 2)
+        assert tree.running() == "a"
+
+    def test_is_kept_from_a_sibling_while_its_holder_is_stopped(self, tree: Tree) -> None:
+        top = tree.grow(tree.spec("a", name="ada"))
+        top.ask(TerminateChild("a"))
+
+        with pytest.raises(ChildStartFailed, match="NameTaken"):
+            top.ask(StartChild(tree.spec("b", name="ada")))
+
+        top.ask(DeleteChild("a"))
+        top.ask(StartChild(tree.spec("b", name="ada")))
+        assert name_at(address(tree, "ada")) == "b"
+
+    def test_is_kept_from_others_while_its_holder_waits_for_a_predecessor(self, tree: Tree) -> None:
+        gate = Gate(tree.system)
+        tree.grow(tree.sub("inner", tree.spec("a", name="ada")), intensity=50)
+        other = tree.system.spawn(DynamicSupervisor).wait_started()
+        tree.behaviour("a").on_end = gate.wait
+        tree.ref("inner").kill()
+        tree.world.settle()
+
+        thief = other.ask(StartChild(tree.spec("b", name="ada")), block=False, timeout=60)
+        tree.world.settle()
+        gate.open()
+        tree.world.settle()
+
+        with pytest.raises(ChildStartFailed, match="NameTaken"):
+            thief.get()
+        assert name_at(address(tree, "ada")) == "a"
+
+    def test_is_kept_from_a_child_until_an_actor_without_supervisor_has_given_it_back(
+        self, tree: Tree
+    ) -> None:
+        top = tree.plant(tree.system.spawn(DynamicSupervisor))
+        failures: list[str] = []
+
+        def ask_for_it(_reason: object) -> None:
+            with pytest.raises(ChildStartFailed) as failed:
+                top.ask(StartChild(tree.spec("b", name="ada")))
+            failures.append(str(failed.value))
+
+        ada = tree.system.spawn(Puppet).wait_started()
+        ada.when_dead("before the name is given back", ask_for_it)
+        tree.system.register("ada", ada)
+        ada.kill()
+        tree.world.settle()
+
+        assert len(failures) == 1
+        assert "NameTaken" in failures[0]
+        top.ask(StartChild(tree.spec("b", name="ada")))
+        assert name_at(address(tree, "ada")) == "b"
+
+
+class TestAReservedName:
+    def test_is_lived_in_by_the_child_that_asks_for_it_and_stays_when_that_goes(
+        self, tree: Tree
+    ) -> None:
+        ada = tree.system.reserve("ada", keeps_mailbox=True)
+        top = tree.grow(tree.spec("a", name="ada"))
+        assert name_at(ada) == "a"
+
+        top.ask(TerminateChild("a"))
+        top.ask(DeleteChild("a"))
+        asked = ada.ask(Do(name_of), block=False, timeout=60)
+        top.ask(StartChild(tree.spec("b", name="ada")))
+
+        assert asked.get() == ("b", 2)
+
+    def test_is_one_childs_at_a_time(self, tree: Tree) -> None:
+        tree.system.reserve("ada")
+        tree.grow(tree.spec("a", name="ada", backoff=SOON))
+        other = tree.system.spawn(DynamicSupervisor).wait_started()
+        tree.crash("a")
+
+        with pytest.raises(ChildStartFailed, match="NameTaken"):
+            other.ask(StartChild(tree.spec("b", name="ada")))
+
+    def test_is_no_running_actors_to_lose(self, tree: Tree) -> None:
+        tree.system.reserve("ada")
+
+        with pytest.raises(InvalidSpec):
+            tree.system.unregister("ada")
 
 
 class TestAMailboxThatIsKept:
