@@ -9,13 +9,14 @@ from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
+from callboard.supervision.model.child_api import plan_terminate_child
 from callboard.supervision.model.events import ChildGivenUp
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.tree.requests import StartChild, TerminateChild
+from callboard.supervision.tree.requests import StartChild
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
 RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
@@ -92,9 +93,10 @@ class SessionPartition(DynamicSupervisor):
     @handles(ForgetSession)
     def on_forget_session(self, message: ForgetSession) -> Any:
         """Let a session go that ends without its actor; there may be nothing of it here."""
-        if message.session_id not in self._children_of().children:
+        tree = self._children_of()
+        if message.session_id not in tree.children:
             return None
-        return self.on_terminate_child(TerminateChild(message.session_id))
+        return tree.carry_out(plan_terminate_child(tree.state, message.session_id))
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the manager."""

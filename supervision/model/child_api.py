@@ -81,4 +81,4 @@ def _refusal(state: SupervisorState[RefT], key: ChildId) -> Plan[RefT]:
         return (Refuse(ChildNotFound(key)),)
     if child.is_restarting:
         return (Refuse(ChildIsRestarting(key)),)
-    return (Refuse(ChildIsRunning(key)),) if child.is_running else ()
+    return (Refuse(ChildIsRunning(key)),) if child.is_running or child.is_starting else ()

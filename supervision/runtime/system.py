@@ -232,6 +232,12 @@ class ActorSystem:
             runner.depth -= 1
         return True
 
+    def adopt(self, cell: EndingCell[Any]) -> None:
+        """Take an actor for a root whose supervisor was killed, until it has ended. Any thread."""
+        self.roots[cell] = None
+        if cell.is_dead:  # just now: it may have been forgotten before it was put there
+            self.roots.pop(cell, None)
+
     def has_ended(self, cell: EndingCell[Any], reason: ExitReason) -> None:
         """Forget an actor. Called by its cell, once."""
         self.roots.pop(cell, None)
@@ -468,9 +474,18 @@ class ActorSystem:
             self._unstopped.append(path)
 
     def _stop_roots(self, until_s: float) -> list[str]:
+        """End them all, with those that a kill on the way makes roots; each is asked once."""
+        unstopped: list[str] = []
+        asked: set[EndingCell[Any]] = set()
+        while roots := [cell for cell in list(self.roots) if cell not in asked]:
+            asked.update(roots)
+            unstopped += self._stop_in_order(roots, until_s)
+        return unstopped
+
+    def _stop_in_order(self, roots: list[EndingCell[Any]], until_s: float) -> list[str]:
         unstopped: list[str] = []
         group: list[EndingCell[Any]] = []
-        for cell in reversed(list(self.roots)):
+        for cell in reversed(roots):
             if cell.is_system:
                 unstopped += self._stop_group(group, until_s)
                 unstopped += self._stop_group([cell], until_s)

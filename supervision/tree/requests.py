@@ -73,7 +73,8 @@ class StartChild(Request[Any], frozen=True):
 class StartAnother(Request[Any], frozen=True):
     """Start one more child of a supervisor's template; the reply is its ref, or None.
 
-    Refused with `MaxChildrenReached` or `ChildStartFailed`; then nothing is left of it.
+    Refused with `SpecRefused`, `MaxChildrenReached` or `ChildStartFailed`; then nothing is left of
+    it.
 
     Args:
         args: positional arguments that come after the template's own, in restarts too.
@@ -88,7 +89,7 @@ class TerminateChild(Request[None], frozen=True):
     """Stop one child; its spec stays, unless it is temporary or dynamic.
 
     Args:
-        child: the id, or (of a dynamic supervisor) the ref.
+        child: the ref, or the id; a dynamic supervisor's children have no ids.
 
     Source: OTP, supervisor:terminate_child/2.
     """
@@ -98,6 +99,8 @@ class TerminateChild(Request[None], frozen=True):
 
 class RestartChild(Request[Any], frozen=True):
     """Start a stopped child again; the reply is its ref, or None.
+
+    A dynamic supervisor has none that could be: a child that is stopped is forgotten.
 
     Source: OTP, supervisor:restart_child/2.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from callboard.supervision.model.refusals import ChildNotFound, ChildrenHaveNoIds
+from callboard.supervision.model.refusals import ChildNotFound, ChildrenHaveNoIds, SpecRefused
 from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import (
     AutoShutdown,
@@ -73,11 +73,17 @@ class SimpleOneForOneSupervisor(DynamicSupervisor):
     @handles(StartAnother)
     def on_start_another(self, message: StartAnother) -> Any:
         """Start one more child; reply its ref, or None when it chose not to run."""
+        args: object = message.args  # of whoever has no type checker
+        if not isinstance(args, tuple):
+            raise SpecRefused("args", args, "Give a tuple, as in args=(1,).")
         return self._start_as(next(self._keys), self._template, message.args)
 
     @handles(StartChild)
     def on_start_child(self, message: StartChild) -> Any:
         """Refuse it: the spec is the template's."""
+        spec: object = message.spec  # of whoever has no type checker
+        if not isinstance(spec, ChildSpec):
+            raise SpecRefused("child", spec, "Start another of the template with StartAnother.")
         raise ChildrenHaveNoIds(message.spec.id)
 
     @handles(TerminateChild)
@@ -116,7 +122,7 @@ class SimpleOneForOneSupervisor(DynamicSupervisor):
     def on_get_child_spec(self, message: GetChildSpec) -> ChildSpec:
         """Reply the template, of which every child is one; it is found by its own id as well."""
         child = message.child
-        is_of_it = child == self._template.id
+        is_of_it = isinstance(child, (str, int)) and child == self._template.id
         if isinstance(child, Cell):
             cell: Cell[Any] = child  # pyright: ignore[reportUnknownVariableType]  # whichever it is
             is_of_it = cell.is_dead or self._knows(cell)  # OTP says so of everyone who is dead

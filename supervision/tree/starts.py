@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from callboard.supervision.model.child import Child
@@ -194,12 +195,22 @@ class StartUnderWay:
 
 
 def take_along(supervisor: Cell[Any], cell: Cell[Any], spec: ChildSpec, reason: ExitReason) -> None:
-    """End a child whose supervisor was killed, within its shutdown time. Any thread."""
+    """End a child whose supervisor was killed, within its shutdown time. Any thread.
+
+    Until it has ended it is a root: a stop of the system waits for it, and reports it.
+    """
+    system = supervisor.system
+    system.adopt(cell)
     cell.exit_from(supervisor, reason)
     shutdown_s = spec.shutdown_time
     if isinstance(shutdown_s, (int, float)) and shutdown_s != math.inf:
-        system = supervisor.system
-        system.timers.call_at(system.clock.now_s() + shutdown_s, cell.kill)
+        system.timers.call_at(system.clock.now_s() + shutdown_s, partial(_kill_late, cell))
+
+
+def _kill_late(cell: Cell[Any]) -> None:
+    if not cell.is_dead:
+        cell.system.did_not_stop(cell.path)
+        cell.kill()
 
 
 def _plain(kwargs: Mapping[str, object]) -> dict[str, Any]:

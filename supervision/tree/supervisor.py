@@ -221,9 +221,9 @@ class Supervisor(SystemActor):
     @handles(RestartChild)
     def on_restart_child(self, message: RestartChild) -> Any:
         """Start a stopped child; reply its ref, or None when it chose not to run."""
-        tree = self._children_of()
-        rest = self._carry_out(plan_restart_child(tree.state, self._key_of(message.id)))
-        return self._answer(message.id, rest)
+        key = self._key_of(message.id)
+        rest = self._carry_out(plan_restart_child(self._children_of().state, key))
+        return self._answer(key, rest)
 
     @handles(DeleteChild)
     def on_delete_child(self, message: DeleteChild) -> Steps | None:
@@ -290,8 +290,13 @@ class Supervisor(SystemActor):
         return self._children_of().ref_of(key)
 
     def _key_of(self, child: Any) -> ChildId:
-        """Return the key of a child that is named by its id or its ref."""
+        """Return the key of a child that is named by its ref, or its id if it has a lasting place.
+
+        A dynamic child's key is a number that nobody else knows.
+        """
         if isinstance(child, (str, int)):
+            if self.is_dynamic:
+                raise ChildNotFound(child)
             return child
         if not isinstance(child, Cell):  # a list, say, which no table could look up
             raise ChildNotFound(repr(child))

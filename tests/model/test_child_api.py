@@ -36,6 +36,7 @@ STATES = {
     "stopped": RUNNING.stopped(),
     "restarting": RUNNING.waiting("a#1"),
     "restarting in a group": RUNNING.waiting(None),
+    "starting": RUNNING.starting(None),
 }
 
 
@@ -56,6 +57,7 @@ def by_spec(state: SupervisorState[str], _key: str) -> Plan[str]:
         pytest.param(by_spec, "restarting", AlreadyPresent, id="start_child: restarting"),
         pytest.param(by_spec, "restarting in a group", AlreadyPresent, id="start_child: group"),
         pytest.param(plan_restart_child, "running", ChildIsRunning, id="restart_child: running"),
+        pytest.param(plan_restart_child, "starting", ChildIsRunning, id="restart_child: starting"),
         pytest.param(
             plan_restart_child, "restarting", ChildIsRestarting, id="restart_child: restarting"
         ),
@@ -67,6 +69,7 @@ def by_spec(state: SupervisorState[str], _key: str) -> Plan[str]:
         ),
         pytest.param(plan_restart_child, None, ChildNotFound, id="restart_child: unknown"),
         pytest.param(plan_delete_child, "running", ChildIsRunning, id="delete_child: running"),
+        pytest.param(plan_delete_child, "starting", ChildIsRunning, id="delete_child: starting"),
         pytest.param(
             plan_delete_child, "restarting", ChildIsRestarting, id="delete_child: restarting"
         ),

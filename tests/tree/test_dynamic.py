@@ -14,12 +14,14 @@ from callboard.supervision import (
     ChildSpec,
     ChildStartFailed,
     CountChildren,
+    DeleteChild,
     DynamicSupervisor,
     GetChildSpec,
     InvalidSpec,
     Killed,
     MaxChildrenReached,
     Normal,
+    RestartChild,
     RestartType,
     RestartWindow,
     Shutdown,
@@ -124,6 +126,17 @@ class TestADynamicSupervisor:
             tree.top.ask(TerminateChild(stranger))
 
         assert stranger.is_alive()
+
+    @pytest.mark.parametrize("request_", [TerminateChild, GetChildSpec, RestartChild, DeleteChild])
+    def test_knows_no_child_by_a_number(self, tree: Tree, request_: Any) -> None:
+        grow(tree)
+        refs = [add(tree, str(n)) for n in range(3)]
+
+        for child in (0, 1, "1"):
+            with pytest.raises(ChildNotFound):
+                tree.top.ask(request_(child))
+
+        assert all(ref.is_alive() for ref in refs)
 
     def test_does_not_know_a_child_of_another_supervisor_with_the_same_number(
         self, tree: Tree

@@ -20,17 +20,19 @@ from callboard.supervision import (
     InvalidSpec,
     MaxChildrenReached,
     Normal,
+    Refusal,
     Request,
     RestartChild,
     RestartType,
     Shutdown,
     SimpleOneForOneSupervisor,
+    SpecRefused,
     StartAnother,
     StartChild,
     TerminateChild,
     WhichChildren,
 )
-from tests.runtime.kit import Do, boom, reason_of
+from tests.runtime.kit import Boom, Do, boom, reason_of
 from tests.tree.kit import (
     WITHIN_S,
     Member,
@@ -140,6 +142,47 @@ class TestATemplate:
 
         with pytest.raises(ChildNotFound):
             top.ask(GetChildSpec(child))
+
+
+class TestARequestThatCannotBe:
+    @pytest.mark.parametrize("args", [5, None, "ada", ["ada"]])
+    def test_arguments_that_are_no_tuple_are_refused(self, tree: Tree, args: Any) -> None:
+        top = grow(tree)
+        ada = add(tree, "ada")
+
+        with pytest.raises(SpecRefused, match="tuple"):
+            top.ask(StartAnother(args))
+
+        assert ada.is_alive()
+
+    def test_a_spec_that_is_none_is_refused(self, tree: Tree) -> None:
+        top = grow(tree)
+        ada = add(tree, "ada")
+        nonsense: Any = [1]
+
+        with pytest.raises(SpecRefused, match="StartAnother"):
+            top.ask(StartChild(nonsense))
+
+        assert ada.is_alive()
+
+    @pytest.mark.parametrize("request_", [GetChildSpec, TerminateChild, RestartChild, DeleteChild])
+    def test_a_child_may_be_anything_at_all(self, tree: Tree, request_: Any) -> None:
+        class Vague:  # it can be neither looked up nor compared
+            def __eq__(self, other: object) -> bool:
+                raise Boom
+
+            def __hash__(self) -> int:
+                raise Boom
+
+        top = grow(tree)
+        ada = add(tree, "ada")
+
+        nonsense: tuple[object, ...] = (Vague(), [], None, object())
+        for each in nonsense:
+            with pytest.raises(Refusal):
+                top.ask(request_(each))
+
+        assert ada.is_alive()
 
 
 class TestTerminating:

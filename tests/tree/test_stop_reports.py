@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from callboard.supervision import ActorSystem, ChildSpec, Supervisor
+from callboard.supervision import (
+    BRUTAL_KILL,
+    ActorSystem,
+    ChildSpec,
+    Future,
+    Supervisor,
+    Timeout,
+)
 from tests.both import SimulatedWorld
 from tests.runtime.kit import Gate, Puppet
 
@@ -61,6 +68,48 @@ class TestAStopReport:
 
         assert "root/stuck" in report.unstopped
         assert not root.is_alive()
+
+    def test_names_the_children_of_a_supervisor_that_was_killed_before(
+        self, system: ActorSystem
+    ) -> None:
+        gate = Gate(system)
+        stuck = ChildSpec(id="stuck", start=Puppet, kwargs={"ends": gate.wait}, shutdown_s=0.02)
+        root = system.spawn_named("root", Supervisor, (stuck,)).wait_started()
+        root.kill()
+
+        report = system.stop()
+
+        assert report.unstopped == ("root/stuck",)
+
+    def test_names_the_children_of_a_supervisor_that_is_killed_on_the_way(
+        self, system: ActorSystem
+    ) -> None:
+        gate = Gate(system)
+        stuck = ChildSpec(id="stuck", start=Puppet, kwargs={"ends": gate.wait}, shutdown_s=0.02)
+        inner = ChildSpec(id="inner", start=Supervisor, args=((stuck,),), shutdown_s=BRUTAL_KILL)
+        system.spawn_named("root", Supervisor, (inner,)).wait_started()
+
+        report = system.stop()
+
+        assert report.unstopped == ("root/inner/stuck",)
+
+    def test_is_given_when_those_have_cleaned_up_whose_supervisor_was_killed(
+        self, system: ActorSystem
+    ) -> None:
+        ended: list[str] = []
+
+        def clean_up(_reason: object) -> None:
+            with pytest.raises(Timeout):
+                Future[None](blocker=system.dispatcher).get(timeout=0.1)  # it takes this long
+            ended.append("a")
+
+        child = ChildSpec(id="a", start=Puppet, kwargs={"ends": clean_up})
+        system.spawn_named("root", Supervisor, (child,)).wait_started().kill()
+
+        report = system.stop()
+
+        assert ended == ["a"]
+        assert report.is_clean
 
     def test_of_a_second_stop_is_the_first_one(self, system: ActorSystem) -> None:
         system.spawn_named("root", Supervisor).wait_started()
