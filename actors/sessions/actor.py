@@ -93,11 +93,21 @@ class SessionActor(SupervisedActor, Generic[D]):
     that was to come back counts it as a crash.
     """
 
+    starts_at_once: ClassVar[bool] = True
+    """Whether `__init__` and `on_start` wait for nothing, as this class's own do.
+
+    With `hand_off` they then run on the partition's thread, where `start_s` does not end them.
+    A subclass with one of its own says so itself, or starts on the pool.
+    """
+
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
     _draft: Draft | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
+        mine: type[SessionActor[Any]] = SessionActor
+        is_plain = cls.__init__ is mine.__init__ and cls.on_start is mine.on_start
+        cls.starts_at_once = bool(cls.__dict__.get("starts_at_once", is_plain))
         super().__init_subclass__(**kwargs)
         cls._async_messages = frozenset(
             kind

@@ -28,6 +28,7 @@ from callboard.supervision import (
     Supervisor,
     handles,
 )
+from callboard.supervision.model.specs import SupervisorFlags
 from scripts.tracing.reporting import report_of
 from scripts.tracing.stage import Stage
 from scripts.tracing.vocabulary import REFUSED, ScriptedError, UnknownWord
@@ -172,10 +173,10 @@ class StaticSupervisor(Supervisor):
         self._stage = stage
         self._process = stage.enter(self.actor_ref, sup, script, flags=flags)
         with _refusing():
-            # Built while the flags have been looked at already: OTP refuses those first.
-            children = (
+            SupervisorFlags(strategy=_strategy(flags), **_flags_of(flags))  # OTP refuses it first
+            children = [
                 spec_of(stage, self._process.name, each, flags) for each in node["children"]
-            )
+            ]
             super().__init__(children, strategy=_strategy(flags), **_flags_of(flags))
 
     def on_report(self, event: object) -> None:

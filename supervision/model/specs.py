@@ -111,7 +111,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         id: the child's name within its supervisor; a dynamic supervisor ignores it.
-        start: the actor's class, or a callable that returns the actor.
+        start: the actor's class, or a callable that returns the actor. A function that makes a
+            supervisor does not show that it does: say `kind=ChildKind.SUPERVISOR`, or it counts
+            as a worker and has 5 s to stop.
         args: positional arguments for `start`.
         kwargs: keyword arguments for `start`.
         restart: which ends call for a restart.
@@ -126,7 +128,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         keeps_mailbox: whether waiting messages are handed to the next incarnation.
         start_s: seconds its start may take, `__init__` and `on_start`; what has not started by
             then is killed, and its start has failed with `START_TIMED_OUT`. None, or `math.inf`:
-            as long as it takes.
+            as long as it takes. The time that a predecessor's cleanup takes does not count. With
+            a limit the start runs on a worker also of a class with `hand_off`, unless the class
+            says with `starts_at_once = True` that it waits for nothing.
 
     Raises:
         InvalidSpec: a value that cannot be, naming field, value and remedy.

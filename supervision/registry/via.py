@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from callboard.supervision.model.requests import Request
@@ -147,6 +148,9 @@ class NamedStart(Generic[A]):
 
     def __init__(self, actor: Callable[..., A], register: Callable[[], None]) -> None:
         self._actor = actor
+        while isinstance(actor, partial):  # so that the class can be asked what it is
+            actor = actor.func
+        self._asked = actor
         self._register = register
 
     @passes
@@ -156,6 +160,6 @@ class NamedStart(Generic[A]):
         return self._actor(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_actor":  # a copy under way: it has none yet
+        if name == "_asked":  # a copy under way: it has none yet
             raise AttributeError(name)
-        return getattr(self._actor, name)
+        return getattr(self._asked, name)

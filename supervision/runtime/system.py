@@ -163,6 +163,7 @@ class ActorSystem:
         address: Address[A] | None = None,
         tag: Any = None,
         incarnation: int = 1,
+        may_lend: bool = True,
     ) -> Cell[A]:
         """Begin the start of an actor and return its ref at once. For supervisors.
 
@@ -179,6 +180,8 @@ class ActorSystem:
             address: its name; the new incarnation enters it.
             tag: what its supervisor calls it.
             incarnation: the number of this life; an address counts by itself.
+            may_lend: whether the start of a class with `hand_off` may run on the caller's own
+                thread, where nobody could end it before it ends by itself.
         """
         if not self.is_open:
             msg = f"{self} has been stopped"
@@ -210,7 +213,7 @@ class ActorSystem:
         if address is not None:
             address.enter(cell)
         try:
-            if not (cell.hands_off and self._lend(cell)):
+            if not (may_lend and cell.hands_off and self._lend(cell)):
                 cell.schedule()
         except RuntimeError:  # no thread can be made: leave no ghost behind
             cell.kill()

@@ -149,6 +149,7 @@ class StartUnderWay:
             return None
         system = self._supervisor.system
         start: Any = spec.start  # the model knows no actor classes
+        limit_s = spec.start_limit_s
         cell: Cell[Any] = system.start_child(
             self._supervisor,
             start,
@@ -157,12 +158,13 @@ class StartUnderWay:
             address=self._address,
             tag=self.attempt.key,
             incarnation=self.attempt.incarnation,
+            # A limit could not be kept to while the start has this supervisor's own thread.
+            may_lend=limit_s is None or getattr(start, "starts_at_once", False),
         )
         self.cell = cell
         if self._supervisor.is_dead:  # killed just now: who let its children go did not know this
             take_along(self._supervisor, cell, spec, Killed())
             self._names.release_after(cell, self.attempt.key)
-        limit_s = spec.start_limit_s
         if limit_s is not None:
             self._due_s = system.clock.now_s() + limit_s
         return cell

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import wraps
 from itertools import count
-from typing import Any, ClassVar
+from types import CoroutineType, GeneratorType
+from typing import Any, ClassVar, cast
 
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import (
@@ -14,6 +16,7 @@ from callboard.supervision.model.child_api import (
     plan_terminate_child,
 )
 from callboard.supervision.model.dynamic import DynamicLimits, plan_start_dynamic_child
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
 from callboard.supervision.model.notices import Exit
@@ -68,7 +71,7 @@ class Supervisor(SystemActor):
     their cleanup; the exact time of `period_s` counts, not whole seconds.
 
     Args:
-        children: specs, in start order.
+        children: specs, in start order; no iterator, for a restart needs them again.
         strategy: who is restarted together with a child.
         intensity: restarts that may lie within `period_s`; None sets no limit.
         period_s: the window, in seconds.
@@ -86,6 +89,12 @@ class Supervisor(SystemActor):
     _concurrent_starts: bool = False
     _tree: Interpreter | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        on_start = cls.__dict__.get("on_start")
+        if on_start is not None:
+            cls.on_start = cast("Any", _with_children(on_start))  # type: ignore[method-assign]
+
     def __init__(
         self,
         children: Iterable[ChildSpec] = (),
@@ -99,6 +108,9 @@ class Supervisor(SystemActor):
         self._flags = SupervisorFlags(
             strategy=strategy, intensity=intensity, period_s=period_s, auto_shutdown=auto_shutdown
         )
+        if isinstance(children, Iterator):  # a restart makes it anew of the same arguments
+            remedy = "Give a list or a tuple: an iterator is empty when it is started again."
+            raise InvalidSpec("children", children, remedy)
         self._specs = tuple(children)
         check_specs(self._specs, auto_shutdown)
 
@@ -127,7 +139,9 @@ class Supervisor(SystemActor):
     def terminate(self, reason: ExitReason) -> Any:
         """Stop the children that are left, in reverse start order."""
         del reason
-        tree = self._children_of()
+        tree = self._tree
+        if tree is None:  # its start failed before there were any
+            return
         yield from tree.carry_out_all(plan_stop(tree.state))
         tree.names.release_all()
 
@@ -200,7 +214,7 @@ class Supervisor(SystemActor):
         return self._children_of().carry_out(plan)
 
     def _children_of(self) -> Interpreter:
-        assert self._tree is not None, "a subclass's on_start goes through Supervisor.on_start"
+        assert self._tree is not None, "see _with_children"
         return self._tree
 
     # -- what it is asked --------------------------------------------------
@@ -305,6 +319,26 @@ class Supervisor(SystemActor):
             raise ChildNotFound(str(cell))
         key: ChildId = cell.tag
         return key
+
+
+def _with_children(on_start: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Have a subclass's `on_start` fail unless it goes through that of `Supervisor`.
+
+    Left out, or called and not iterated, it would be up with none of its children.
+    """
+
+    @wraps(on_start)
+    def start(self: Any) -> Generator[Until, bool, None]:
+        result = on_start(self)
+        if type(result) is GeneratorType:
+            yield from result
+        elif type(result) is CoroutineType:
+            result.close()  # it cannot go through a generator
+        if self._tree is None:
+            remedy = "Say `yield from super().on_start()` in it, which starts the children."
+            raise InvalidSpec("on_start", on_start, remedy)
+
+    return start
 
 
 class DynamicSupervisor(Supervisor):

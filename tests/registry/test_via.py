@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
+from functools import partial
 from typing import Any
 
 import pytest
@@ -136,6 +137,14 @@ class TestToStartUnderAName:
         assert lobby.ref is None
         lobby.spawn(Puppet).wait_started()
 
+    def test_keeps_what_the_class_of_a_partial_declares(self, rooms: Registry[Any, Any]) -> None:
+        class Alone(Trapping, PinnedActor):
+            pass
+
+        ref = rooms.via("lobby", None).spawn(partial(Alone)).wait_started()
+
+        assert ref.ask(Do(lambda one: one.is_pinned))
+
     def test_keeps_what_the_class_declares(self, rooms: Registry[Any, Any]) -> None:
         class Alone(Trapping, PinnedActor):
             mailbox_max = 7
@@ -147,6 +156,8 @@ class TestToStartUnderAName:
         assert ref.mailbox_max == 7
         assert ref.ask(Do(lambda one: (one.is_pinned, one.trap_exit))) == (True, True)
         assert ChildSpec(id="a", start=lobby.as_start(Supervisor)).kind is ChildKind.SUPERVISOR
+        inner = partial(Supervisor, ())
+        assert ChildSpec(id="a", start=lobby.as_start(inner)).kind is ChildKind.SUPERVISOR
         assert lobby.as_start(Puppet).__name__ == "Puppet"
 
 

@@ -58,6 +58,12 @@ class Impatient(Slow):
     start_s: ClassVar[float | None] = 0.2
 
 
+class Short(Impatient):
+    """The same, and its handlers are short."""
+
+    hand_off: ClassVar[bool] = True
+
+
 @pytest.fixture(params=["threads", 0, 1])
 def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "threads":
@@ -69,7 +75,7 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture
 def sessions(runtime: Any) -> Iterator[SessionSystem]:
-    kinds = {"impatient": Impatient}
+    kinds = {"impatient": Impatient, "short": Short}
     with SessionSystem(session=Slow, kinds=kinds, partitions=1, runtime=runtime) as made:
         yield made
         for gate in Slow.gates.values():
@@ -117,6 +123,25 @@ class TestAStartThatHangs:
     def test_has_less_time_than_the_ask_of_whoever_creates_it(self) -> None:
         assert SessionActor.start_s == START_S
         assert Settings().ask_timeout_s > START_S
+
+    def test_ends_in_time_though_its_handlers_are_short(self, sessions: SessionSystem) -> None:
+        close_for(sessions, "bad")
+
+        with pytest.raises(SpawnError, match=START_TIMED_OUT):
+            create(sessions, "bad", kind="short")
+
+    def test_is_on_the_partitions_thread_only_of_a_class_that_says_so(self) -> None:
+        class Said(Slow):
+            starts_at_once: ClassVar[bool] = True
+
+        class Heir(Said):
+            pass
+
+        class Plain(SessionActor[None]):
+            pass
+
+        kinds: tuple[type[SessionActor[Any]], ...] = (SessionActor, Plain, Said, Slow, Heir)
+        assert [kind.starts_at_once for kind in kinds] == [True, True, True, False, False]
 
 
 class TestAStartThatIsSlow:

@@ -27,9 +27,10 @@ from callboard.supervision import (
 from callboard.supervision.model.events import ChildFailedToStart, ChildWasIgnored, ChildWasStarted
 from callboard.supervision.model.starting import START_TIMED_OUT
 from tests.both import World
-from tests.runtime.kit import Gate, Puppet, reason_of
+from tests.runtime.kit import Boom, Gate, Puppet, reason_of
 from tests.tree.kit import (
     WITHIN_S,
+    Member,
     Times,
     Tree,
     choose_not_to_run,
@@ -337,6 +338,21 @@ class TestAStartThatTakesTooLong:
             answer.get(timeout=WITHIN_S)
         assert is_late(failed.value.reason)
 
+    def test_is_killed_though_its_handlers_are_short(self, tree: Tree) -> None:
+        class SlowAtFirst(Member):
+            hand_off = True
+
+        top = tree.grow()
+        tree.behaviour("a").on_start = Gate(tree.system).wait
+        spec = ChildSpec(id="a", start=SlowAtFirst, args=(tree, "a"), start_s=2.0)
+        answer = top.ask(StartChild(spec), block=False, timeout=60.0)
+
+        tree.world.advance(2.1)
+
+        with pytest.raises(ChildStartFailed) as failed:
+            answer.get(timeout=WITHIN_S)
+        assert is_late(failed.value.reason)
+
     def test_takes_a_half_started_tree_along(self, tree: Tree) -> None:
         top = tree.grow()
         tree.behaviour("b").on_start = Gate(tree.system).passed
@@ -350,6 +366,7 @@ class TestAStartThatTakesTooLong:
         assert is_late(failed.value.reason)
         tree.world.settle()
         assert "end a" in tree.diary
+        tree.world.advance(6.0)  # the other one's shutdown time: a stop would wait for it
 
     def test_is_what_a_start_in_time_is_not(self, tree: Tree) -> None:
         gate = Gate(tree.system)
@@ -362,6 +379,57 @@ class TestAStartThatTakesTooLong:
 
         assert top.is_alive()
         assert tree.running() == "a"
+
+
+class TestAnOnStartOfASubclass:
+    def test_starts_the_children_where_it_says_so(self, tree: Tree) -> None:
+        class Polite(Supervisor):
+            def on_start(self) -> Any:
+                tree.diary.append("before")
+                yield from super().on_start()
+                tree.diary.append("behind")
+
+        class Lazy(Supervisor):
+            def on_start(self) -> Any:
+                return super().on_start()
+
+        tree.plant(tree.system.spawn(Polite, tree.specs("a")))
+        tree.plant(tree.system.spawn(Lazy, tree.specs("b")))
+
+        assert tree.diary == ["before", "start a", "behind", "start b"]
+
+    def test_that_leaves_the_children_out_fails(self, system: ActorSystem) -> None:
+        class Forgetful(Supervisor):
+            def on_start(self) -> Any:
+                self.is_ready = True
+
+        class Halfway(Supervisor):
+            def on_start(self) -> Any:
+                super().on_start()  # a generator, and nobody goes through it
+
+        class Hasty(Supervisor):
+            async def on_start(self) -> Any:  # type: ignore[override]  # nor would it do
+                pass
+
+        for kind in (Forgetful, Halfway, Hasty):
+            with pytest.raises(StartFailed, match=r"InvalidSpec.*yield from super\(\)"):
+                system.spawn(kind).wait_started(timeout=WITHIN_S)
+
+    def test_that_fails_by_itself_says_why(self, system: ActorSystem) -> None:
+        class Broken(Supervisor):
+            def on_start(self) -> Any:
+                raise Boom
+
+        with pytest.raises(StartFailed, match="Boom"):
+            system.spawn(Broken).wait_started(timeout=WITHIN_S)
+
+
+class TestChildrenThatCannotBeReadTwice:
+    def test_are_refused(self, tree: Tree) -> None:
+        with pytest.raises(StartFailed, match=r"InvalidSpec.*list or a tuple"):
+            tree.plant(tree.system.spawn(Supervisor, iter(tree.specs("a"))))
+
+        assert tree.diary == []
 
 
 class TestASupervisorThatIsEndedWhileItStarts:
