@@ -3,7 +3,9 @@
 A tick of 1 ms while there is something to watch; asleep otherwise. "Did anything
 progress?" is the wrong question (one long handler that computes is progress, a
 hundred that sleep are not), so it is asked of each worker: the same turn for a
-whole tick, and no CPU time used.
+whole tick, and no CPU time used. But what waits must not wait for a handler that
+computes for ever: when no turn ends for ten ticks, one more worker shares the
+processor with it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _TICK_S = 0.001
 _QUIET_TICKS = 50
 """Ticks without work after which the watcher sleeps."""
+
+_STARVED_TICKS = 10
+"""Ticks without an end of any turn, after which handlers that compute count as stuck ones."""
 
 _NAP_S = 0.25
 """The longest sleep: what a wake lost to an interrupt can cost."""
@@ -70,6 +75,7 @@ class Watcher:
         self._pursuits: list[_Pursuit] = []
         self._seen: dict[Worker, tuple[int, float]] = {}
         self._saw_near = False
+        self._turns = self._starved_ticks = 0
         self._is_stopped = False
         self._name = name
         self._thread: threading.Thread | None = None
@@ -153,12 +159,25 @@ class Watcher:
         if not running:  # all wait for answers: somebody must be there to give them
             pool.add_worker()
             return
+        if self._is_starved(workers):
+            stuck = max(stuck, 1)
         if not stuck or any(each.is_idle for each in workers):
             return
         room = self._settings.workers_max - running
         for _ in range(min(stuck, room, pool.users.qsize())):
             if not pool.add_worker():
                 return
+
+    def _is_starved(self, workers: list[Worker]) -> bool:
+        """Say whether what waits has waited for long while no worker came to the end of a turn."""
+        turns = sum(each.turns for each in workers)
+        is_moving = turns != self._turns or not self._pool.users.qsize()
+        self._turns = turns
+        self._starved_ticks = 0 if is_moving else self._starved_ticks + 1
+        if self._starved_ticks < _STARVED_TICKS:
+            return False
+        self._starved_ticks = 0
+        return True
 
     def _is_stuck(self, worker: Worker) -> bool:
         # One that has run nothing yet is on its way; one without a cell may be in an event hook.

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.testing.errors import EndlessStep, NotReplayable
 from callboard.supervision.testing.explore import Exploration
 from callboard.supervision.testing.simulation import Simulation
@@ -45,10 +46,15 @@ def simulate(
         step_max_s: seconds of the processor that one step may take.
 
     Raises:
+        InvalidSpec: the body is `async`: nobody would run it.
         NotReplayable: a seed gave two different runs.
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        if inspect.iscoroutinefunction(body):
+            remedy = "Give a plain function; actors in it may have async handlers."
+            raise InvalidSpec("body", body.__name__, remedy)
+
         def run(seed: int, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
             sim = Simulation(seed, explore=explore, steps_max=steps_max, step_max_s=step_max_s)
             try:

@@ -23,6 +23,7 @@ from callboard.supervision import (
     TooManyWaiting,
 )
 from tests.runtime.kit import (
+    WITHIN_S,
     Boom,
     Box,
     Do,
@@ -31,6 +32,7 @@ from tests.runtime.kit import (
     Puppet,
     Short,
     boom,
+    give,
     idle,
     reason_of,
     refuse,
@@ -372,6 +374,22 @@ class TestACycle:
 
 
 class TestManyWaiting:
+    @threads_only
+    def test_nobody_waits_for_handlers_that_compute(self, system: ActorSystem, box: Box) -> None:
+        is_over: list[bool] = []
+
+        def compute(_actor: Any) -> None:
+            box.put("computing")
+            while not is_over:
+                pass
+
+        for _ in range(3):
+            system.spawn(Puppet).tell(Do(compute))
+            assert box.take() == "computing"
+
+        assert system.spawn(Puppet).ask(Do(give("at once")), timeout=WITHIN_S) == "at once"
+        is_over.append(True)
+
     def test_actors_may_ask_each_other_two_hundred_deep(self, system: ActorSystem) -> None:
         refs = [system.spawn(Puppet) for _ in range(200)]
 

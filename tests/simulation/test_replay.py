@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard.supervision import ActorSystem, DeliveryError
+from callboard.supervision import ActorSystem, DeliveryError, InvalidSpec
 from callboard.supervision.testing import NotReplayable, Probe, Simulation, simulate
 from tests.simulation.cast import Add, AsyncCounter, Counter, Crash, Do, Pass, QuickCounter
 
@@ -135,3 +135,11 @@ class TestSimulate:
     def test_fixtures_are_passed_on(self, sim: Simulation, tmp_path: Path) -> None:
         assert sim.seed == 0
         assert tmp_path.exists()
+
+
+def test_an_async_body_is_refused_before_it_could_pass_unrun() -> None:
+    async def body(sim: Simulation) -> None:
+        raise AssertionError(sim)
+
+    with pytest.raises(InvalidSpec, match="body='body'"):
+        simulate()(body)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # the slip
