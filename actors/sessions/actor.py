@@ -102,6 +102,8 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
     _draft: Draft | None = None
+    _heard_s: float = 0.0
+    """When the last message came, on the monotonic clock: one that changes nothing counts too."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
@@ -242,6 +244,7 @@ class SessionActor(SupervisedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
+            self._heard_s = self.system.clock.now_s()
         handle = super()._handle_receive
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         if type(anything) in self._async_messages:
@@ -333,7 +336,8 @@ class SessionActor(SupervisedActor, Generic[D]):
         """Clean up and end; the manager then removes the row."""
         draft, clock = self._working(), self.system.clock
         idle_s = message.idle_longer_than_s
-        if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
+        active_s = max(draft.active_s, self._heard_s)
+        if idle_s is not None and clock.now_s() - active_s <= idle_s:
             self._services.announce(SessionStays(self._row.id))
             return
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)

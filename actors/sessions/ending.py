@@ -92,6 +92,7 @@ class Ender:
         return (
             self._system.clock.now_s() - kept.active_s > idle_s
             and takes_messages(kept.session.state)
+            and row.presence is not Presence.QUARANTINED  # kept until somebody has looked at it
             and row.id not in self._book.starts
             and self._table.get(row.id) is row
         )
