@@ -115,6 +115,13 @@ class WatchedPool(Pool):
             self._turns -= 1
             self.changed.notify_all()
 
+    def add_worker(self) -> bool:
+        is_added = super().add_worker()
+        # A new thread may wait already before it counts as a worker.
+        with self.changed:
+            self.changed.notify_all()
+        return is_added
+
     def make_room(self) -> None:
         super().make_room()
         with self.changed:
