@@ -73,6 +73,22 @@ def set_async_exception(ident: int, kind: type[BaseException] | None) -> int:
     return int(ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), argument))
 
 
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread, where a signal's handler may raise at any step.
+
+    Struck while it waits for the thread's first step, the standard library's own
+    lock turns what was raised into "release unlocked lock"; the host gets what its
+    handler raised, and nobody takes it for a lack of threads.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        struck = error.__context__
+        if struck is not None and not isinstance(struck, Exception):
+            raise struck from None
+        raise
+
+
 def is_users_code(frame: FrameType) -> bool:
     """Say whether this frame is neither the runtime's nor the collector's."""
     module = frame.f_globals.get("__name__", "")

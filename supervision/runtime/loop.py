@@ -11,6 +11,7 @@ from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.runtime.clock import waitable
 from callboard.supervision.runtime.current import Runner, active, local
 from callboard.supervision.runtime.cycles import refuse_cycle
+from callboard.supervision.runtime.interrupts import start_thread
 from callboard.supervision.runtime.operations import Task
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class ThreadLoop:
                 self._thread = threading.Thread(
                     target=self._run, args=(loop,), name=self._name, daemon=True
                 )
-                self._thread.start()
+                start_thread(self._thread)
                 self._loop = loop
             return self._loop
 

@@ -23,7 +23,7 @@ from callboard.supervision.runtime.clock import waitable
 from callboard.supervision.runtime.current import Runner, local
 from callboard.supervision.runtime.errors import TooManyWaiting
 from callboard.supervision.runtime.futures import THREADS, Future, wait_on_thread
-from callboard.supervision.runtime.interrupts import strike, take_back
+from callboard.supervision.runtime.interrupts import start_thread, strike, take_back
 from callboard.supervision.runtime.waiting import wait_as_actor
 from callboard.supervision.runtime.watcher import Watcher
 
@@ -235,7 +235,7 @@ class Pool:
                 reserved = Worker(self, f"{self._name}-reserved", self._take_reserved)
                 reserved.may_run_user_code = False
                 reserved.enqueue_system = None
-                reserved.thread.start()
+                start_thread(reserved.thread)
                 self.reserved = reserved
             while len(self.workers) < self._settings.workers_min and self.add_worker():
                 pass
@@ -254,7 +254,7 @@ class Pool:
                 return False
             worker = Worker(self, f"{self._name}-{next(self._numbers)}", self._take)
             try:
-                worker.thread.start()
+                start_thread(worker.thread)
             except RuntimeError as error:  # no more threads, or the interpreter is ending
                 self._refused = error
                 return False
@@ -267,7 +267,7 @@ class Pool:
         worker = Worker(self, name, lambda _worker: line.get())
         self.pinned[cell] = (worker, line)
         try:
-            worker.thread.start()
+            start_thread(worker.thread)
         except RuntimeError:
             del self.pinned[cell]
             raise

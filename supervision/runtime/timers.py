@@ -13,6 +13,7 @@ import msgspec
 
 from callboard.supervision.model.reasons import Crashed
 from callboard.supervision.runtime.crashes import crashed
+from callboard.supervision.runtime.interrupts import start_thread
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.clock import Clock
@@ -138,7 +139,7 @@ class ThreadTimers:
             heapq.heappush(self._heap, (due_s, next(self._order), timer))
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                thread.start()
+                start_thread(thread)
                 self._thread = thread
             elif self._heap[0][2] is timer:
                 self._changed.notify()

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from callboard.supervision.runtime.interrupts import start_thread
+
 if TYPE_CHECKING:
     from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.pool import Pool, Worker
@@ -84,7 +86,7 @@ class Watcher:
         """Begin to watch; harmless when it has begun."""
         if self._thread is None:
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            thread.start()
+            start_thread(thread)
             self._thread = thread
 
     def stop(self) -> None:

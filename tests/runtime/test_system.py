@@ -29,6 +29,7 @@ from callboard.supervision import (
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.chance import time_of
+from callboard.supervision.runtime.interrupts import start_thread
 from callboard.supervision.runtime.pool import Pool
 from tests.runtime.kit import (
     AsyncPuppet,
@@ -676,3 +677,17 @@ def test_a_stop_that_comes_while_the_first_thread_starts_is_no_lack_of_threads()
     pool.wake()
 
     assert pool.workers == {}
+
+
+@pytest.mark.parametrize("struck", [KeyboardInterrupt, None])
+def test_what_a_signal_raises_while_a_thread_starts_is_no_lack_of_threads(
+    struck: type[BaseException] | None,
+) -> None:
+    class Struck(threading.Thread):
+        def start(self) -> None:
+            error = RuntimeError("release unlocked lock")  # of a condition that was struck
+            error.__context__ = None if struck is None else struck()
+            raise error
+
+    with pytest.raises(struck or RuntimeError):
+        start_thread(Struck())
