@@ -349,7 +349,7 @@ class SupervisedActor(PooledActor):
         other = self._find(target)
         if other is not None:
             other.forget_bond(("link", self.actor_ref))
-            self.actor_ref.unlinked(other)
+            self.actor_ref.forget_bond(("link", other))
 
     def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
         if self.actor_ref.is_dead:

@@ -81,7 +81,6 @@ class Cell(HandOffCell[A], Generic[A]):
         self.bonds = None
         self.operation = None
         self.asked_exit = None
-        self.asked_by = None
         self.failed_on = None
         self.handling = None
         self.idle = None

@@ -53,7 +53,6 @@ class EndingCell(MailboxCell[A]):
     """What an incarnation has in hand, and how that and itself come to an end; see `Cell`."""
 
     __slots__ = (
-        "asked_by",
         "asked_exit",
         "birth",
         "failed_on",
@@ -73,8 +72,6 @@ class EndingCell(MailboxCell[A]):
     idle: IdleWatch | None
     asked_exit: ExitReason | None
     """Why it is to end as soon as what is under way is finished; the first to ask wins."""
-    asked_by: EndingCell[Any] | None
-    """The linked actor whose end asked for it; None: somebody else did."""
     failed_on: str | None
     waiting: Future[Any] | EndingCell[Any] | None
 
@@ -141,20 +138,23 @@ class EndingCell(MailboxCell[A]):
         return True
 
     def link_broke(self, other: EndingCell[Any], reason: ExitReason) -> None:
-        """Take the end of a linked actor, unless the link has been undone meanwhile."""
-        if self.forget_bond(("link", other)):
-            self.exit_from(other, reason)
-            if self.asked_exit is reason:
-                self.asked_by = other
+        """Take the end of a linked actor. From any thread.
 
-    def unlinked(self, other: EndingCell[Any]) -> None:
-        """See that the other's end has no effect any more. By a handler of this actor.
+        Who traps exits gets it in mailbox order. Others obey it between two messages,
+        if the link is still there then: a handler that undoes it in time lives on.
 
         Source: Erlang, the guarantee of unlink/1.
         """
-        self.forget_bond(("link", other))
-        if self.asked_by is other:
-            self.asked_exit = self.asked_by = None
+        if not self._traps_exits():
+            self.signal(self._obey_broken_link, other, reason)
+        elif self.forget_bond(("link", other)):
+            self.exit_from(other, reason)
+
+    def _obey_broken_link(self, other: EndingCell[Any], reason: ExitReason) -> None:
+        if self.operation is not None:
+            self.operation.look_later(partial(self._obey_broken_link, other, reason))
+        elif self.forget_bond(("link", other)):
+            self.exit_from(other, reason)
 
     @arms
     def _end(self, reason: ExitReason, *, cleans_up: bool = True) -> None:

@@ -107,12 +107,7 @@ class MailboxCell(Incarnation[A]):
         self._drain(q)
 
     def _drain(self, q: SimpleQueue[Any]) -> None:
-        while q.qsize():
-            try:
-                message, future, _ = q.get_nowait()
-            except Empty:
-                return
-            self.undeliverable(message, future)
+        drain(q, self.undeliverable)
 
     def undeliverable(self, message: Any, future: Future[Any] | None) -> None:
         """Answer a message that will not be handled, or make it a dead letter."""
@@ -161,8 +156,7 @@ class MailboxCell(Incarnation[A]):
         """Take news of a child; a parent that is ending waits for it with its mailbox closed.
 
         A parent that waits for another child is not woken: it finds the news when it goes on.
-        Two
-        pairs that must keep their order:
+        Two pairs that must keep their order:
 
             here: (1) put the news   (2) does it wait for another one still?
             parent: (1) wait no more, or for this one   (2) what is in the mailbox, has it moved?
@@ -201,6 +195,16 @@ class MailboxCell(Incarnation[A]):
         elif not self.is_scheduled:
             # Whoever obeys what waits there looks again after it.
             self.schedule()
+
+
+def drain(q: SimpleQueue[Any], undeliverable: Callable[[Any, Future[Any] | None], object]) -> None:
+    """Take everything out of a mailbox that nobody will look into again."""
+    while q.qsize():
+        try:
+            message, future, _ = q.get_nowait()
+        except Empty:
+            return
+        undeliverable(message, future)
 
 
 def _do_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from callboard.supervision.model.errors import CallboardError
@@ -18,7 +18,7 @@ from callboard.supervision.runtime.errors import (
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.handoff import NOT_DONE
 from callboard.supervision.runtime.incarnation import Incarnation
-from callboard.supervision.runtime.mailbox import copy_context
+from callboard.supervision.runtime.mailbox import copy_context, drain
 from callboard.supervision.runtime.notices import Notice
 from callboard.supervision.runtime.seam import Actor
 
@@ -130,15 +130,13 @@ class Address(Generic[A]):
             self._drain(q)
 
     def _drain(self, q: SimpleQueue[Any]) -> None:
-        while q.qsize():
-            try:
-                message, future, _ = q.get_nowait()
-            except Empty:
-                return
-            if future is not None:
-                future.offer_exception(self.dead_error())
-            elif not isinstance(message, Notice):
-                self.system.dead_letters.record(message, address=self.name)
+        drain(q, self._undeliverable)
+
+    def _undeliverable(self, message: Any, future: Future[Any] | None) -> None:
+        if future is not None:
+            future.offer_exception(self.dead_error())
+        elif not isinstance(message, Notice):
+            self.system.dead_letters.record(message, address=self.name)
 
     def dead_error(self) -> Exception:
         """Return what a sender gets when nobody lives here."""

@@ -368,8 +368,8 @@ class ActorSystem:
     def new_lock(self) -> threading.RLock:
         """Return a lock for a table of the system's. Never held while calling out.
 
-        Unlike `rare` it may be held while things are made: if a collector's or a
-        signal's code then comes in on the same thread, it does not wait for itself.
+        It may be taken twice, like `rare`: a collector's or a signal's code that comes
+        in on the same thread does not wait for itself.
         """
         return threading.RLock()
 

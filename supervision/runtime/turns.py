@@ -284,11 +284,12 @@ class TurningCell(BornCell[A]):
 
         Its asker is told when this incarnation ends before that, unless the answer `outlives` it.
         """
+        is_told = self.in_hand is None and self.runner is not None  # a hand-off has neither
         future = self.future_in_hand()
-        if not outlives and self.when_dead(
-            future, lambda _reason: future.offer_exception(self._killed_error())
-        ):
-            future.add_waiter(lambda: self.forget_bond(future))
+        if not outlives and not is_told:
+            self.when_dead(future, lambda _reason: future.offer_exception(self._killed_error()))
+            if not future.add_waiter(lambda: self.forget_bond(future)):
+                self.forget_bond(future)  # nobody waits for it any more
         return future
 
     def future_in_hand(self, timeout: float | None = None) -> Future[Any]:

@@ -93,7 +93,7 @@ class Supervisor(SystemActor):
         super().__init_subclass__(**kwargs)
         on_start = cls.__dict__.get("on_start")
         if on_start is not None:
-            cls.on_start = cast("Any", _with_children(on_start))  # type: ignore[method-assign]
+            cls.on_start = cast("Any", _with_children(on_start))  # type: ignore[method-assign]  # wrapped, once for each class
 
     def __init__(
         self,

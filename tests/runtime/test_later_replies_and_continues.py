@@ -131,6 +131,36 @@ class TestALaterReply:
         assert answer.get() == "an answer"
         assert not ref.bonds
 
+    def test_for_an_asker_that_has_given_up_leaves_nothing_behind(
+        self, system: ActorSystem, box: Box, gate: Gate
+    ) -> None:
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> Any:
+            box.put("in hand")
+            gate.wait()
+            actor.reply_later()
+            return LATER
+
+        answer = ref.ask(Do(act), block=False)
+        box.take()
+        answer.give_up()
+        gate.open()
+        idle(ref)
+
+        assert not ref.bonds
+
+    def test_of_a_tell_that_is_never_given_leaves_nothing_behind(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet)
+
+        ref.tell(Do(later(box)))
+        box.take()
+        idle(ref)
+
+        assert not ref.bonds
+
     def test_may_outlive_the_actor_when_somebody_else_owes_it(
         self, system: ActorSystem, box: Box
     ) -> None:

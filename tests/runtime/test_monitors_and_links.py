@@ -21,7 +21,19 @@ from callboard.supervision import (
     Normal,
     Shutdown,
 )
-from tests.runtime.kit import Box, Do, Gate, Puppet, Trapping, boom, crash, idle, reason_of
+from tests.runtime.kit import (
+    AsyncPuppet,
+    Await,
+    Box,
+    Do,
+    Gate,
+    Puppet,
+    Trapping,
+    boom,
+    crash,
+    idle,
+    reason_of,
+)
 
 
 def monitor(watcher: ActorRef[Any], target: object) -> int:
@@ -392,6 +404,39 @@ class TestAnUnlink:
         ref.ask(Do(act))
 
         assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+    def test_by_an_async_handler_holds_too(self, system: ActorSystem, box: Box) -> None:
+        other = system.spawn(Puppet)
+        ref = system.spawn(AsyncPuppet)
+        gate = Gate(system)
+
+        async def act(actor: Any) -> None:
+            actor.link(other)
+            box.put("linked")
+            await gate.passed()
+            actor.unlink(other)
+
+        answer = ref.ask(Await(act), block=False)
+        assert box.take() == "linked"
+        other.kill()
+        gate.open()
+        answer.get()
+
+        assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+    def test_does_not_undo_a_stop_that_came_after_the_others_end(self, system: ActorSystem) -> None:
+        other = system.spawn(Puppet)
+        ref = system.spawn(Puppet)
+
+        def act(actor: Any) -> None:
+            actor.link(other)
+            other.kill()
+            actor.stop()
+            actor.unlink(other)
+
+        ref.tell(Do(act))
+
+        assert reason_of(ref) == Normal()
 
     def test_leaves_an_end_that_somebody_else_asked_for(self, system: ActorSystem) -> None:
         other = system.spawn(Puppet)
