@@ -34,6 +34,7 @@ from callboard.actors.errors import TransitionError as TransitionError
 from callboard.actors.errors import UpdateFailed as UpdateFailed
 from callboard.actors.errors import VersionConflict as VersionConflict
 from callboard.actors.errors import WorkspaceError as WorkspaceError
+from callboard.actors.heart import Watchdog as Watchdog
 from callboard.actors.limits import SessionLimits as SessionLimits
 from callboard.actors.manager import SessionManager as SessionManager
 from callboard.actors.messages import AppendMessage as AppendMessage
@@ -69,6 +70,8 @@ from callboard.actors.sessions.states import SessionStatus as SessionStatus
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem
 from callboard.actors.system import StartedAlready as StartedAlready
+from callboard.actors.systemd import SystemdWatchdog as SystemdWatchdog
+from callboard.actors.systemd import notify_systemd as notify_systemd
 
 __all__ = [
     "AgentBusy",
@@ -124,10 +127,13 @@ __all__ = [
     "StartedAlready",
     "StoreError",
     "StoreOutcomeUnknown",
+    "SystemdWatchdog",
     "TerminateSession",
     "TransitionError",
     "UpdateFailed",
     "UpdateSession",
     "VersionConflict",
+    "Watchdog",
     "WorkspaceError",
+    "notify_systemd",
 ]

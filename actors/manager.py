@@ -30,6 +30,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.internal import (
+    AreYouThere,
     DrainCheck,
     FailNow,
     GraceOver,
@@ -233,6 +234,10 @@ class SessionManager(SystemActor):
     def send_on(self, message: Any) -> None:
         """Tell oneself something, behind all that waits."""
         self.actor_ref.notify(message)
+
+    @handles(AreYouThere)
+    def on_are_you_there(self, message: AreYouThere) -> None:
+        """Answer: nothing more is wanted."""
 
     # -- what it learns ----------------------------------------------------
 

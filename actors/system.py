@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionNotFound
+from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
@@ -22,7 +23,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
-from callboard.actors.sessions.naming import MANAGER, PARTITIONS, partition_name
+from callboard.actors.sessions.naming import MANAGER, PARTITIONS
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
@@ -91,6 +92,7 @@ class SessionSystem:
         max_idle_s: sessions that have been idle for longer are ended.
         cleanup_interval_s: how often the janitor looks for them; 0 never.
         grace_s: how long the janitor gives a session to end.
+        watchdog: is told every so often that the tree is healthy, as long as it is; None: nobody.
         on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
             and what is given up to the logger `callboard.events`, many of a kind summed up.
             Where the host has not configured logging, Python prints those lines to stderr.
@@ -115,6 +117,7 @@ class SessionSystem:
         max_idle_s: float = 3600.0,
         cleanup_interval_s: float = 300.0,
         grace_s: float = 5.0,
+        watchdog: Watchdog | None = None,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -145,6 +148,7 @@ class SessionSystem:
             "grace_s": grace_s,
         }
         self._cleanup_interval_s = cleanup_interval_s
+        self._watchdog = watchdog
         self._on_event = on_event
         self._runtime = runtime
         self._system: ActorSystem | None = None
@@ -214,8 +218,11 @@ class SessionSystem:
         )
         janitor = ChildSpec(id="janitor", start=Janitor, args=(services, self._cleanup_interval_s))
         manager = ChildSpec(id=MANAGER, start=SessionManager, args=(services,), name=MANAGER)
+        in_front = [janitor, manager]
+        if self._watchdog is not None:
+            in_front.append(ChildSpec(id="heart", start=Heart, args=(services, self._watchdog)))
         front = ChildSpec(
-            id="front", start=Supervisor, args=((janitor, manager),), kwargs=dict(budget)
+            id="front", start=Supervisor, args=(tuple(in_front),), kwargs=dict(budget)
         )
         return ([sessions, front],)
 
@@ -382,11 +389,7 @@ class SessionSystem:
         services = self._started()
         now_s = services.system.clock.now_s()
         oldest_s = services.table.oldest_active_s()
-        parts = [MANAGER, *map(partition_name, range(services.partitions))]
-        lookup = services.system.lookup
-        failing = [
-            each for each in parts if (found := lookup(each)) is None or not found.is_alive()
-        ]
+        failing = services.failing_parts()
         due_s = services.sweep_due_s
         return HealthReport(
             is_healthy=not failing and not self._is_over,
@@ -394,7 +397,7 @@ class SessionSystem:
             presences=services.table.presences(),
             oldest_idle_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
             janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
-            failing=("root",) if self._is_over else tuple(failing),
+            failing=("root",) if self._is_over else failing,
         )
 
     def tree(self, *, nodes_max: int = NODES_MAX, children_max: int = CHILDREN_MAX) -> TreeNode:

@@ -62,6 +62,7 @@ def shown(language: str) -> list[Block]:
 
 PROGRAMS = shown("python")
 OUTPUTS = [block for block in shown("text") if block.source]
+UNITS = shown("ini")
 
 
 def part_of(source: str) -> str:
@@ -114,6 +115,10 @@ class TestPages:
     def test_python_in_a_page_is_a_program_that_runs(self, block: Block) -> None:
         assert block.source.startswith(EXAMPLE), "write ```python docs/examples/FILE.py"
 
+        assert block.text == part_of(block.source)
+
+    @pytest.mark.parametrize("block", UNITS, ids=map(str, UNITS))
+    def test_a_unit_in_a_page_is_the_file(self, block: Block) -> None:
         assert block.text == part_of(block.source)
 
     @pytest.mark.parametrize("block", OUTPUTS, ids=map(str, OUTPUTS))

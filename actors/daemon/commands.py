@@ -45,6 +45,7 @@ from callboard.actors.statuses import (
     status_of,
 )
 from callboard.actors.system import SessionSystem
+from callboard.actors.systemd import SystemdWatchdog
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.observe.logs import EventLog, SafeFormatter
 from callboard.supervision.observe.text import escaped
@@ -149,6 +150,7 @@ def serve(
         settings=runtime,
         partitions=partitions,
         faults=faults,
+        watchdog=SystemdWatchdog.from_environment(),
         on_event=log,
     )
     if isinstance(place, Path):

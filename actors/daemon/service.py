@@ -15,12 +15,12 @@ import uvicorn
 
 from callboard.actors.daemon.app import make_app
 from callboard.actors.daemon.guard import Guard
-from callboard.actors.daemon.notify import notify
 from callboard.actors.daemon.protocol import protocol_for
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.messages import Shutdown
 from callboard.actors.statuses import EX_OK, EX_SOFTWARE, EX_UNCLEAN
 from callboard.actors.system import SessionSystem
+from callboard.actors.systemd import notify_systemd
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.reports import StopReport
@@ -109,10 +109,10 @@ class Daemon:
                     loop.add_signal_handler(number, self._signaled, number)
             try:
                 self._say(f"READY {self._door.shown} pid {os.getpid()}")
-                notify("READY=1")
+                notify_systemd("READY=1")
                 first: set[asyncio.Future[Any]] = {ended, serving, self._signal}
                 await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                notify("STOPPING=1")
+                notify_systemd("STOPPING=1")
                 # Asked before the stop, which ends the tree as well.
                 gave_up = ended.result() if ended.done() else None
                 report = await self._stop(serving, has_ended=ended.done())

@@ -96,6 +96,10 @@ class GraceOver(msgspec.Struct, frozen=True):
     number: int
 
 
+class AreYouThere(msgspec.Struct, frozen=True):
+    """To the manager: answer, to show that you come to what you are asked."""
+
+
 class DrainCheck(msgspec.Struct, frozen=True):
     """To the manager: look whether the work in hand is done."""
 

@@ -9,6 +9,7 @@ from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.draft import SessionEntry
 from callboard.actors.sessions.internal import SessionWaits
+from callboard.actors.sessions.naming import MANAGER, partition_name
 from callboard.actors.sessions.table import Table
 from callboard.actors.storage.journal import Outcome
 from callboard.actors.storage.memory import MemoryStore
@@ -72,6 +73,12 @@ class Services:
     def wake(self, session_id: str) -> None:
         """Tell the manager that a message waits for a session without an incarnation."""
         self.announce(SessionWaits(session_id))
+
+    def failing_parts(self) -> tuple[str, ...]:
+        """Return the names of the parts that do not run just now. Any thread, no message."""
+        parts = [MANAGER, *map(partition_name, range(self.partitions))]
+        found = ((name, self.system.lookup(name)) for name in parts)
+        return tuple(name for name, part in found if part is None or not part.is_alive())
 
     def find_part(self, path: str) -> Any:
         """Return the living part of the tree at this path below the root, or None."""

@@ -117,6 +117,18 @@ class TestTheServiceManager:
             assert manager.recv(100) == b"STOPPING=1"
         assert code == 0
 
+    def test_hears_from_a_healthy_daemon_in_time(self, private: Path) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(private / "notify"))
+            manager.settimeout(READY_S)
+            arguments = ["--socket", str(private / "s")]
+            where = str(private / "notify")
+            with Process(arguments, NOTIFY_SOCKET=where, WATCHDOG_USEC="300000") as daemon:
+                daemon.ready()
+                told = [manager.recv(100) for _ in range(3)]
+
+        assert set(told) == {b"READY=1", b"WATCHDOG=1"}
+
 
 class TestADaemonThatCannotStart:
     @pytest.mark.parametrize(
