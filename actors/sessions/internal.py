@@ -25,6 +25,12 @@ class FailNow(msgspec.Struct, frozen=True):
     """To a session or another part: crash, because fault injection says so."""
 
 
+class StartSession(msgspec.Struct, frozen=True):
+    """To a partition: run the session of this row; the reply is its ref, or None."""
+
+    row: Any
+
+
 class ForgetSession(msgspec.Struct, frozen=True):
     """To a partition: stop this session's actor if it runs, and do not bring it back."""
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from callboard.actors.sessions.internal import ForgetSession, PartitionReady, SessionGivenUp
+from callboard.actors.sessions.internal import (
+    ForgetSession,
+    PartitionReady,
+    SessionGivenUp,
+    StartSession,
+)
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
+from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import plan_terminate_child
 from callboard.supervision.model.events import ChildGivenUp
 from callboard.supervision.model.intensity import RestartWindow
@@ -16,7 +22,7 @@ from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.tree.requests import StartChild
+from callboard.supervision.tree.interpreter import Ref
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
 RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
@@ -29,19 +35,16 @@ SHUTDOWN_S: Final = 5.0
 """How long a session may take to stop."""
 
 
-def spec_of(row: Row, services: Services) -> ChildSpec:
-    """Return how a session is started and restarted: from its row's last commit."""
-    kind = services.kinds[row.latest().session.kind]
+def spec_of(kind: str, behaviour: type[Any]) -> ChildSpec:
+    """Return how every session of a kind is started and restarted: from its row's last commit."""
     return ChildSpec(
-        id=row.id,
-        start=kind,
-        args=(row, services),
+        id=kind,
+        start=behaviour,
         restart=RestartType.TRANSIENT,
         shutdown_s=SHUTDOWN_S,
-        name=session_name(row.id),
         backoff=DELAYS,
         budget=RESTARTS,
-        start_s=kind.start_s,
+        start_s=behaviour.start_s,
     )
 
 
@@ -57,38 +60,44 @@ class SessionPartition(DynamicSupervisor):
         super().__init__(intensity=None, concurrent_starts=True)
         self._services = services
         self._number = number
+        self._kinds = {kind: spec_of(kind, each) for kind, each in services.kinds.items()}
 
     def on_start(self) -> Any:
         """Start, and say so to the manager."""
         yield from super().on_start()
         self._services.announce(PartitionReady(self._number))
 
-    def on_start_child(self, message: StartChild) -> Any:
+    def name_of(self, child: Child[Ref]) -> str:
+        """Return a session's own name: its spec is that of all sessions of its kind."""
+        return session_name(str(child.key))
+
+    @handles(StartSession)
+    def on_start_session(self, message: StartSession) -> Any:
         """Start a session, unless it has its place here: then it runs, or comes back by itself.
 
         A manager that follows on one that was killed cannot know what that one had asked for:
         it asks again, and must not start a session twice. One that is starting just now is
         the answer when it has started.
         """
-        spec = message.spec
-        row = spec.args[0]
-        if isinstance(row, Row) and row.is_closed:
+        row: Row = message.row
+        if row.is_closed:
             return None  # the session ended while the request waited
         tree = self._children_of()
-        tree.look_at_start(spec.id)
+        tree.look_at_start(row.id)
         children = tree.children
-        known = children.get(spec.id)
+        known = children.get(row.id)
         if known is not None:
             if known.is_starting:
                 return self._answer(known.key, None)
             cell: Cell[Any] | None = known.ref
             if cell is None or not cell.is_dead or known.is_restarting:
                 return cell
-            if cell.reason is None or calls_for_restart(spec.restart, cell.reason):
+            if cell.reason is None or calls_for_restart(known.spec.restart, cell.reason):
                 return cell
             # It ended in order, and its exit is not handled yet: that finds it replaced.
-            del children[spec.id]
-        return self._start_as(spec.id, spec)
+            del children[row.id]
+        spec = self._kinds[row.latest().session.kind]
+        return self._start_as(row.id, spec, (row, self._services))
 
     @handles(ForgetSession)
     def on_forget_session(self, message: ForgetSession) -> Any:

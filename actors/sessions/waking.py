@@ -16,9 +16,10 @@ from callboard.actors.sessions.internal import (
     PauseOver,
     PlacesLeft,
     StartAnswered,
+    StartSession,
 )
 from callboard.actors.sessions.naming import partition_name
-from callboard.actors.sessions.partition import DELAYS, RESTARTS, spec_of
+from callboard.actors.sessions.partition import DELAYS, RESTARTS
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Phase, Start
 from callboard.actors.sessions.states import Presence
@@ -42,7 +43,6 @@ from callboard.supervision import (
     MailboxFull,
     Timeout,
 )
-from callboard.supervision.tree.requests import StartChild
 
 WOKEN_AT_ONCE_MAX = 64
 """Starts under way in one partition while more of its sessions wait to be woken."""
@@ -131,9 +131,7 @@ class Waker:
         announce, session_id, asked = self._services.announce, row.id, partition.ref
         self._starts.ask(start)
         try:
-            future = partition.ask_at_once(
-                StartChild(spec_of(row, self._services)), timeout=math.inf
-            )
+            future = partition.ask_at_once(StartSession(row), timeout=math.inf)
         except DeliveryError:  # it has just ended
             self._starts.wait(start)
             return

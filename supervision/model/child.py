@@ -54,6 +54,11 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
     delays: int = 0
 
     @property
+    def id(self) -> ChildId:
+        """What it is called in reports and answers: by its key, unless that only numbers it."""
+        return self.key if isinstance(self.key, str) else self.spec.id
+
+    @property
     def is_running(self) -> bool:
         """Whether it has an incarnation of which no end was handled yet."""
         return self.ref is not None and not self.is_restarting

@@ -42,7 +42,7 @@ def crashed(
         return ()
     event = ChildCrashed(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -58,7 +58,7 @@ def finished(state: SupervisorState[RefT], child: Child[RefT], reason: ExitReaso
         return ()
     event = ChildFinished(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -72,7 +72,7 @@ def postponed(state: SupervisorState[RefT], child: Child[RefT], delay_s: float) 
         return ()
     event = ChildRestartWasPostponed(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         delay_s=delay_s,
@@ -86,7 +86,7 @@ def given_up(
     """Report a child that has spent its own budget, `window`."""
     event = ChildGivenUp(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -104,7 +104,7 @@ def supervisor_gave_up(
         return ()
     event = SupervisorGaveUp(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -121,7 +121,7 @@ def supervisor_finished(state: SupervisorState[RefT], child: Child[RefT]) -> Rep
         return ()
     event = SupervisorFinished(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
     )
@@ -133,7 +133,7 @@ def was_started(state: SupervisorState[RefT], child: Child[RefT], ref: RefT) -> 
     if not state.is_watched:
         return ()
     event = ChildWasStarted(
-        supervisor=state.name, child_id=child.spec.id, incarnation=child.incarnation, ref=ref
+        supervisor=state.name, child_id=child.id, incarnation=child.incarnation, ref=ref
     )
     return (Report(event),)
 
@@ -142,9 +142,7 @@ def was_ignored(state: SupervisorState[RefT], child: Child[RefT]) -> Reports:
     """Report a child that chose not to run."""
     if not state.is_watched:
         return ()
-    event = ChildWasIgnored(
-        supervisor=state.name, child_id=child.spec.id, incarnation=child.incarnation
-    )
+    event = ChildWasIgnored(supervisor=state.name, child_id=child.id, incarnation=child.incarnation)
     return (Report(event),)
 
 
@@ -156,7 +154,7 @@ def failed_to_start(
         return ()
     event = ChildFailedToStart(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -171,7 +169,7 @@ def was_stopped(state: SupervisorState[RefT], child: Child[RefT], reason: ExitRe
         return ()
     event = ChildWasStopped(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -185,7 +183,7 @@ def failed_to_stop(state: SupervisorState[RefT], child: Child[RefT], reason: Exi
         return ()
     event = ChildFailedToStop(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         reason=reason,
@@ -199,7 +197,7 @@ def was_abandoned(state: SupervisorState[RefT], child: Child[RefT], waited_s: fl
         return ()
     event = ChildWasAbandoned(
         supervisor=state.name,
-        child_id=child.spec.id,
+        child_id=child.id,
         incarnation=child.incarnation,
         ref=child.ref,
         waited_s=waited_s,

@@ -119,7 +119,7 @@ def _after_failure(
 ) -> Plan[RefT]:
     match start.if_fails:
         case IfFails.GIVE_UP:
-            cause = FailedToStart(child.spec.id, reason)
+            cause = FailedToStart(child.id, reason)
             reports = reporting.failed_to_start(state, child, reason)
             return (Put(child.stopped()), *reports, End(Shutdown(cause=cause)))
         case IfFails.RETRY:
@@ -127,9 +127,9 @@ def _after_failure(
             due = RetryDue(child.key, child.incarnation, reason)
             return (*reports, Put(child.waiting(_replaced_by(child, start))), Retry(due))
         case IfFails.FORGET:
-            return (Forget((child.key,)), Refuse(StartFailed(child.spec.id, reason)))
+            return (Forget((child.key,)), Refuse(StartFailed(child.id, reason)))
         case IfFails.LEAVE:
-            return (Put(child.stopped()), Refuse(StartFailed(child.spec.id, reason)))
+            return (Put(child.stopped()), Refuse(StartFailed(child.id, reason)))
 
 
 def _replaced_by(child: Child[RefT], start: Start[RefT]) -> RefT | None:

@@ -72,7 +72,7 @@ def after_parallel_stop(
     for child, reason in ended:
         keys.append(child.key)
         if state.is_watched and not is_as_asked(child.spec, reason):
-            kind = (child.spec.id, reason)
+            kind = (child.id, reason)
             failed[kind] = failed.get(kind, 0) + 1
     reports = (
         Report(

@@ -66,6 +66,7 @@ class Interpreter:
         is_dynamic: whether children have no lasting place.
         concurrent_starts: whether the mailbox is open while a child starts.
         arguments_of: the positional arguments for a child's start.
+        name_of: the name under which it is reached, or None.
         report: gets the events.
         is_listening: whether `report` is to have them even when the system has no hook.
     """
@@ -79,6 +80,7 @@ class Interpreter:
         is_dynamic: bool,
         concurrent_starts: bool,
         arguments_of: Callable[[Child[Ref]], tuple[object, ...]],
+        name_of: Callable[[Child[Ref]], str | None],
         report: Callable[[TreeEvent], None],
         is_listening: bool,
     ) -> None:
@@ -86,6 +88,7 @@ class Interpreter:
         self._system: ActorSystem = ref.system
         self._concurrent_starts = concurrent_starts
         self._arguments_of = arguments_of
+        self._name_of = name_of
         self._report = report
         self._is_listening = is_listening
         self.names = ChildNames(ref)
@@ -210,7 +213,8 @@ class Interpreter:
 
     def _begin(self, key: ChildId, step: Start[Ref]) -> StartUnderWay:
         child = self.children[key].attempted()
-        start = StartUnderWay(self._ref, self.names, child, step, self._arguments_of(child))
+        arguments, name = self._arguments_of(child), self._name_of(child)
+        start = StartUnderWay(self._ref, self.names, child, step, arguments, name=name)
         self._under_way[key] = start
         return start
 

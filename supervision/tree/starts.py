@@ -43,6 +43,7 @@ class StartUnderWay:
         attempt: the child as it was before, numbered for this start.
         step: what asked for it.
         arguments: the positional arguments of the child's start function.
+        name: what the child is to be reached under, if anything.
     """
 
     cell: Cell[Any] | None = None
@@ -63,12 +64,15 @@ class StartUnderWay:
         attempt: Child[Cell[Any]],
         step: Start[Cell[Any]],
         arguments: tuple[object, ...],
+        *,
+        name: str | None,
     ) -> None:
         self.attempt = attempt
         self.step = step
         self._supervisor = supervisor
         self._names = names
         self._arguments = arguments
+        self._name = name
 
     # -- how far it is -----------------------------------------------------
 
@@ -140,9 +144,9 @@ class StartUnderWay:
     def _begin(self) -> Cell[Any] | None:
         """Begin the incarnation, unless a predecessor still lives under its name."""
         spec = self.attempt.spec
-        if spec.name is not None and not self._has_claimed:
+        if self._name is not None and not self._has_claimed:
             self._address, self._predecessor = self._names.claim(
-                self.attempt.key, spec.name, keeps_mailbox=spec.keeps_mailbox
+                self.attempt.key, self._name, keeps_mailbox=spec.keeps_mailbox
             )
             self._has_claimed = True
         if self._predecessor is not None and not self._predecessor.is_dead:
@@ -193,7 +197,7 @@ class StartUnderWay:
         """Take it that the child was stopped before the start was over."""
         self.cancel_timer()
         reason = None if self.cell is None else self.cell.reason
-        self.fail(StartFailed(self.attempt.spec.id, reason or Shutdown()))
+        self.fail(StartFailed(self.attempt.id, reason or Shutdown()))
 
 
 def take_along(supervisor: Cell[Any], cell: Cell[Any], spec: ChildSpec, reason: ExitReason) -> None:

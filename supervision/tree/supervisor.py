@@ -125,6 +125,7 @@ class Supervisor(SystemActor):
             is_dynamic=self.is_dynamic,
             concurrent_starts=self._concurrent_starts,
             arguments_of=self.arguments_of,
+            name_of=self.name_of,
             report=self._report,
             is_listening=type(self).on_report is not Supervisor.on_report,
         )
@@ -175,6 +176,10 @@ class Supervisor(SystemActor):
     def arguments_of(self, child: Child[Ref]) -> tuple[object, ...]:
         """Return the positional arguments for a start or restart of this child."""
         return (*child.spec.args, *child.args)
+
+    def name_of(self, child: Child[Ref]) -> str | None:
+        """Return the name to register for this child; children of one spec need one each."""
+        return child.spec.name
 
     # -- what it learns ----------------------------------------------------
 
@@ -252,7 +257,7 @@ class Supervisor(SystemActor):
         children = reversed(list(self._children_of().children.values()))
         return tuple(
             ChildInfo(
-                child.spec.id,
+                child.id,
                 RESTARTING if child.is_restarting else child.ref,
                 child.spec.kind,
                 child.incarnation,

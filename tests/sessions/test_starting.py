@@ -21,8 +21,8 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.sessions.actor import START_S
-from callboard.actors.sessions.partition import spec_of
-from callboard.supervision import ActorRef, CallboardError, Future, Settings, StartChild, handles
+from callboard.actors.sessions.internal import StartSession
+from callboard.supervision import ActorRef, CallboardError, Future, Settings, handles
 from callboard.supervision.model.starting import START_TIMED_OUT
 from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws, parts_of, services_of
@@ -187,9 +187,7 @@ class TestAStartThatIsSlow:
         assert partition is not None
         row = services_of(sessions).table.row(str(ref.tag))
 
-        again: Future[Any] = partition.ask(
-            StartChild(spec_of(row, services_of(sessions))), block=False, timeout=60.0
-        )
+        again: Future[Any] = partition.ask(StartSession(row), block=False, timeout=60.0)
         create(sessions, "ada")
         before = again.is_done
         gate.open()

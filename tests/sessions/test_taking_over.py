@@ -19,12 +19,11 @@ from callboard.actors import (
     SessionSystem,
 )
 from callboard.actors.errors import SpawnError
+from callboard.actors.sessions.internal import StartSession
 from callboard.actors.sessions.naming import partition_name
-from callboard.actors.sessions.partition import spec_of
 from callboard.actors.sessions.services import Services
 from callboard.supervision import DeliveryError, handles
 from callboard.supervision.model.routing import partition_of
-from callboard.supervision.tree.requests import StartChild
 
 CREATES = 400
 KILLS = 9
@@ -77,7 +76,7 @@ class TestAStart:
         partition = sessions.system.lookup(partition_name(partition_of(ada.id, 2)))
         assert partition is not None
 
-        started = partition.ask(StartChild(spec_of(row, services_of(sessions))))
+        started = partition.ask(StartSession(row))
 
         assert started is sessions.address(ada.id).ref
         assert sessions.get(ada.id).presence is Presence.AWAKE
