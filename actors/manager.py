@@ -37,7 +37,7 @@ from callboard.actors.sessions.internal import (
     PartitionReady,
     PauseOver,
     PlacesLeft,
-    SessionAwake,
+    SessionEnded,
     SessionGivenUp,
     SessionStays,
     SessionWaits,
@@ -57,7 +57,6 @@ from callboard.supervision import (
     LATER,
     ActorDeadError,
     Crashed,
-    Down,
     ExitReason,
     Future,
     Later,
@@ -73,7 +72,7 @@ _OUTLAST_CHECK_S = 0.001
 
 
 class SessionManager(SystemActor):
-    """Keeps the registry: creates, finds ends, watches deaths, brings sessions back.
+    """Keeps the registry: creates, finds ends, hears of deaths, brings sessions back.
 
     Args:
         services: what the system lends: table, book, behaviours, limits.
@@ -93,7 +92,7 @@ class SessionManager(SystemActor):
     # -- life --------------------------------------------------------------
 
     def on_start(self) -> Any:
-        """Take over: monitor every awake row, go on with what the predecessor had begun."""
+        """Take over: look at every row, go on with what the predecessor had begun."""
         yield from self._outlast_predecessor()
         self._table.recount()
         self._book.starts.take_over()
@@ -266,13 +265,12 @@ class SessionManager(SystemActor):
         if row.presence is Presence.ASLEEP:
             self._waker.wake(row)
 
-    @handles(SessionAwake)
-    def on_session_awake(self, message: SessionAwake) -> None:
-        """Watch the incarnation that has just started."""
+    @handles(SessionEnded)
+    def on_session_ended(self, message: SessionEnded) -> None:
+        """Find out what becomes of a session whose incarnation has ended."""
         row = self._table.get(message.session_id)
-        # It may have ended by now, when a message waited for it: then the Down comes at once.
         if row is not None and message.cell.address is address_of(row):
-            self._watcher.watch(row, message.cell)
+            self._watcher.ended(row, message.cell)
 
     @handles(SessionStays)
     def on_session_stays(self, message: SessionStays) -> None:
@@ -301,11 +299,6 @@ class SessionManager(SystemActor):
     def on_grace_over(self, message: GraceOver) -> None:
         """Kill what has not ended in its time, and clean up in its place."""
         self._ender.grace_over(message)
-
-    @handles(Down)
-    def on_down(self, message: Down) -> None:
-        """Find out what becomes of a session whose incarnation has ended."""
-        self._watcher.heard(message)
 
     # -- the verdict, carried out ------------------------------------------
 

@@ -12,7 +12,6 @@ from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
 from callboard.actors.limits import SessionLimits
 from callboard.actors.messages import AppendMessage, RecordActivity, SessionMessage, UpdateSession
-from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.frozen import EMPTY
@@ -20,7 +19,6 @@ from callboard.actors.sessions.internal import (
     EndSession,
     FailNow,
     FallAsleep,
-    SessionAwake,
     SessionStays,
 )
 from callboard.actors.sessions.states import SessionEvent, SessionState, takes_messages
@@ -49,7 +47,6 @@ class Services(Protocol):
     """What every session of a system shares."""
 
     limits: SessionLimits
-    book: Book
 
     def commit(self, entry: SessionEntry) -> Outcome:
         """Keep a commit and publish it, or hand it to whoever does."""
@@ -205,8 +202,7 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     def on_start(self) -> None:
         """Go on from the last commit. A subclass that overrides this calls it first."""
-        cell = self.actor_ref
-        start = self._row.begin(cell.incarnation)
+        start = self._row.begin(self.incarnation)
         if start is None:
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
         self._draft = draft = Draft(self._row, start, self._services.limits)
@@ -224,8 +220,6 @@ class SessionActor(SupervisedActor, Generic[D]):
         self.commit()
         if state is SessionState.TERMINATING:
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
-        if not self._services.book.starts.is_asked(self._row.id):
-            self._services.announce(SessionAwake(self._row.id, cell))
 
     def let_go(self, reason: ExitReason) -> None:
         """Hold the session's versions no longer."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from callboard.actors.errors import (
     SessionCrashed,
@@ -11,36 +10,53 @@ from callboard.actors.errors import (
     SessionQuarantined,
     SessionRestarting,
 )
+from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.table import Row, Table
 from callboard.supervision import ActorSystem, Address, Future
+from callboard.supervision.runtime.incarnation import Incarnation
+
+
+class Services(Protocol):
+    """What an address needs of what its system's sessions share."""
+
+    def announce(self, notice: object) -> None:
+        """Tell the manager; it may be dead just now."""
+        ...
 
 
 class SessionAddress(Address[Any]):
     """A session's name and mailbox, made with its row.
 
     A message waits here while the session is asleep (it wakes it) or
-    restarting; a quarantined session's senders are refused at once.
+    restarting; a quarantined session's senders are refused at once. The manager is
+    told here what it must know: that a message waits for nobody, and that an
+    incarnation has ended.
 
     Args:
         system: whose names it joins.
         row: the session's place in the table.
-        wake: called with the session's id when a message waits and nobody is there.
+        services: by which the manager is told.
     """
 
-    __slots__ = ("_row", "_wake", "is_wanted")
+    __slots__ = ("_row", "_services", "is_wanted")
 
-    def __init__(self, system: ActorSystem, row: Row, wake: Callable[[str], None]) -> None:
+    def __init__(self, system: ActorSystem, row: Row, services: Services) -> None:
         super().__init__(system, session_name(row.id), keeps_mailbox=True)
         self._row = row
-        self._wake = wake
+        self._services = services
         self.is_wanted = False
         """Whether the manager has been told that a message waits, and has not looked since."""
 
     def has_row(self, table: Table) -> bool:
         """Whether the row it was made with is in the table still."""
         return table.get(self._row.id) is self._row
+
+    def leave(self, cell: Incarnation[Any]) -> None:
+        """Tell the manager that an incarnation has ended; also one that came to nothing."""
+        super().leave(cell)
+        self._services.announce(SessionEnded(self._row.id, cell))
 
     def poke(self) -> None:
         """See that somebody takes what waits, or that it is refused."""
@@ -50,7 +66,7 @@ class SessionAddress(Address[Any]):
         elif presence is Presence.ASLEEP and not self.is_alive():
             if not self.is_wanted:  # once, however many wait: notices have no bound
                 self.is_wanted = True
-                self._wake(self._row.id)
+                self._services.announce(SessionWaits(self._row.id))
         else:
             super().poke()
 

@@ -55,7 +55,7 @@ class Creator:
             limits=services.limits,
             unique_role=services.unique_role,
         )
-        address = row.address = SessionAddress(self._system, row, services.wake)
+        address = row.address = SessionAddress(self._system, row, services)
         self._system.names[address.name] = address
         if message.idempotency_key is not None:
             self._book.remember_create(message.idempotency_key, message, row.id)

@@ -20,10 +20,6 @@ class Desk(Protocol):
         """Take a row out of the table, and tell everybody who waits for that."""
         ...
 
-    def monitor(self, target: Any) -> int:
-        """Get one `Down` when the target ends."""
-        ...
-
     def send_after(self, delay_s: float, message: Any) -> object:
         """Get a message later; it dies with this manager."""
         ...

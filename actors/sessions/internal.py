@@ -37,8 +37,8 @@ class ForgetSession(msgspec.Struct, frozen=True):
     session_id: str
 
 
-class SessionAwake(msgspec.Struct, frozen=True):
-    """To the manager: this incarnation of a session has started."""
+class SessionEnded(Notice, frozen=True):
+    """To the manager: this incarnation of a session has ended, its cleanup included."""
 
     session_id: str
     cell: Any

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.draft import SessionEntry
-from callboard.actors.sessions.internal import SessionWaits
 from callboard.actors.sessions.naming import MANAGER, partition_name
 from callboard.actors.sessions.table import Table
 from callboard.actors.storage.journal import Outcome
@@ -69,10 +68,6 @@ class Services:
     def announce(self, notice: object) -> None:
         """Tell the manager; while it restarts the notice waits in its mailbox."""
         self.manager.notify(notice)
-
-    def wake(self, session_id: str) -> None:
-        """Tell the manager that a message waits for a session without an incarnation."""
-        self.announce(SessionWaits(session_id))
 
     def failing_parts(self) -> tuple[str, ...]:
         """Return the names of the parts that do not run just now. Any thread, no message."""

@@ -1,6 +1,6 @@
 """What becomes of a session now that its incarnation has ended? Decided here, done elsewhere.
 
-The manager learns of an ending (`Ended`, from a `Down`), that the partition gave
+The manager learns of an ending (`Ended`), that the partition gave
 a session up (`GivenUp`), that a partition came back empty (`PartitionLost`), or
 that the first start failed (`NotStarted`). `decide` says what the row becomes.
 """
@@ -18,7 +18,7 @@ from callboard.supervision.model.reasons import ExitReason, NoActor, is_abnormal
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """An incarnation has ended: a `Down` came.
+    """An incarnation has ended: its address has told.
 
     Args:
         incarnation: which.
@@ -163,10 +163,10 @@ def _of_end(news: Ended | GivenUp, row: RowView) -> Verdict:
         return Verdict.REMOVED
     if isinstance(news, GivenUp):
         return Verdict.QUARANTINED
-    # The partition's word and the Down of the same incarnation may come in either order.
+    # The partition's word and the address's on the same incarnation may come in either order.
     if _is_noted(news, row):
         return Verdict.VOID
-    # Dead before it could be monitored: nobody knows how it ended, nor whether it is restarted.
+    # Gone when it was looked for: nobody knows how it ended, nor whether it is restarted.
     is_restarted = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
     return Verdict.RESTARTING if is_restarted and news.has_supervisor else Verdict.ASLEEP
 

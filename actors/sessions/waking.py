@@ -60,7 +60,7 @@ class Waker:
     Args:
         desk: the manager.
         services: what the system lends.
-        watcher: gets to know what runs.
+        watcher: is told what was started.
     """
 
     def __init__(self, desk: Desk, services: Services, watcher: Watcher) -> None:
@@ -148,22 +148,24 @@ class Waker:
         if row is not None and start is not None:
             self._take(start, row, message)
         elif row is not None and message.error is None:  # a manager before this one had asked
-            self._watcher.watch_started(row, message.cell)
+            self._watcher.started(row, message.cell)
         if start is not None:
             self.wake_more(start.partition)
 
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
         match answer.error:
             case None:
-                self._watcher.watch_started(row, answer.cell)
+                self._watcher.started(row, answer.cell)
                 start.answer(row.session())
                 self._starts.settle(start)
+                if row.presence is Presence.ASLEEP:
+                    self.fell_asleep(row)  # it ran, has ended, and may have been wanted since
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
             case error if answer.is_lost or isinstance(error, DeliveryError):
                 self._starts.wait(start)  # until PartitionReady
                 if start.cause is Cause.WAKE:
-                    self._watcher.watch_started(row, None)  # it may have begun all the same
+                    self._watcher.started(row, None)  # it may have begun all the same
             case error:
                 self._failed(start, row, error)
 

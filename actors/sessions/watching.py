@@ -1,4 +1,10 @@
-"""Which incarnation of a session lives, and how did the last one end? By monitors, one for each."""
+"""Which incarnation of a session lives, and how did the last one end? Its address tells.
+
+Every incarnation leaves its session's address when it ends, however it ends, and
+the address says so to the manager, once: no monitor has to be made for each, nor
+made anew when the manager is restarted. What was said to a manager that was killed
+just then, its successor finds out by looking at the rows.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +17,13 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import Ended, PartitionLost
-from callboard.supervision import Down, NoActor
+from callboard.supervision import NoActor
 
 Ref: TypeAlias = Any
 
 
 class Watcher:
-    """Monitors every incarnation, and makes news of what it hears.
+    """Makes news of what it hears of incarnations.
 
     Args:
         desk: the manager.
@@ -27,55 +33,40 @@ class Watcher:
     def __init__(self, desk: Desk, services: Services) -> None:
         self._desk = desk
         self._system = services.system
-        self._table = services.table
         self._starts = services.book.starts
-        self._watched: dict[int, tuple[Row, Ref]] = {}
-        self._watching: dict[str, Ref] = {}
 
-    def watch(self, row: Row, cell: Ref) -> None:
-        """Monitor an incarnation, once; if it has ended by now the `Down` comes at once."""
-        if self._watching.get(row.id) is not cell:
-            self._watching[row.id] = cell
-            self._watched[self._desk.monitor(cell)] = (row, cell)
+    def started(self, row: Row, cell: Ref | None) -> None:
+        """Take note that a start was answered with this incarnation; None: nobody runs.
 
-    def watch_started(self, row: Row, started: Ref | None) -> None:
-        """Watch what runs now, or what was started and has ended since: nobody else tells of it."""
-        cell = address_of(row).ref or started
-        if cell is not None and cell.incarnation >= row.incarnation:
-            self.watch(row, cell)
-        elif row.presence is Presence.AWAKE:
+        One that has ended since has told of it. But if there is none of this life of the row,
+        and the row says otherwise, nobody else tells.
+        """
+        cell = address_of(row).ref or cell
+        is_of_this_life = cell is not None and cell.incarnation >= row.incarnation
+        if not is_of_this_life and row.presence is Presence.AWAKE:
             self._desk.learn(row, Ended(incarnation=row.incarnation, reason=NoActor()))
 
     def look_at(self, row: Row) -> None:
         """Find out about a session of which nobody may have told: its partition or manager is new.
 
-        Who still runs, or cleans up, is watched. A session that its new partition restarts
-        just now is said to be asleep until it runs: asking for its start once more does no harm.
+        Who still runs, or cleans up, will tell of his end. A session that its new partition
+        restarts just now is said to be asleep until it runs: asking for its start once more does
+        no harm.
         """
-        cell = address_of(row).ref
-        if cell is not None and not cell.is_dead:
-            self.watch(row, cell)
-        elif row.id not in self._starts and row.presence in {Presence.AWAKE, Presence.RESTARTING}:
+        if address_of(row).is_alive() or row.id in self._starts:
+            return
+        if row.presence in {Presence.AWAKE, Presence.RESTARTING}:
             self._desk.learn(row, PartitionLost())
 
-    def heard(self, down: Down) -> None:
-        """Pass on that an incarnation has ended, if its row is still there."""
-        watched = self._watched.pop(down.monitor, None)
-        if watched is None:
-            return
-        row, cell = watched
-        if self._watching.get(row.id) is cell:
-            del self._watching[row.id]
-        if self._table.get(row.id) is not row:
-            return
+    def ended(self, row: Row, cell: Ref) -> None:
+        """Pass on that an incarnation has ended."""
+        if not cell.is_started and self._starts.is_asked(row.id):
+            return  # a start that was asked for and fails is answered; nobody repeats it
         partition = self._system.lookup(partition_name(row.partition))
-        is_supervised = partition is not None and partition.ref is cell.parent
         news = Ended(
             incarnation=cell.incarnation,
-            # Of one that had ended before it was watched, the Down only says: no actor.
-            reason=down.reason if cell.reason is None else cell.reason,
+            reason=cell.reason,
             failed_on=cell.failed_on,
-            # A start that was asked for and fails is answered; its partition does not repeat it.
-            has_supervisor=is_supervised and not self._starts.is_asked(row.id),
+            has_supervisor=partition is not None and partition.ref is cell.parent,
         )
         self._desk.learn(row, news)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.incarnation import Bond, Estate
 
 A = TypeVar("A", bound=Actor)
+T = TypeVar("T")
 
 SUSPENDING: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType, Later})
 """Results of a handler or a hook that say: the answer is not there yet."""
@@ -222,8 +223,6 @@ class EndingCell(MailboxCell[A]):
         system = self.system
         if system.point is not None:
             system.point("dead")
-        if self.address is not None:
-            self.address.leave(self)
         if self.idle is not None:
             self.idle.cancel()
         # What follows is said in nobody's name: the dead may not send, those they leave may.
@@ -237,13 +236,15 @@ class EndingCell(MailboxCell[A]):
         finally:
             # Whatever becomes of it, those to whom the end was promised hear of it.
             system.has_ended(self, reason)
+            if self.address is not None:
+                self._keep(self.address.leave, self)
             bonds = () if left.bonds is None else left.bonds.values()
             fatal: list[Bond] = []
             for bond in bonds:
                 if bond.is_fatal:
                     fatal.append(bond)
                 else:
-                    self._pay(bond, reason)
+                    self._keep(bond.pay, reason)
             # Not before: nobody is to see what its supervisor does about an end that he was
             # promised to hear of, and has not.
             self.has_told = True
@@ -252,14 +253,14 @@ class EndingCell(MailboxCell[A]):
             # Not before: a supervisor hears of a death ahead of those that follow from it, and
             # does not restart these into a world where the first is missing.
             for bond in fatal:
-                self._pay(bond, reason)
+                self._keep(bond.pay, reason)
             if runner is not None:
                 runner.cell = outer
 
-    def _pay(self, bond: Bond, reason: ExitReason) -> None:
+    def _keep(self, promise: Callable[[T], object], word: T) -> None:
         """Keep one promise; one that cannot be kept is counted, and does not hurt the others."""
         try:
-            bond.pay(reason)
+            promise(word)
         except Exception:  # noqa: BLE001 -- named edge: every other promise is to be kept all the same
             self.system.count("broken_promises")
 
