@@ -40,7 +40,7 @@ class TestAnAsgiApplication:
         lifespan = example("embed_asgi").lifespan
 
         async def live() -> None:
-            app, is_stopped = Litestar(), asyncio.Event()
+            app, is_stopped = Litestar(logging_config=None), asyncio.Event()
             app.state.stop = is_stopped.set
             async with lifespan(app):
                 root = services_of(app.state.sessions).root
@@ -55,7 +55,7 @@ class TestAnAsgiApplication:
         lifespan = example("embed_asgi").lifespan
 
         async def live() -> None:
-            app = Litestar()
+            app = Litestar(logging_config=None)
             app.state.stop = lambda: None
             async with lifespan(app):
                 sessions = app.state.sessions
