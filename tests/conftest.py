@@ -7,6 +7,8 @@ import os
 import hypothesis
 import pytest
 
+from tests.seeds.covering import WRITE, Covering, note_rows
+
 ON_REQUEST = ("stress", "soak")
 """Marks whose tests run only when `-m` names them."""
 
@@ -18,8 +20,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "callboard")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the option of scripts/docs."""
+    parser.addoption(WRITE, action="store_true", help="write docs/reference/seed-parity.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the covered rows gathered where all reports come together."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Covering(config))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out stress and soak tests unless `-m` names their mark."""
+    """Leave out stress and soak tests unless `-m` names their mark; note which rows are covered."""
+    note_rows(items)
     asked_for = str(config.option.markexpr)
     held_back = [mark for mark in ON_REQUEST if mark not in asked_for]
     left_out = [item for item in items if any(item.get_closest_marker(m) for m in held_back)]

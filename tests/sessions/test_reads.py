@@ -73,6 +73,7 @@ def matches(row: Row, wanted: dict[str, Any]) -> bool:
     ) and (wanted["idle_longer_than_s"] is None or idle_s > wanted["idle_longer_than_s"])
 
 
+@pytest.mark.seed("2.24", "2.25", "2.26", "3.21", "3.22", "3.23")
 @given(st.fixed_dictionaries(FILTERS), st.integers(1, 10))
 @settings(max_examples=200)
 def test_pages_and_counts_are_what_the_filter_says(wanted: dict[str, Any], limit: int) -> None:
@@ -96,11 +97,13 @@ def test_pages_and_counts_are_what_the_filter_says(wanted: dict[str, Any], limit
 
 
 class TestLists:
+    @pytest.mark.seed("0.7", "3.20")
     def test_are_never_none_and_may_be_empty(self) -> None:
         page = answer(Table(), ListSessions(), now_s=NOW_S)
 
         assert (page.ids, page.sessions, page.next_after_id) == ((), (), None)
 
+    @pytest.mark.seed("1.15")
     def test_may_be_of_ids_only(self) -> None:
         page = answer(filled(), ListSessions(fields="id", limit=2), now_s=NOW_S)
 
@@ -123,6 +126,7 @@ class TestLists:
 
 
 class TestOneSession:
+    @pytest.mark.seed("1.12", "2.30")
     def test_is_read_without_touching_it(self) -> None:
         table = filled()
         before = table.row("s0").latest()
@@ -141,6 +145,7 @@ class TestOneSession:
         assert [each.content for each in session.messages] == ["b", "c"]
         assert session.last_seq == 3
 
+    @pytest.mark.seed("0.5", "2.22")
     @pytest.mark.parametrize("read", [GetSession("nobody"), GetMessages("nobody")], ids=str)
     def test_that_is_unknown_is_an_error_that_names_it(
         self, read: GetSession | GetMessages
@@ -150,6 +155,7 @@ class TestOneSession:
 
         assert refused.value.session_id == "nobody"
 
+    @pytest.mark.seed("1.12", "3.18", "3.19")
     @pytest.mark.parametrize(
         ("find", "found"),
         [

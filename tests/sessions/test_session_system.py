@@ -126,6 +126,7 @@ def said(sessions: SessionSystem, session_id: str) -> list[str]:
 
 
 class TestANewSession:
+    @pytest.mark.seed("0.4", "0.14", "1.3", "1.11", "4.5", "4.15")
     def test_is_active_and_has_its_data_when_the_reply_comes(self, sessions: SessionSystem) -> None:
         made = sessions.ask(CreateSession(user_id="ada", org_id="acme"))
 
@@ -135,6 +136,7 @@ class TestANewSession:
         assert made.data == Asked()
         assert sessions.get(made.id) == made
 
+    @pytest.mark.seed("3.10")
     def test_without_activation_waits_until_it_is_needed(self, sessions: SessionSystem) -> None:
         made = sessions.ask(CreateSession(activate=False))
 
@@ -142,6 +144,7 @@ class TestANewSession:
         assert ask(sessions, made.id, "rome") == "answer 1"
         assert sessions.get(made.id).state is SessionState.ACTIVE
 
+    @pytest.mark.seed("0.12")
     def test_may_not_take_an_id_that_is_there(self, sessions: SessionSystem) -> None:
         create(sessions, session_id="mine")
 
@@ -170,6 +173,7 @@ class TestANewSession:
 
 
 class TestLimits:
+    @pytest.mark.seed("2.16")
     def test_of_places_hold_and_a_place_is_given_back(self, runtime: Any) -> None:
         limits = SessionLimits(sessions_max=2, sessions_per_user_max=1)
         with SessionSystem(limits=limits, runtime=runtime) as sessions:
@@ -185,6 +189,7 @@ class TestLimits:
             assert (per_user.value.scope, in_all.value.scope) == ("user", "manager")
             assert create(sessions, user_id="cy")
 
+    @pytest.mark.seed("3.11")
     def test_of_roles_hold_when_they_are_to_be_unique(self, runtime: Any) -> None:
         with SessionSystem(unique_role=True, runtime=runtime) as sessions:
             create(sessions, user_id="ada", agent_role="tutor")
@@ -195,6 +200,7 @@ class TestLimits:
 
 
 class TestReading:
+    @pytest.mark.seed("3.18", "3.19", "4.9")
     def test_finds_by_id_and_by_role_and_says_none_otherwise(self, sessions: SessionSystem) -> None:
         ada = create(sessions, user_id="ada", agent_role="tutor")
 
@@ -206,6 +212,7 @@ class TestReading:
         with pytest.raises(SessionNotFound):
             sessions.ask(GetSession("nobody"))
 
+    @pytest.mark.seed("0.7", "2.25", "3.20", "3.23", "4.7")
     def test_lists_in_pages_and_counts(self, sessions: SessionSystem) -> None:
         made = sorted(create(sessions, user_id="ada") for _ in range(5))
         create(sessions, user_id="bob")
@@ -217,6 +224,7 @@ class TestReading:
         assert rest.next_after_id is None
         assert sessions.ask(CountSessions(user_id="ada")) == 5
 
+    @pytest.mark.seed("1.12")
     def test_is_no_activity(self, sessions: SessionSystem) -> None:
         ada = create(sessions)
         before = sessions.get(ada)
@@ -227,6 +235,7 @@ class TestReading:
 
 
 class TestTheLog:
+    @pytest.mark.seed("0.13", "1.6", "1.7", "3.15")
     def test_numbers_messages_from_one_without_holes(self, sessions: SessionSystem) -> None:
         ada = create(sessions)
 
@@ -247,6 +256,7 @@ class TestTheLog:
 
 
 class TestAnUpdate:
+    @pytest.mark.seed("1.13")
     def test_changes_what_the_patch_names_and_counts_the_version(
         self, sessions: SessionSystem
     ) -> None:
@@ -261,6 +271,7 @@ class TestAnUpdate:
         with pytest.raises(VersionConflict):
             sessions.ask(UpdateSession(ada, patch=patch, expected_version=version))
 
+    @pytest.mark.seed("1.13")
     def test_by_a_function_that_raises_is_refused_and_the_session_lives(
         self, sessions: SessionSystem
     ) -> None:
@@ -273,6 +284,7 @@ class TestAnUpdate:
             sessions.ask(UpdateSession(ada, fn=fail))
         assert sessions.get(ada).restarts == 0
 
+    @pytest.mark.seed("0.9", "1.4", "1.5", "3.14")
     def test_and_a_sign_of_life_are_activity(self, sessions: SessionSystem) -> None:
         ada = create(sessions)
         before = sessions.get(ada).last_active_at
@@ -330,6 +342,7 @@ class TestAUsersOwnBehaviour:
         assert refused.value.field == "text"
         assert sessions.get(ada).restarts == 0
 
+    @pytest.mark.seed("4.8")
     def test_is_reached_by_an_address_that_stays(self, sessions: SessionSystem) -> None:
         ada = create(sessions)
         address = sessions.ask(GetSessionRef(ada))
@@ -340,6 +353,7 @@ class TestAUsersOwnBehaviour:
 
 
 class TestACrash:
+    @pytest.mark.seed("4.12", "4.14")
     @pytest.mark.parametrize("how", list(Fault))
     def test_of_a_session_keeps_what_was_committed(
         self, sessions: SessionSystem, how: Fault
@@ -352,6 +366,7 @@ class TestACrash:
         assert ask(sessions, ada, "paris") == "answer 2"
         assert said(sessions, ada) == ["rome", "about rome", "paris", "about paris"]
 
+    @pytest.mark.seed("4.1")
     @pytest.mark.parametrize("part", PARTS)
     @pytest.mark.parametrize("how", [Fault.KILL, Fault.EXIT])
     def test_of_any_part_keeps_all_sessions(
@@ -388,6 +403,7 @@ class TestACrash:
         assert sessions.ask(ReviveSession(ada)).presence is Presence.AWAKE
         assert ask(sessions, ada, "paris") == "answer 2"
 
+    @pytest.mark.seed("1.19")
     def test_of_the_root_tells_the_host_and_every_asker(self, runtime: Any) -> None:
         sessions = SessionSystem(session=Guide, faults=True, partitions=2, runtime=runtime)
         with sessions:
@@ -417,6 +433,7 @@ class TestSleep:
 
 
 class TestAnEnd:
+    @pytest.mark.seed("0.10", "1.14", "3.17", "4.6")
     def test_gives_the_last_snapshot_and_takes_the_row_away(self, sessions: SessionSystem) -> None:
         ada = create(sessions, user_id="ada")
         ask(sessions, ada, "rome")
@@ -447,6 +464,7 @@ class TestAnEnd:
             assert ended.state is SessionState.CLEANED
         assert sessions.ask(CountSessions()) == 0
 
+    @pytest.mark.seed("0.11", "2.27")
     def test_comes_to_all_that_were_idle_and_a_dry_run_says_to_whom(
         self, sessions: SessionSystem
     ) -> None:
@@ -538,6 +556,7 @@ class TestTheSystem:
             assert wrong.value.field == "session_id"
             assert wrong.value.remedy
 
+    @pytest.mark.seed("4.18")
     def test_serves_a_host_with_an_event_loop(self) -> None:
         async def host() -> list[str]:
             async with SessionSystem(session=Guide) as sessions:
@@ -547,6 +566,7 @@ class TestTheSystem:
 
         assert asyncio.run(host()) == ["answer 1", "answer 2", "answer 3"]
 
+    @pytest.mark.seed("4.17")
     def test_never_meets_another_in_the_same_process(self, runtime: Any) -> None:
         with (
             SessionSystem(name="one", runtime=runtime) as one,
@@ -558,6 +578,7 @@ class TestTheSystem:
                 two.get(made)
             assert two.ask(CountSessions()) == 0
 
+    @pytest.mark.seed("2.33")
     def test_answers_an_asker_whatever_dies_and_when(self, sessions: SessionSystem) -> None:
         ada = create(sessions)
         address = sessions.address(ada)

@@ -54,6 +54,7 @@ def terminate(row: Row) -> None:
 
 
 class TestReserving:
+    @pytest.mark.seed("0.1", "4.3", "4.4")
     def test_makes_the_row_visible_at_once(self) -> None:
         table = Table()
 
@@ -63,6 +64,7 @@ class TestReserving:
         assert row.session().state is SessionState.CREATED
         assert "a" in table
 
+    @pytest.mark.seed("0.12")
     def test_an_id_that_is_taken_is_refused(self) -> None:
         table = Table()
         reserve(table, "a")
@@ -70,6 +72,7 @@ class TestReserving:
         with pytest.raises(DuplicateSession):
             reserve(table, "a")
 
+    @pytest.mark.seed("2.16")
     @pytest.mark.parametrize(
         ("limits", "scope"),
         [
@@ -121,6 +124,7 @@ class TestRoles:
         assert refused.value.session_id == "a"
         assert table.count_role("guide") == 2
 
+    @pytest.mark.seed("3.11")
     def test_are_unique_within_a_user(self) -> None:
         table = Table()
         reserve(table, "a", user_id="ada", role="guide", unique_role=True)
@@ -158,6 +162,7 @@ class TestRoles:
 
 
 class TestRemoving:
+    @pytest.mark.seed("1.14")
     def test_gives_the_last_snapshot(self) -> None:
         table = Table()
         terminate(reserve(table, "a"))
@@ -192,6 +197,7 @@ class TestRemoving:
 
 
 class TestSnapshots:
+    @pytest.mark.seed("0.6", "0.8", "2.29", "3.29")
     def test_are_the_committed_ones_themselves(self) -> None:
         row = reserve(Table(), "a")
 
