@@ -111,12 +111,14 @@ class EndingCell(MailboxCell[A]):
         """
         if sender is not None and sender is self.parent:
             self.exit(reason)
-        elif self._traps_exits():
+        elif self.traps_exits:
             self.notify(Exit(sender, reason))
         elif not isinstance(reason, Normal) or sender is self:
             self.exit(reason)
 
-    def _traps_exits(self) -> bool:
+    @property
+    def traps_exits(self) -> bool:
+        """Whether exits of linked actors are messages to it."""
         actor = self.actor  # what a factory made says it itself; before that, only a class can
         return getattr(self.actor_class if actor is None else actor, "trap_exit", False)
 
@@ -146,7 +148,7 @@ class EndingCell(MailboxCell[A]):
 
         Source: Erlang, the guarantee of unlink/1.
         """
-        if not self._traps_exits():
+        if not self.traps_exits:
             self.signal(self._obey_broken_link, other, reason)
         elif self.forget_bond(("link", other)):
             self.exit_from(other, reason)
@@ -276,7 +278,10 @@ class EndingCell(MailboxCell[A]):
 
         Source: Erlang, exit(Pid, kill).
         """
-        reason: ExitReason = Killed()
+        self.end_at_once(Killed())
+
+    def end_at_once(self, reason: ExitReason) -> None:
+        """Kill it, for this reason: `Killed`, but where a kill is how something else is done."""
         left = self._claim(reason, is_death=True)
         if left is None:
             return

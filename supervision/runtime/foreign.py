@@ -168,13 +168,13 @@ class ForeignCell(Cell[A]):
             with contextlib.suppress(PykkaActorDeadError):
                 self.inner.tell(ActorStop())
 
-    def kill(self) -> None:
+    def end_at_once(self, reason: ExitReason) -> None:
         """Stop counting on it: whoever waits for an answer is told at once.
 
         Its thread is its own: it ends when it has done what it has in hand.
         """
         self.exit()
-        super().kill()
+        super().end_at_once(reason)
 
     def _give_up(self, q: SimpleQueue[Any] | None) -> None:
         super()._give_up(q)

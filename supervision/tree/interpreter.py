@@ -303,11 +303,21 @@ class Interpreter:
         if shutdown_s is BRUTAL_KILL:
             cell.kill()
             return
+        if shutdown_s == 0:
+            self._ask_and_kill(cell)
+            return
         assert isinstance(shutdown_s, (int, float))
         cell.exit(Shutdown())
         timeout_s = None if shutdown_s == math.inf else shutdown_s
         if not (yield Until(Deaths((cell,)), timeout_s)) and not cell.is_dead:
             self._kill_late(cell)
+
+    def _ask_and_kill(self, cell: Ref) -> None:
+        """Ask and kill at once, as a time of 0 has it: who does not trap exits obeys the first."""
+        if cell.traps_exits:
+            self._kill_late(cell)
+        else:
+            cell.end_at_once(Shutdown())
 
     def _kill_late(self, cell: Ref) -> None:
         self._system.did_not_stop(cell.path)
@@ -322,6 +332,8 @@ class Interpreter:
             assert child.ref is not None
             if child.spec.shutdown_time is BRUTAL_KILL:
                 child.ref.kill()
+            elif child.spec.shutdown_time == 0:
+                self._ask_and_kill(child.ref)
             else:
                 child.ref.exit(Shutdown())
         yield from self._await_ends(running, began_s)

@@ -28,7 +28,11 @@ from callboard.supervision import (
 from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
 from callboard.supervision.testing import Simulation
 from tests.runtime.kit import Boom, Gate, boom, reason_of
-from tests.tree.kit import Tree
+from tests.tree.kit import Member, Tree
+
+
+class TrappingMember(Member):
+    trap_exit = True
 
 
 def end(tree: Tree, ref: ActorRef[Any]) -> None:
@@ -161,17 +165,30 @@ class TestAShutdownTime:
         assert reason_of(slow) == Shutdown()
         assert reason_of(top) == Shutdown()
 
-    def test_of_zero_is_allowed(self, tree: Tree) -> None:
-        gate = Gate(tree.system)
-        tree.behaviour("a").on_end = gate.wait
+    @pytest.mark.parametrize("by_itself", [True, False])
+    def test_of_zero_leaves_none_for_a_cleanup(self, tree: Tree, *, by_itself: bool) -> None:
         top = tree.grow(tree.spec("a", shutdown_s=0.0))
-        late = tree.ref("a")
+        brief = tree.ref("a")
+
+        if by_itself:
+            top.ask(TerminateChild("a"))
+        end(tree, top)
+
+        assert reason_of(brief) == Shutdown()
+        assert reason_of(top) == Shutdown()
+        assert tree.diary == ["start a"]
+        assert tree.seen(ChildFailedToStop) == []
+
+    def test_of_zero_kills_what_traps_exits(self, tree: Tree) -> None:
+        trapping = ChildSpec(id="a", start=TrappingMember, args=(tree, "a"), shutdown_s=0.0)
+        top = tree.grow(trapping)
+        brief = tree.ref("a")
 
         end(tree, top)
-        tree.world.advance(0.1)
 
-        assert reason_of(late) in {Killed(), Shutdown()}
-        assert reason_of(top) == Shutdown()
+        assert reason_of(brief) == Killed()
+        (report,) = tree.seen(ChildFailedToStop)
+        assert report.reason == Killed()
 
     def test_of_an_inner_supervisor_has_no_end_unless_it_is_given_one(self, tree: Tree) -> None:
         gate = Gate(tree.system)
