@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
 from callboard.supervision.model.errors import InvalidSpec
+
+DELAYS_MAX: Final = 1_000
+"""Delays that `Backoff.exponential` makes; a factor close to 1 would make any number."""
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +26,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
             first delay.
 
     Raises:
-        InvalidSpec: a delay below zero or without end, no delay at all, a jitter outside 0 to 1.
+        InvalidSpec: a delay below zero or without end, no tuple of delays, a jitter outside 0 to 1.
 
     Example:
         >>> Backoff(delays_s=(0.0, 0.1, 1.0)).delay_s(7)
@@ -34,11 +38,15 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     reset_after_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if not self.delays_s or not all(0 <= each < math.inf for each in self.delays_s):
-            raise InvalidSpec("delays_s", self.delays_s, "Give one or more delays, 0 s or longer.")
-        if not 0 <= self.jitter <= 1:
+        is_some = isinstance(self.delays_s, tuple) and bool(self.delays_s)
+        if not is_some or not all(
+            _is_number(each) and 0 <= each < math.inf for each in self.delays_s
+        ):
+            remedy = "Give a tuple of one or more delays, 0 s or longer."
+            raise InvalidSpec("delays_s", self.delays_s, remedy)
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidSpec("jitter", self.jitter, "Give a share from 0 to 1.")
-        if not self.reset_after_s > 0:
+        if not _is_number(self.reset_after_s) or not self.reset_after_s > 0:
             raise InvalidSpec("reset_after_s", self.reset_after_s, "Give seconds above zero.")
 
     @classmethod
@@ -61,19 +69,23 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
             reset_after_s: calm time after which the delays start again.
 
         Raises:
-            InvalidSpec: a value with which the delays would not grow, or not end.
+            InvalidSpec: a value with which the delays would not grow, or not end, or be more than
+                1,000.
 
         Example:
             >>> Backoff.exponential(first_s=1.0, longest_s=5.0).delays_s
             (0.0, 1.0, 2.0, 4.0, 5.0)
         """
-        if not 0 < first_s < math.inf:
+        if not _is_number(first_s) or not 0 < first_s < math.inf:
             raise InvalidSpec("first_s", first_s, "Give seconds above zero.")
-        if not 1 < factor < math.inf:
+        if not _is_number(factor) or not 1 < factor < math.inf:
             raise InvalidSpec("factor", factor, "Give a factor above 1.")
-        if not first_s <= longest_s < math.inf:
+        if not _is_number(longest_s) or not first_s <= longest_s < math.inf:
             raise InvalidSpec("longest_s", longest_s, "Give at least first_s, and an end.")
         steps = math.ceil(math.log(longest_s / first_s, factor))
+        if steps > DELAYS_MAX:
+            remedy = f"Give a larger factor: it would take {steps} delays to the longest one."
+            raise InvalidSpec("factor", factor, remedy)
         delays_s = (0.0, *(min(first_s * factor**step, longest_s) for step in range(steps + 1)))
         return cls(delays_s=delays_s, jitter=jitter, reset_after_s=reset_after_s)
 
@@ -89,3 +101,7 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         """
         delay_s = self.delays_s[min(restarts, len(self.delays_s) - 1)]
         return delay_s * (1 + self.jitter * (2 * chance - 1))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

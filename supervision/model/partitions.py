@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from callboard.supervision.model.errors import InvalidSpec
-from callboard.supervision.model.specs import ChildSpec
+from callboard.supervision.model.specs import ChildSpec, check_type
 
 WithArguments = Callable[[tuple[object, ...], int], tuple[object, ...]]
 """From the spec's arguments and a partition's number to that partition's arguments."""
@@ -24,10 +24,15 @@ def partition_specs(
         with_arguments: adapts the arguments to the partition, in restarts too.
 
     Raises:
-        InvalidSpec: a number of partitions that cannot be, or arguments that are no tuple.
+        InvalidSpec: no spec, a number of partitions that cannot be, arguments that are no tuple,
+            or nothing that could adapt them.
 
     Source: Elixir PartitionSupervisor, `:partitions` and `:with_arguments`.
     """
+    check_type("spec", spec, ChildSpec, "Give a ChildSpec, which each partition runs.")
+    if with_arguments is not None and not callable(with_arguments):
+        remedy = "Give a function of arguments and number that returns arguments, or None."
+        raise InvalidSpec("with_arguments", with_arguments, remedy)
     if type(partitions) is not int or partitions < 1:
         raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
     adapt = with_arguments or _unchanged

@@ -31,10 +31,12 @@ def partition_of(key: object, partitions: int) -> int:
         A number from 0 to `partitions` - 1.
 
     Raises:
-        InvalidSpec: the key has no contents to route by.
+        InvalidSpec: the key has no contents to route by, or that is no number of partitions.
 
     Source: Elixir, `PartitionSupervisor`, via `{name, key}`.
     """
+    if type(partitions) is not int or partitions < 1:
+        raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
     if type(key) is int:
         return abs(key) % partitions
     try:

@@ -6,6 +6,7 @@ import enum
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from inspect import iscoroutinefunction
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -118,7 +119,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         kwargs: keyword arguments for `start`.
         restart: which ends call for a restart.
         shutdown_s: seconds it may take to stop, `math.inf`, or `BRUTAL_KILL`; None means
-            5 s for a worker and no limit for a supervisor.
+            5 s for a worker and no limit for a supervisor. 0 leaves no time for a cleanup: the
+            child ends at once with `Shutdown`, or, if it traps exits, is killed, and reported.
         significant: whether its end may end the supervisor (`AutoShutdown`).
         kind: worker or supervisor; None asks `start`'s attribute `child_kind`, or means worker.
         name: a name to register, under which every incarnation answers.
@@ -163,8 +165,13 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         if not callable(self.start):
             remedy = "Give the actor's class, or a callable that returns the actor."
             raise InvalidSpec("start", self.start, remedy)
+        if not isinstance(self.start, type) and iscoroutinefunction(self.start):
+            remedy = "Give a plain function: it makes the actor, whose on_start may be async."
+            raise InvalidSpec("start", self.start, remedy)
         check_type("args", self.args, tuple, "Give a tuple, as in args=(1,).")
         check_type("kwargs", self.kwargs, Mapping, "Give a mapping from names to values.")
+        if self.kwargs and not all(isinstance(name, str) for name in self.kwargs):
+            raise InvalidSpec("kwargs", self.kwargs, "Give a mapping from names to values.")
         _check_member("restart", self.restart, RestartType)
         check_type("significant", self.significant, bool, "Give True or False.")
         check_type("keeps_mailbox", self.keeps_mailbox, bool, "Give True or False.")
@@ -251,17 +258,22 @@ def check_specs(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown) -> None
         auto_shutdown: the supervisor's flag.
 
     Raises:
-        InvalidSpec: something that is no spec, an id given twice, or a significant child under
-            a supervisor that never ends because of one.
+        InvalidSpec: something that is no spec, an id or a name given twice, or a significant
+            child under a supervisor that never ends because of one.
 
     Source: OTP supervisor.erl, `check_startspec/2`.
     """
     ids: set[ChildId] = set()
+    names: set[str] = set()
     for spec in specs:
         check_spec(spec, auto_shutdown)
         if spec.id in ids:
             raise InvalidSpec("id", spec.id, "Give every child an id of its own.")
         ids.add(spec.id)
+        if spec.name in names:
+            raise InvalidSpec("name", spec.name, "Give every child a name of its own, or None.")
+        if spec.name is not None:
+            names.add(spec.name)
 
 
 def check_spec(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:

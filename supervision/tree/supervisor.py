@@ -42,6 +42,7 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.errors import StopStart
 from callboard.supervision.runtime.notices import ChildExited
 from callboard.supervision.runtime.operations import LATER, Until
+from callboard.supervision.runtime.seam import Actor
 from callboard.supervision.tree.interpreter import Interpreter, Ref, Steps
 from callboard.supervision.tree.requests import (
     RESTARTING,
@@ -111,8 +112,12 @@ class Supervisor(SystemActor):
         if isinstance(children, Iterator):  # a restart makes it anew of the same arguments
             remedy = "Give a list or a tuple: an iterator is empty when it is started again."
             raise InvalidSpec("children", children, remedy)
+        if not isinstance(children, Iterable):
+            raise InvalidSpec("children", children, "Give a list or a tuple of ChildSpecs.")
         self._specs = tuple(children)
         check_specs(self._specs, auto_shutdown)
+        for spec in self._specs:
+            _check_start(spec)
 
     # -- life --------------------------------------------------------------
 
@@ -324,6 +329,22 @@ class Supervisor(SystemActor):
             raise ChildNotFound(str(cell))
         key: ChildId = cell.tag
         return key
+
+
+def _check_start(spec: ChildSpec) -> None:
+    """Refuse what can be seen to make no actor, before anything starts.
+
+    What a function makes shows when it is called.
+    """
+    start: Any = spec.start
+    if isinstance(start, type) and not issubclass(start, Actor):
+        remedy = f"Give child {spec.id!r} an actor's class, or a function that returns an actor."
+        raise InvalidSpec("start", spec.start, remedy)
+    owner: object = getattr(start, "__self__", None)
+    is_of_class = isinstance(owner, type) and issubclass(owner, Actor)
+    if is_of_class and start.__name__ == "start":
+        remedy = f"Give child {spec.id!r} the class itself: its supervisor starts it."
+        raise InvalidSpec("start", start, remedy)
 
 
 def _with_children(on_start: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,18 @@ def test_exponential_delays_grow_to_the_longest_and_no_further(
         (lambda: Backoff(delays_s=(math.nan,)), "delays_s"),
         (lambda: Backoff(delays_s=(1.0,), jitter=1.5), "jitter"),
         (lambda: Backoff(delays_s=(1.0,), reset_after_s=0), "reset_after_s"),
+        (lambda: Backoff(delays_s=cast("Any", "ab")), "delays_s"),
+        (lambda: Backoff(delays_s=cast("Any", [1.0])), "delays_s"),
+        (lambda: Backoff(delays_s=cast("Any", 5)), "delays_s"),
+        (lambda: Backoff(delays_s=cast("Any", ("1",))), "delays_s"),
+        (lambda: Backoff(delays_s=(True,)), "delays_s"),
+        (lambda: Backoff(delays_s=(1.0,), jitter=cast("Any", "1")), "jitter"),
+        (lambda: Backoff(delays_s=(1.0,), jitter=True), "jitter"),
+        (lambda: Backoff(delays_s=(1.0,), reset_after_s=cast("Any", None)), "reset_after_s"),
+        (lambda: Backoff.exponential(first_s=cast("Any", "1")), "first_s"),
+        (lambda: Backoff.exponential(factor=cast("Any", None)), "factor"),
+        (lambda: Backoff.exponential(factor=1 + 1e-9), "factor"),
+        (lambda: Backoff.exponential(longest_s=cast("Any", None)), "longest_s"),
         (lambda: Backoff.exponential(first_s=0), "first_s"),
         (lambda: Backoff.exponential(factor=1), "factor"),
         (lambda: Backoff.exponential(first_s=2, longest_s=1), "longest_s"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -38,6 +38,20 @@ def test_a_number_of_partitions_that_cannot_be_is_refused(partitions: int) -> No
         partition_specs(SPEC, partitions)
 
     assert refused.value.field == "partitions"
+
+
+def test_what_is_no_spec_is_refused() -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        partition_specs(cast("Any", dict), 2)
+
+    assert refused.value.field == "spec"
+
+
+def test_what_cannot_adapt_arguments_is_refused() -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        partition_specs(SPEC, 2, cast("Any", 5))
+
+    assert refused.value.field == "with_arguments"
 
 
 def test_arguments_that_are_no_tuple_are_refused_before_anything_starts() -> None:

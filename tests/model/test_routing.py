@@ -79,6 +79,14 @@ def test_a_key_keeps_its_partition_in_another_process() -> None:
     assert len(runs) == 1
 
 
+@pytest.mark.parametrize("partitions", [0, -2, 2.5, True])
+def test_a_number_of_partitions_that_cannot_be_is_refused(partitions: int) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        partition_of("key", partitions)
+
+    assert refused.value.field == "partitions"
+
+
 def test_a_key_without_contents_is_refused() -> None:
     with pytest.raises(InvalidSpec) as refused:
         partition_of(object(), 4)

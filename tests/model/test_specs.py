@@ -64,6 +64,10 @@ class TestDefaults:
         assert SupervisorFlags(intensity=None).new_window() is None
 
 
+async def make_later() -> object:
+    return object()
+
+
 @pytest.mark.parametrize("shutdown_s", [0, 0.5, 5, math.inf, BRUTAL_KILL])
 def test_a_shutdown_time_may_be(shutdown_s: float) -> None:
     assert spec(shutdown_s=shutdown_s).shutdown_time == shutdown_s
@@ -85,6 +89,8 @@ def test_a_start_time_may_be(start_s: float | None, limit_s: float | None) -> No
         {"start": "callboard.Worker"},
         {"args": [1]},
         {"kwargs": [("a", 1)]},
+        {"kwargs": {1: "a"}},
+        {"start": make_later},
         {"restart": "sometimes"},
         {"shutdown_s": -1},
         {"shutdown_s": math.nan},

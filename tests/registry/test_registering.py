@@ -379,7 +379,11 @@ class TestTheOwner:
 class TestWhatCannotBe:
     def test_is_refused_when_it_is_made(self, system: ActorSystem) -> None:
         wrong: Any
-        for wrong in ({"name": ""}, {"keys": "unique"}, {"listeners": "log"}):
+        for wrong in (
+            *({"name": ""}, {"keys": "unique"}),
+            *({"listeners": "log"}, {"listeners": None}, {"listeners": [5]}),
+            *({"meta": None}, {"meta": [1]}),
+        ):
             with pytest.raises(InvalidSpec, match=next(iter(wrong))):
                 Registry(system, **({"name": "rooms"} | wrong))
 

@@ -248,6 +248,26 @@ class TestASpecThatCannotBe:
         assert reason.error.endswith("InvalidSpec")
         assert tree.diary == []
 
+    def test_is_a_name_that_two_children_have(self, tree: Tree) -> None:
+        with pytest.raises(StartFailed, match="name='it'"):
+            tree.grow(tree.spec("a", name="it"), tree.spec("b", name="it"))
+
+        assert tree.diary == []
+
+    @pytest.mark.parametrize("nonsense", [dict, object, Puppet.start])
+    def test_is_a_start_that_can_be_seen_to_make_no_actor(self, tree: Tree, nonsense: Any) -> None:
+        with pytest.raises(StartFailed, match=r"start=.*child 'b'"):
+            tree.grow(tree.spec("a"), ChildSpec(id="b", start=nonsense))
+
+        assert tree.diary == []
+
+    @pytest.mark.parametrize("children", [None, 5])
+    def test_is_what_holds_no_specs(self, tree: Tree, children: Any) -> None:
+        top = tree.system.spawn(Supervisor, children)
+
+        with pytest.raises(StartFailed, match="children="):
+            top.wait_started()
+
     @pytest.mark.parametrize(
         "flags",
         [{"intensity": -1}, {"period_s": 0}, {"strategy": "one_for_one"}],
