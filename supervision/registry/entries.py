@@ -42,9 +42,10 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class Unregistered(msgspec.Struct, frozen=True):
-    """To the listeners of a registry: an actor that lives on has given a key up altogether.
+    """To the listeners of a registry: an actor that lives on has nothing under a key any more.
 
-    Not sent when the owner ended: monitor it to hear of that, as in Elixir.
+    Sent when it gave the key up, and also if it had nothing there to give up. Not sent when the
+    owner ended: monitor it to hear of that. All as in Elixir.
 
     Args:
         registry: the registry's name.

@@ -90,13 +90,16 @@ class Registry(Generic[K, V]):
             raise InvalidSpec("name", name, "Give text that is not empty.")
         if not isinstance(keys, Keys):
             raise InvalidSpec("keys", keys, "Give Keys.UNIQUE or Keys.DUPLICATE.")
-        if isinstance(listeners, str) or not all(isinstance(each, str) for each in listeners):
+        names: tuple[Any, ...] = tuple(listeners) if isinstance(listeners, Iterable) else (None,)
+        if isinstance(listeners, str) or not all(isinstance(each, str) for each in names):
             raise InvalidSpec("listeners", listeners, "Give a tuple of names.")
+        if not isinstance(meta, Mapping):
+            raise InvalidSpec("meta", meta, "Give a mapping from keys to values.")
         self.system = system
         self.name = name
         self.kind = keys
         self._lock = system.new_lock()
-        self._listeners = tuple(listeners)
+        self._listeners = names
         self._meta = {exact(key): value for key, value in meta.items()}
         self._keeper: Cell[Any] | None = None
         self._table: Table
@@ -268,14 +271,16 @@ class Registry(Generic[K, V]):
         cell = self._owner_of(owner)
         name = exact(key)
         # The pattern may be a function of the user's: it is asked before the lock is taken.
-        leaving = tuple(filter(value_fits(pattern), self._table.own(name, cell)))
-        if not leaving:
+        own = self._table.own(name, cell)
+        leaving = tuple(filter(value_fits(pattern), own))
+        if own and not leaving:
             return
         with self._lock:
             own = self._table.own(name, cell)
             kept = tuple([entry for entry in own if not any(entry is each for each in leaving)])
-            self._table.put_own(name, cell, kept)
-        if self._listeners and not kept and own:
+            if leaving:
+                self._table.put_own(name, cell, kept)
+        if self._listeners and not kept:  # also where there was nothing, as in Elixir
             self._tell_listeners(Unregistered(self.name, key, cell))
 
     @passes

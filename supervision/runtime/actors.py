@@ -247,6 +247,9 @@ class SupervisedActor(PooledActor):
     def set_idle_timeout(self, after_s: float | None) -> None:
         """Get one `IdleTimeout` when no message comes for `after_s` seconds; None: never.
 
+        Not periodic: set it again to be told again. Differs from OTP: a message begins the time
+        anew, where OTP's ends unless the callback returns it again.
+
         Args:
             after_s: seconds; 0 is as soon as nothing waits, `math.inf` never.
 
@@ -278,7 +281,8 @@ class SupervisedActor(PooledActor):
 
         Args:
             target: a ref; or an address or a name, whose current incarnation is
-                monitored and which the `Down` then carries.
+                monitored and which the `Down` then carries. Nobody hears of an end of his own:
+            to monitor oneself is harmless, and gives none.
 
         Returns:
             The monitor's number, for `demonitor`.
@@ -289,6 +293,8 @@ class SupervisedActor(PooledActor):
         cell = self._find(target)
         who = target if isinstance(target, (Cell, str)) else target.name
         mine = self.actor_ref
+        if cell is mine:
+            return number
         if self._monitored is None:
             self._monitored = {}
         self._monitored[number] = cell  # until its `Down` is handled: see `demonitor`

@@ -124,12 +124,20 @@ class TestListeners:
         box.take_many(2)
 
         ada.ask(Do(lambda _: topics.unregister_match("news", 1)))
-        ada.ask(Do(lambda _: topics.unregister("weather")))
         world.settle()
         assert box.waiting == []
         ada.ask(Do(lambda _: topics.unregister_match("news", 2)))
 
         assert box.take() == Unregistered("topics", "news", ada)
+
+    def test_hear_also_of_a_key_that_was_never_taken(
+        self, system: ActorSystem, topics: Registry[Any, Any], box: Box
+    ) -> None:
+        ada = actor(system)
+
+        ada.ask(Do(lambda _: topics.unregister("weather")))
+
+        assert box.take() == Unregistered("topics", "weather", ada)
 
     def test_hear_nothing_of_a_death(
         self, world: World, topics: Registry[Any, Any], box: Box
