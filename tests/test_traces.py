@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from scripts.tracing.__main__ import DIFFERS, NOT_ALL_RUN, main
 from scripts.tracing.comparing import Level, arranged, differences
-from scripts.tracing.oracle import CRASH, GHOST
+from scripts.tracing.oracle import CRASH, GHOST, mended
 from scripts.tracing.parity import RECORDINGS
 from scripts.tracing.running import Outcome, outcome_of
 from scripts.tracing.scenario import Part, Scenario, files_in, read
@@ -156,8 +157,9 @@ class TestTheChecker:
             {"actions": [{"do": "dance", "sup": "root"}]},
             {"actions": None},
             {"expect": None},
+            {"expect": {}},
         ],
-        ids=["another format", "an unknown action", "no actions", "no expectation"],
+        ids=["another format", "an unknown action", "no actions", "no expectation", "no steps"],
     )
     def test_says_so_when_a_scenario_cannot_be_run(
         self, folder: Path, spoil: dict[str, Any], capsys: pytest.CaptureFixture[str]
@@ -167,6 +169,22 @@ class TestTheChecker:
         assert main([str(folder)]) == NOT_ALL_RUN
 
         assert "sup_default_intensity: SKIPPED" in capsys.readouterr().out
+
+    def test_goes_through_the_public_doors_alone(self) -> None:
+        doors = {"callboard.supervision", "callboard.supervision.testing"}
+        sources = [*(ROOT / "scripts" / "tracing").glob("*.py")]
+        nodes = [
+            node
+            for source in sources
+            for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        ]
+        imported = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        imported |= {
+            each.name for node in nodes if isinstance(node, ast.Import) for each in node.names
+        }
+
+        assert doors <= imported
+        assert {name for name in imported if name.startswith("callboard")} <= doors
 
     def test_never_shows_the_expectation_to_whoever_runs_the_scenario(self, folder: Path) -> None:
         (path,) = folder.iterdir()
@@ -296,6 +314,31 @@ class TestADefectOfOtpItself:
 
         assert outcome.agrees
         assert outcome.notes == (GHOST, CRASH)
+
+    def test_is_taken_out_where_the_rows_show_it_and_nowhere_else(self) -> None:
+        lives = {"id": None, "child": "d#1", "type": "worker"}
+        row = {"id": None, "child": None, "type": "worker"}
+        counts = {"specs": 1, "active": 2, "supervisors": 0, "workers": 2}
+        asked = [{"do": do, "sup": "root"} for do in ("which_children", "count_children")]
+        step = {
+            "action": {"do": "batch", "sup": "root", "actions": asked},
+            "result": {"batch": [{"ok": [lives, row]}, {"ok": counts}]},
+        }
+        flags = {"strategy": "simple_one_for_one"}
+        given: Any = {"root": "root", "supervisor": {"flags": flags, "children": []}}
+        one = counts | {"active": 1, "workers": 1}
+
+        def left(rows: list[Any], count: Any) -> Any:
+            state = {"which_children": rows, "count_children": count}
+            final = {"alive": True, "supervisors": {"root": state}}
+            whole: Any = {"steps": [step], "final": final, "teardown": {"events": []}}
+            found, _ = mended(given, whole)
+            (said,) = found["steps"]
+            assert said["result"] == {"batch": [{"ok": [lives]}, {"ok": one}]}
+            return found["final"]["supervisors"]["root"]
+
+        assert left([lives, row], counts) == {"which_children": [lives], "count_children": one}
+        assert left([lives], one) == {"which_children": [lives], "count_children": one}
 
     def test_hides_nothing_else(self) -> None:
         scenario = read(RECORDINGS / "sup_random_0081.json")

@@ -39,6 +39,14 @@ class TestMonitors:
             do("inbox", proc="p"),
         ) == [False, []]
 
+    def test_nobody_monitors_himself(self) -> None:
+        assert play(
+            *spawn("p"),
+            do("monitor", in_="p", target="p", as_="m1"),
+            do("demonitor", in_="p", ref="m1", options=["info"]),
+            do("inbox", proc="p"),
+        ) == [False, []]
+
     def test_a_free_name_is_no_actor_and_a_name_is_what_a_down_carries(self) -> None:
         assert play(
             *spawn("p", "q"),
@@ -171,6 +179,7 @@ class TestRegistries:
             do("registry_start", reg="R", keys="unique", listeners=["l"]),
             do("register", in_="p", reg="R", key="k", value=1),
             do("unregister", in_="p", reg="R", key="k"),
+            do("unregister", in_="p", reg="R", key="k"),
             do("register", in_="p", reg="R", key="k", value=2),
             do("crash", proc="p", reason="x"),
             do("alive", proc="R"),
@@ -179,6 +188,7 @@ class TestRegistries:
             True,
             [
                 {"registered": {"reg": "R", "key": "k", "who": "p", "value": 1}},
+                {"unregistered": {"reg": "R", "key": "k", "who": "p"}},
                 {"unregistered": {"reg": "R", "key": "k", "who": "p"}},
                 {"registered": {"reg": "R", "key": "k", "who": "p", "value": 2}},
             ],
@@ -209,6 +219,24 @@ class TestDynamicSupervisors:
             {"error": {"invalid_restart_type": "wrong"}},
             {"exit": "noproc"},
         ]
+
+    def test_have_no_process_of_a_child_that_never_came_up(self) -> None:
+        assert play(
+            do("dynsup_start", sup="D", max_children=0),
+            do("dyn_start_child", sup="D", child={"name": "a"}),
+            *(do("crash", proc="a", reason="x"), do("kill", proc="a"), do("alive", proc="a")),
+        ) == [
+            {"error": "max_children"},
+            {"error": "not_alive"},
+            {"error": "not_alive"},
+            False,
+        ]
+
+    def test_refuse_a_shutdown_time_that_is_none(self) -> None:
+        assert play(
+            do("dynsup_start", sup="D"),
+            do("dyn_start_child", sup="D", child={"name": "a", "shutdown": "sometimes"}),
+        ) == [{"error": {"invalid_shutdown": "sometimes"}}]
 
 
 class TestPartitionSupervisors:

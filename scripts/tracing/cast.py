@@ -28,7 +28,6 @@ from callboard.supervision import (
     Supervisor,
     handles,
 )
-from callboard.supervision.model.specs import SupervisorFlags
 from scripts.tracing.reporting import report_of
 from scripts.tracing.stage import Stage
 from scripts.tracing.vocabulary import REFUSED, ScriptedError, UnknownWord
@@ -173,7 +172,7 @@ class StaticSupervisor(Supervisor):
         self._stage = stage
         self._process = stage.enter(self.actor_ref, sup, script, flags=flags)
         with _refusing():
-            SupervisorFlags(strategy=_strategy(flags), **_flags_of(flags))  # OTP refuses it first
+            super().__init__(strategy=_strategy(flags), **_flags_of(flags))  # OTP looks there first
             children = [
                 spec_of(stage, self._process.name, each, flags) for each in node["children"]
             ]
@@ -262,7 +261,7 @@ def spec_of(stage: Stage, sup: str, script: Script, flags: Script) -> ChildSpec:
     if "restart" in script:
         given["restart"] = _member(RestartType, script["restart"])
     if "shutdown" in script:
-        given["shutdown_s"] = _shutdown_s(script["shutdown"])
+        given["shutdown_s"] = shutdown_of(script["shutdown"])
     if "significant" in script:
         given["significant"] = script["significant"]
     try:
@@ -279,7 +278,8 @@ def _member(of: type[T], word: Any) -> Any:
     return next((each for each in members if each.value == word), word)
 
 
-def _shutdown_s(word: Any) -> Any:
+def shutdown_of(word: Any) -> Any:
+    """Return a shutdown time as callboard takes it; what is none goes on to be refused."""
     if word == "brutal_kill":
         return BRUTAL_KILL
     if word == "infinity":

@@ -36,6 +36,8 @@ class Company:
         self._names: dict[Ref, str] = {}
         self._newest: dict[str, str] = {}
         """Of a child: its name with the number of its latest start."""
+        self.wanted: set[str] = set()
+        """The names of children that were to be started; not all came up."""
         self.starts: list[dict[str, Any]] = []
         """The start attempts of this step, in order."""
         self.enter(DRIVER, self.system.spawn(Trapping, DRIVER))

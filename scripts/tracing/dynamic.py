@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from callboard.supervision import (
-    BRUTAL_KILL,
     RESTARTING,
     ChildKind,
     ChildNotFound,
@@ -30,7 +28,7 @@ from callboard.supervision import (
     WhichChildren,
     partition_of,
 )
-from scripts.tracing.cast import refusal_of
+from scripts.tracing.cast import refusal_of, shutdown_of
 from scripts.tracing.company import DRIVER, RAISES, Action, Company, key_of
 from scripts.tracing.players import Child, TrappingChild
 from scripts.tracing.vocabulary import is_list, is_object, reason_of, term_of
@@ -63,6 +61,7 @@ class DynamicSupervisors:
 
     def _do_dyn_start_child(self, action: Action) -> Any:
         child = action["child"]
+        self._company.wanted.add(child["name"])
         try:
             spec = spec_of(self._company, child)
             answer = self._company.ref(action["sup"]).ask(StartChild(spec))
@@ -158,19 +157,12 @@ def spec_of(company: Company, child: Mapping[str, Any]) -> ChildSpec:
     Raises:
         InvalidSpec: it describes none that can be.
     """
-    shutdown: Any = child.get("shutdown")
-    if shutdown == "infinity":
-        shutdown = math.inf
-    elif shutdown == "brutal_kill":
-        shutdown = BRUTAL_KILL
-    elif shutdown is not None:
-        shutdown /= 1000
     return ChildSpec(
         id=child["name"],
         start=TrappingChild if child.get("trap_exit") else Child,
         args=(company, child),
         restart=_member(RestartType, child.get("restart", "permanent")),
-        shutdown_s=shutdown,
+        shutdown_s=shutdown_of(child["shutdown"]) if "shutdown" in child else None,
         kind=_member(ChildKind, child.get("type", "worker")),
     )
 

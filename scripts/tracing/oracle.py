@@ -38,12 +38,12 @@ def mended(given: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[Item,
     for step in expected["steps"]:
         if _shows_the_crash(step):
             return {"start": expected["start"], "steps": steps}, [*notes, CRASH]
-        result = _result(step["action"], step["result"], ghosts)
+        result = _result(step["action"], step["result"], simple, ghosts)
         steps.append(step | {"result": result})
         _follow(step, simple, ghosts)
         if ghosts and GHOST not in notes:
             notes.append(GHOST)
-    whole: Item = {**expected, "steps": steps, "final": _final(expected["final"], ghosts)}
+    whole: Item = {**expected, "steps": steps, "final": _final(expected["final"], simple)}
     if _shows_the_crash(whole["teardown"]):
         del whole["teardown"]
         notes.append(CRASH)
@@ -86,15 +86,22 @@ def _stopped(step: Mapping[str, Any]) -> bool:
     return any(event["ev"] == "stop" for event in events_of(step.get("events", [])))
 
 
-def _result(action: Mapping[str, Any], result: Any, ghosts: set[str]) -> Any:
+def _result(
+    action: Mapping[str, Any], result: Any, simple: frozenset[str], ghosts: set[str]
+) -> Any:
     if action["do"] == "batch" and is_object(result) and "batch" in result:
         pairs = zip(action["actions"], result["batch"], strict=True)
-        return {"batch": [_result(each, row, ghosts) for each, row in pairs]}
-    if action.get("sup") not in ghosts or not is_object(result) or "ok" not in result:
+        return {"batch": [_result(each, row, simple, ghosts) for each, row in pairs]}
+    sup = action.get("sup")
+    if sup not in simple or not is_object(result) or "ok" not in result:
         return result
     if action["do"] == "which_children":
-        return {"ok": _rows(result["ok"])}
-    return {"ok": _counts(result["ok"])} if action["do"] == "count_children" else result
+        rows = _rows(result["ok"])
+        # Now it is certain: in the middle of a batch no event told of it.
+        (ghosts.discard if rows == result["ok"] else ghosts.add)(sup)
+        return {"ok": rows}
+    is_count = action["do"] == "count_children" and sup in ghosts
+    return {"ok": _counts(result["ok"])} if is_count else result
 
 
 def _rows(rows: Sequence[Item]) -> list[Item]:
@@ -106,18 +113,20 @@ def _counts(counts: Item) -> Item:
     return counts | {"active": counts["active"] - 1, kind: counts[kind] - 1}
 
 
-def _final(final: Item, ghosts: set[str]) -> Item:
+def _final(final: Item, simple: frozenset[str]) -> Item:
     supervisors: dict[str, Item] = final.get("supervisors", {})
-    if not ghosts & supervisors.keys():
+    if not simple & supervisors.keys():
         return final
     return final | {
         "supervisors": {
-            name: {
-                "which_children": _rows(state["which_children"]),
-                "count_children": _counts(state["count_children"]),
-            }
-            if name in ghosts
-            else state
+            name: _without_row(state) if name in simple else state
             for name, state in supervisors.items()
         }
     }
+
+
+def _without_row(state: Item) -> Item:
+    rows = _rows(state["which_children"])
+    if rows == state["which_children"]:
+        return state
+    return {"which_children": rows, "count_children": _counts(state["count_children"])}

@@ -93,17 +93,15 @@ class Processes:
         return self._tell(action, crash)
 
     def _tell(self, action: Action, act: Callable[[Any], Any]) -> Any:
-        ref = self._company.ref(action["proc"])
-        if not ref.is_alive():
+        if not self._lives(action):
             return NOT_ALIVE
-        ref.tell(Perform(act))
+        self._company.ref(action["proc"]).tell(Perform(act))
         return "ok"
 
     def _do_kill(self, action: Action) -> Any:
-        ref = self._company.ref(action["proc"])
-        if not ref.is_alive():
+        if not self._lives(action):
             return NOT_ALIVE
-        ref.kill()
+        self._company.ref(action["proc"]).kill()
         return "ok"
 
     def _do_signal(self, action: Action) -> Any:
@@ -124,7 +122,14 @@ class Processes:
         return lambda: "ok" if target.reason is None else {"exit": term_of(target.reason)}
 
     def _do_alive(self, action: Action) -> bool:
-        return self._company.ref(action["proc"]).is_alive()
+        return self._lives(action)
+
+    def _lives(self, action: Action) -> bool:
+        """Say whether there is such a process; a child may never have come up."""
+        name = action["proc"]
+        if name in self._company.wanted and not self._company.knows(name):
+            return False
+        return self._company.ref(name).is_alive()
 
     def _do_send(self, action: Action) -> Any:
         target = self._company.ref(action["proc"])

@@ -73,5 +73,7 @@ def read(path: Path) -> Scenario:
         raise Unreadable(msg)
     if not is_object(expected) or not is_list(given.get("actions")):
         raise Unreadable("is no scenario: it has no actions, or expects nothing")
+    if not is_list(expected.get("steps")):
+        raise Unreadable("is no scenario: its recording has no steps")
     part = Part.SUPERVISORS if "supervisor" in given else Part.PROCESSES
     return Scenario(path.stem, part, given, expected)
