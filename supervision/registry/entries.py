@@ -16,6 +16,8 @@ class RegistryEntry(msgspec.Struct, Generic[V], frozen=True):
         key: under which it stands.
         owner: the ref of the actor it belongs to; the entry goes when that ends.
         value: what was given along.
+
+    Source: Elixir, the `{pid, value}` of Registry.lookup/2.
     """
 
     key: Any

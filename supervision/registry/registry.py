@@ -280,7 +280,8 @@ class Registry(Generic[K, V]):
             kept = tuple([entry for entry in own if not any(entry is each for each in leaving)])
             if leaving:
                 self._table.put_own(name, cell, kept)
-        if self._listeners and not kept:  # also where there was nothing, as in Elixir
+        # Also where there was nothing, as in Elixir; but not if its end was what took it away.
+        if self._listeners and not kept and not cell.is_dead:
             self._tell_listeners(Unregistered(self.name, key, cell))
 
     @passes

@@ -10,7 +10,10 @@ from callboard.supervision.runtime.seam import PykkaActorDeadError, PykkaTimeout
 
 
 class ActorDeadError(DeliveryError, PykkaActorDeadError):
-    """The actor had ended, or ended before it handled the message."""
+    """The actor had ended, or ended before it handled the message.
+
+    Source: Erlang, the `noproc` of gen_server:call/3; here it is raised, where OTP's caller exits.
+    """
 
     code: ClassVar[str] = "actor_dead"
     remedy: str = "Ask by its address: after a restart the address answers, an old ref does not."
@@ -26,7 +29,10 @@ class ActorKilled(ActorDeadError):
 
 
 class Timeout(DeliveryError, PykkaTimeout):
-    """No answer came in time; whether the message took effect is not known."""
+    """No answer came in time; whether the message took effect is not known.
+
+    Source: Erlang, the `timeout` of gen_server:call/3; here it is raised, where OTP's caller exits.
+    """
 
     code: ClassVar[str] = "timeout"
     remedy: str = "Allow more time with timeout=, or find out what keeps the actor busy."
@@ -56,7 +62,10 @@ class MailboxFull(DeliveryError):
 
 
 class AskCycle(DeliveryError):
-    """Waiting for this answer would never end: whoever is asked waits for the asker."""
+    """Waiting for this answer would never end: whoever is asked waits for the asker.
+
+    Source: OTP, the `calling_self` of gen_server:call/3; here longer circles are found too.
+    """
 
     code: ClassVar[str] = "ask_cycle"
     remedy: str = "Tell instead of asking, or let one of the two answer later."

@@ -38,6 +38,8 @@ class NameTaken(CallboardError):
     Args:
         name: the name.
         holder: the address that has it.
+
+    Source: Erlang, the `badarg` of register/2.
     """
 
     code = "name_taken"
@@ -55,6 +57,8 @@ class Address(Generic[A]):
     Messages go to whoever is the current incarnation. With a mailbox of its own
     (`keeps_mailbox`) they wait for the next one when there is none; without,
     the sender gets `ActorDeadError` at once. Safe from any thread.
+
+    Source: Erlang, a registered name.
     """
 
     __slots__ = (

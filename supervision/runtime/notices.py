@@ -36,4 +36,7 @@ class ChildExited(Notice, frozen=True, gc=False):
 
 
 class IdleTimeout(Notice, frozen=True, gc=False):
-    """To oneself: no message came for the time given to `set_idle_timeout`."""
+    """To oneself: no message came for the time given to `set_idle_timeout`.
+
+    Source: OTP, the `timeout` that gen_server:handle_info/2 gets.
+    """

@@ -139,6 +139,17 @@ class TestListeners:
 
         assert box.take() == Unregistered("topics", "weather", ada)
 
+    def test_hear_nothing_of_what_the_dead_give_up(
+        self, world: World, topics: Registry[Any, Any], box: Box
+    ) -> None:
+        ada = actor(world.system)
+        ada.kill()
+
+        topics.unregister("weather", owner=ada)
+        world.settle()
+
+        assert box.waiting == []
+
     def test_hear_nothing_of_a_death(
         self, world: World, topics: Registry[Any, Any], box: Box
     ) -> None:
