@@ -46,7 +46,7 @@ def test_every_key_has_one_of_the_partitions(key: object, partitions: int) -> No
 @pytest.mark.parametrize(
     "key",
     [UUID(int=5), Tenant("acme", 3), Colour.RED, frozenset({"b", "a"}), 1.5, True, "\udc80"],
-    ids=str,
+    ids=["UUID", "struct", "enum", "frozenset", "float", "bool", "surrogate"],
 )
 def test_values_with_contents_are_keys_too(key: object) -> None:
     assert 0 <= partition_of(key, 8) < 8

@@ -90,7 +90,7 @@ def test_a_start_time_may_be(start_s: float | None, limit_s: float | None) -> No
         {"args": [1]},
         {"kwargs": [("a", 1)]},
         {"kwargs": {1: "a"}},
-        {"start": make_later},
+        pytest.param({"start": make_later}, id="an async function"),
         {"restart": "sometimes"},
         {"shutdown_s": -1},
         {"shutdown_s": math.nan},
