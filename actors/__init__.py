@@ -38,6 +38,7 @@ from callboard.actors.heart import Watchdog as Watchdog
 from callboard.actors.limits import SessionLimits as SessionLimits
 from callboard.actors.manager import SessionManager as SessionManager
 from callboard.actors.messages import AppendMessage as AppendMessage
+from callboard.actors.messages import BeginSpawn as BeginSpawn
 from callboard.actors.messages import CleanupInactive as CleanupInactive
 from callboard.actors.messages import CountSessions as CountSessions
 from callboard.actors.messages import CreateSession as CreateSession
@@ -46,6 +47,7 @@ from callboard.actors.messages import FindSession as FindSession
 from callboard.actors.messages import GetMessages as GetMessages
 from callboard.actors.messages import GetSession as GetSession
 from callboard.actors.messages import GetSessionRef as GetSessionRef
+from callboard.actors.messages import GetSystemPrompt as GetSystemPrompt
 from callboard.actors.messages import Health as Health
 from callboard.actors.messages import HealthReport as HealthReport
 from callboard.actors.messages import InjectCrash as InjectCrash
@@ -59,7 +61,15 @@ from callboard.actors.messages import SessionPage as SessionPage
 from callboard.actors.messages import Shutdown as Shutdown
 from callboard.actors.messages import TerminateSession as TerminateSession
 from callboard.actors.messages import UpdateSession as UpdateSession
+from callboard.actors.messages import UpdateSystemPrompt as UpdateSystemPrompt
+from callboard.actors.prompts import ComposedPrompts as ComposedPrompts
+from callboard.actors.prompts import PromptComposer as PromptComposer
+from callboard.actors.secrets import EnvironmentSecrets as EnvironmentSecrets
+from callboard.actors.secrets import SecretError as SecretError
+from callboard.actors.secrets import SecretRef as SecretRef
+from callboard.actors.secrets import Secrets as Secrets
 from callboard.actors.sessions.actor import SessionActor as SessionActor
+from callboard.actors.sessions.cleaning import Cleaner as Cleaner
 from callboard.actors.sessions.data import Message as Message
 from callboard.actors.sessions.data import Role as Role
 from callboard.actors.sessions.data import Session as Session
@@ -72,20 +82,28 @@ from callboard.actors.system import SessionSystem as SessionSystem
 from callboard.actors.system import StartedAlready as StartedAlready
 from callboard.actors.systemd import SystemdWatchdog as SystemdWatchdog
 from callboard.actors.systemd import notify_systemd as notify_systemd
+from callboard.actors.workspace import FolderWorkspaces as FolderWorkspaces
+from callboard.actors.workspace import WorkspaceProvider as WorkspaceProvider
 
 __all__ = [
     "AgentBusy",
     "AppendMessage",
+    "BeginSpawn",
+    "Cleaner",
     "CleanupInactive",
+    "ComposedPrompts",
     "CountSessions",
     "CreateSession",
     "DuplicateRole",
     "DuplicateSession",
+    "EnvironmentSecrets",
     "Fault",
     "FindSession",
+    "FolderWorkspaces",
     "GetMessages",
     "GetSession",
     "GetSessionRef",
+    "GetSystemPrompt",
     "Health",
     "HealthReport",
     "IdempotencyConflict",
@@ -101,10 +119,14 @@ __all__ = [
     "NotStarted",
     "PassivateSession",
     "Presence",
+    "PromptComposer",
     "PromptError",
     "RecordActivity",
     "ReviveSession",
     "Role",
+    "SecretError",
+    "SecretRef",
+    "Secrets",
     "Session",
     "SessionActor",
     "SessionCrashed",
@@ -132,8 +154,10 @@ __all__ = [
     "TransitionError",
     "UpdateFailed",
     "UpdateSession",
+    "UpdateSystemPrompt",
     "VersionConflict",
     "Watchdog",
     "WorkspaceError",
+    "WorkspaceProvider",
     "notify_systemd",
 ]

@@ -20,6 +20,7 @@ from callboard.actors.errors import InvalidField, InvalidOrgId, InvalidUserId, M
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.messages import (
     AppendMessage,
+    BeginSpawn,
     CleanupInactive,
     CountSessions,
     CreateSession,
@@ -27,6 +28,7 @@ from callboard.actors.messages import (
     GetMessages,
     GetSession,
     GetSessionRef,
+    GetSystemPrompt,
     InjectCrash,
     ListSessions,
     PassivateSession,
@@ -36,6 +38,7 @@ from callboard.actors.messages import (
     Shutdown,
     TerminateSession,
     UpdateSession,
+    UpdateSystemPrompt,
 )
 from callboard.actors.sessions.data import SessionPatch
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
@@ -243,6 +246,10 @@ def _content(name: str, value: str, limits: SessionLimits) -> None:
     _check_size(name, value, limits.content_bytes_max)
 
 
+def _prompt(name: str, value: str, limits: SessionLimits) -> None:
+    _check_size(name, value, limits.system_prompt_bytes_max)
+
+
 def _structure(name: str, value: Mapping[str, object], limits: SessionLimits) -> None:
     if value is not EMPTY:
         freeze(name, value, limits)
@@ -308,6 +315,8 @@ _RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
     {
         SessionMessage: _TO_SESSION,
         GetSessionRef: _TO_SESSION,
+        GetSystemPrompt: _TO_SESSION,
+        BeginSpawn: _TO_SESSION,
         PassivateSession: _TO_SESSION,
         AppendMessage: (
             *_TO_SESSION,
@@ -316,6 +325,7 @@ _RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
             ("metadata", _structure),
         ),
         UpdateSession: (*_TO_SESSION, ("patch", _patch), ("expected_version", _number)),
+        UpdateSystemPrompt: (*_TO_SESSION, ("prompt", _prompt)),
         RecordActivity: (*_TO_SESSION, ("kind", _name)),
         CreateSession: (
             ("user_id", _user_id),

@@ -13,8 +13,9 @@ from collections.abc import Generator
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
-from callboard.actors.errors import InvalidField, SessionRestarting, ShuttingDown
+from callboard.actors.errors import InvalidField, SessionRestarting, ShuttingDown, SpawnError
 from callboard.actors.messages import (
+    BeginSpawn,
     CleanupInactive,
     CreateSession,
     Fault,
@@ -32,6 +33,7 @@ from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.internal import (
     AreYouThere,
     DrainCheck,
+    EndAll,
     FailNow,
     GraceOver,
     PartitionReady,
@@ -42,12 +44,14 @@ from callboard.actors.sessions.internal import (
     SessionStays,
     SessionWaits,
     StartAnswered,
+    Undone,
     WalkOn,
 )
 from callboard.actors.sessions.naming import MANAGER, session_name
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.starts import Start
-from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import GivenUp, News, Verdict, decide, view_of
 from callboard.actors.sessions.waking import Waker
@@ -62,6 +66,7 @@ from callboard.supervision import (
     Later,
     handles,
 )
+from callboard.supervision.model.reasons import is_abnormal
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.operations import Until
 
@@ -151,11 +156,23 @@ class SessionManager(SystemActor):
         check(message, self._services.limits)
         return self._started(self._waker.revive(message))
 
+    @handles(BeginSpawn)
+    def on_begin_spawn(self, message: BeginSpawn) -> Session | Later:
+        """Have a session spawned that was created only; reply its snapshot when it is active."""
+        check(message, self._services.limits)
+        return self._started(self._waker.begin_spawn(message))
+
     def _started(self, begun: Start | Session) -> Session | Later:
         """Answer with what a start has come to, now or when it has."""
+        session_id = begun.id if isinstance(begun, Session) else begun.session_id
+        row = self._table.get(session_id)
+        if session_id not in self._book.starts and session_id in self._book.spawns:
+            reply = self.reply_later(outlives=True)
+            if row is not None and not self._book.spawns.join(session_id, [reply]):
+                reply.offer(row.session())  # it has just become active
+            return LATER
         if isinstance(begun, Session):
             return begun
-        row = self._table.get(begun.session_id)
         if begun.session_id not in self._book.starts and begun.error is None and row is not None:
             return row.session()
         if begun.error is not None:
@@ -184,6 +201,14 @@ class SessionManager(SystemActor):
         check(message, self._services.limits)
         self._table.row(message.session_id)
         self._ender.terminate(message, self.reply_later(outlives=True))
+        return LATER
+
+    @handles(EndAll)
+    def on_end_all(self, message: EndAll) -> Later:
+        """Take no new session, and end those that have spawned something; reply when they have."""
+        del message
+        self._book.is_draining = True
+        self._go_through(self._ender.end_all(self._promise()))
         return LATER
 
     @handles(CleanupInactive)
@@ -300,6 +325,11 @@ class SessionManager(SystemActor):
         """Kill what has not ended in its time, and clean up in its place."""
         self._ender.grace_over(message)
 
+    @handles(Undone)
+    def on_undone(self, message: Undone) -> None:
+        """Go on with an ending: what the session had spawned is undone."""
+        self._ender.undone(message.session_id)
+
     # -- the verdict, carried out ------------------------------------------
 
     def learn(self, row: Row, news: News) -> None:
@@ -308,6 +338,10 @@ class SessionManager(SystemActor):
         if decision.standing is not None:
             row.note(decision.standing)
         ending = self._book.endings.get(row.id)
+        self._note_cause(row, news)
+        rests = decision.verdict in {Verdict.ASLEEP, Verdict.QUARANTINED}
+        if rests and ending is None and must_end(row.latest().session):
+            ending = self._ender.ending_of(row)
         match decision.verdict:
             case Verdict.REMOVED:
                 self.remove(row)
@@ -326,9 +360,23 @@ class SessionManager(SystemActor):
             case Verdict.RESTARTING | Verdict.VOID:
                 self._waker.answer_sleepers(row)
 
+    def _note_cause(self, row: Row, news: News) -> None:
+        """Note what ended an incarnation, for those who wait until the session is spawned."""
+        spawning = self._book.spawns.get(row.id)
+        if spawning is None:
+            return
+        session, reason = row.session(), getattr(news, "reason", None)
+        if session.state is SessionState.ACTIVE:  # it ended just before it could say so
+            self._book.spawns.take_out(row.id)
+            spawning.answer(session)
+        elif reason is not None and is_abnormal(reason):
+            spawning.fail(SpawnError(f"session {row.id} crashed while it was spawned: {reason}"))
+
     def remove(self, row: Row) -> None:
         """Take a row out of the table, and tell everybody who waits for that."""
         last = self._table.remove(row.id)
+        if row.id in self._book.spawns:  # it never was: a create may be repeated
+            self._book.forget_create(row.id)
         self.system.release(address_of(row))
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)

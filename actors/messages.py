@@ -145,6 +145,17 @@ class RecordActivity(SessionMessage[float], frozen=True):
     kind: str = "heartbeat"
 
 
+class UpdateSystemPrompt(SessionMessage[str | None], frozen=True):
+    """Replace the prompt that a session works under; the reply is the prompt.
+
+    Args:
+        session_id: which session.
+        prompt: the whole of it; None takes it away.
+    """
+
+    prompt: str | None
+
+
 # -- to the manager: create, end, steer ------------------------------------
 
 
@@ -160,7 +171,7 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         metadata: the creator's own notes.
         client_capabilities: what its client can do.
         session_id: an id of the creator's choice; None: a new UUIDv7.
-        activate: False leaves it CREATED, for later explicit steps.
+        activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
         idempotency_key: repeated with the same content it creates nothing and gets the
             first reply again.
     """
@@ -175,6 +186,16 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
     session_id: str | None = None
     activate: bool = True
     idempotency_key: str | None = None
+
+
+class BeginSpawn(Request[Session], frozen=True):
+    """Have a session spawned that was created with `activate=False`; the reply is ACTIVE.
+
+    Args:
+        session_id: which session.
+    """
+
+    session_id: str
 
 
 class TerminateSession(Request[Session], frozen=True):
@@ -295,6 +316,16 @@ class FindSession(Request[Session | None], frozen=True):
     user_id: str | None = None
 
 
+class GetSystemPrompt(Request[str | None], frozen=True):
+    """Read the prompt that a session works under; None when it has none.
+
+    Args:
+        session_id: which session.
+    """
+
+    session_id: str
+
+
 class GetMessages(Request[MessagePage], frozen=True):
     """Read a part of a session's log.
 
@@ -370,5 +401,12 @@ class Health(Request[HealthReport], frozen=True):
     """Ask how the sessions are."""
 
 
-READS: Final = (GetSession, FindSession, GetMessages, ListSessions, CountSessions)
+READS: Final = (
+    GetSession,
+    FindSession,
+    GetSystemPrompt,
+    GetMessages,
+    ListSessions,
+    CountSessions,
+)
 """Messages that `sessions.reads.answer` answers from the table alone."""

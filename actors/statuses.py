@@ -105,6 +105,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "workspace_error": Status(500, EX_CANTCREAT),
         "spawn_error": Status(502, EX_UNAVAILABLE),
         "prompt_error": Status(422, EX_DATAERR),
+        "secret_error": Status(500, EX_CONFIG),
         "agent_busy": Status(409, EX_TEMPFAIL),
         "store_error": Status(503, EX_IOERR),
         "store_outcome_unknown": Status(503, EX_IOERR),

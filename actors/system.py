@@ -6,10 +6,13 @@ import asyncio
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
+import msgspec
+
 from callboard.actors.checks import check
-from callboard.actors.errors import InvalidField, SessionNotFound
+from callboard.actors.errors import InvalidField, SessionNotFound, WorkspaceError
 from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
@@ -21,12 +24,19 @@ from callboard.actors.messages import (
     HealthReport,
     SessionMessage,
 )
+from callboard.actors.prompts import PromptComposer
+from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
+from callboard.actors.sessions.internal import EndAll
 from callboard.actors.sessions.naming import MANAGER, PARTITIONS
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
+from callboard.actors.sessions.spawn import prompts as _prompts
+from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
     ActorSystem,
     Address,
@@ -93,6 +103,14 @@ class SessionSystem:
         cleanup_interval_s: how often the janitor looks for them; 0 never.
         grace_s: how long the janitor gives a session to end.
         watchdog: is told every so often that the tree is healthy, as long as it is; None: nobody.
+        workspace: where sessions have their folders: a path (`FolderWorkspaces`), or a provider.
+            None: they have none.
+        prompts: composes their system prompts; None: they have none to begin with.
+        strict_prompt: whether a session whose prompt cannot be composed is not created. Else
+            it gets `default_prompt`, and an event tells of it.
+        default_prompt: what that is.
+        cleaner: does what else is to be done when a session ends; None: nothing.
+        secrets: knows what the names in specs stand for; None: the environment.
         on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
             and what is given up to the logger `callboard.events`, many of a kind summed up.
             Where the host has not configured logging, Python prints those lines to stderr.
@@ -118,6 +136,12 @@ class SessionSystem:
         cleanup_interval_s: float = 300.0,
         grace_s: float = 5.0,
         watchdog: Watchdog | None = None,
+        workspace: WorkspaceProvider | str | os.PathLike[str] | None = None,
+        prompts: PromptComposer | None = None,
+        strict_prompt: bool = False,
+        default_prompt: str | None = None,
+        cleaner: Cleaner | None = None,
+        secrets: Secrets | None = None,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -147,6 +171,20 @@ class SessionSystem:
             "max_idle_s": max_idle_s,
             "grace_s": grace_s,
         }
+        if workspace is None or isinstance(workspace, (str, os.PathLike)):
+            workspace = None if workspace is None else FolderWorkspaces(workspace)
+        self._workspace = workspace
+        self._planners: list[Planner] = []
+        if workspace is not None:
+            self._planners.append(workspaces(workspace))
+        if prompts is not None:
+            planner = _prompts(
+                prompts, default=default_prompt, is_strict=strict_prompt, limits=limits
+            )
+            self._planners.append(planner)
+        if cleaner is not None:
+            self._planners.append(cleaners(cleaner))
+        self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
         self._cleanup_interval_s = cleanup_interval_s
         self._watchdog = watchdog
         self._on_event = on_event
@@ -188,6 +226,12 @@ class SessionSystem:
             manager=manager,
             **self._options,
         )
+        services.planners += self._planners
+        try:
+            self._sweep(services)
+        except BaseException:
+            self.stop()
+            raise
         root = system.spawn_named("root", Supervisor, *self._tree(services), **_BUDGET_OF_ROOT)
         services.root = root
         self._end = Future(blocker=system.dispatcher)
@@ -200,6 +244,15 @@ class SessionSystem:
             self.stop()
             raise
         return self
+
+    def _sweep(self, services: Services) -> None:
+        """Remove what sessions have left that are no more. On the host's thread: it may block."""
+        if self._workspace is None:
+            return
+        try:
+            self._workspace.sweep([row.id for row in services.table.rows()])
+        except WorkspaceError as error:  # the others have been removed, and no session needs it
+            services.system.emit(SweepFailed(str(error)))
 
     def _tree(self, services: Services) -> tuple[list[ChildSpec]]:
         budget: dict[str, object] = {"intensity": INTENSITY, "period_s": PERIOD_S}
@@ -245,12 +298,34 @@ class SessionSystem:
         _check_seconds("timeout_s", timeout_s)
         if self._system is None:
             return StopReport()
-        self._is_over = True
+        self._system.refuse_inside()
+        if timeout_s is None:
+            timeout_s = self._system.settings.stop_timeout_s
         try:
-            return self._system.stop(timeout_s)
+            timeout_s -= self._end_spawned(self._system, timeout_s / 2)
+            self._is_over = True
+            report = self._system.stop(max(0.0, timeout_s))
+            if self._workspace is not None:
+                self._workspace.close()
+            return report
         finally:
+            self._is_over = True
             if self._log is not None:
                 self._log.flush()
+
+    def _end_spawned(self, system: ActorSystem, within_s: float) -> float:
+        """End the sessions that have something to undo; return how many seconds that took.
+
+        Their state lives in memory and is gone with the system: nobody would come back
+        to their folders. What is not done in time is swept at the next start.
+        """
+        services = self._services
+        if services is None or not services.planners or not system.is_serving:
+            return 0.0
+        begun_s = system.dispatcher.now_s()
+        with suppress(CallboardError):
+            services.manager.ask(EndAll(), timeout=within_s)
+        return system.dispatcher.now_s() - begun_s
 
     def __enter__(self) -> Self:
         self.start()
@@ -447,6 +522,16 @@ class SessionSystem:
         if isinstance(message, SessionMessage):
             return self.address(message.session_id)
         return self._running().manager
+
+
+class SweepFailed(msgspec.Struct, frozen=True):
+    """Folders of sessions that are no more could not be removed when the system was started.
+
+    Args:
+        error: why.
+    """
+
+    error: str
 
 
 _BUDGET_OF_ROOT: dict[str, Any] = {

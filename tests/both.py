@@ -97,6 +97,7 @@ class WatchedPool(Pool):
         super().__init__(name, settings, emit)
         self.changed = threading.Condition()
         self._turns = 0
+        self.turns_begun = 0
         self.near = NearLine(self)
 
     def enqueue_for(self, cell: Any) -> Callable[[Any], object]:
@@ -108,6 +109,7 @@ class WatchedPool(Pool):
     def turn_begins(self, cell: Any) -> Hint:
         with self.changed:
             self._turns += 1
+            self.turns_begun += 1
         return Hint(self, cell)
 
     def turn_is_over(self) -> None:
@@ -154,12 +156,17 @@ class ThreadedWorld:
         loop = self.system.loop
         assert isinstance(loop, ThreadLoop)
         self._wait_until_quiet()
-        # What a coroutine does next on the loop is in no line of ours: three rounds see it out.
-        for _ in range(3 if loop._loop is not None else 0):
-            round_trip: Future[bool] = Future()
-            loop.call(partial(round_trip.offer, value=True))
-            round_trip.get(timeout=WITHIN_S)
-            self._wait_until_quiet()
+        # What a coroutine does next on the loop is in no line of ours: three rounds see it out,
+        # once more after every turn that it led to.
+        (pool,) = self.pools
+        turns = None if loop._loop is not None else pool.turns_begun
+        while turns != pool.turns_begun:
+            turns = pool.turns_begun
+            for _ in range(3):
+                round_trip: Future[bool] = Future()
+                loop.call(partial(round_trip.offer, value=True))
+                round_trip.get(timeout=WITHIN_S)
+                self._wait_until_quiet()
 
     def _wait_until_quiet(self) -> None:
         (pool,) = self.pools

@@ -149,6 +149,7 @@ def _book(sessions: SessionSystem) -> Iterator[str]:
     for what, left in (
         ("starts", [f"{each.session_id}: {each.cause}, {each.phase}" for each in book.starts]),
         ("endings", book.endings),
+        ("spawns", list(book.spawns)),
         ("sleepers", book.sleepers),
     ):
         if left:

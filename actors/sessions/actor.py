@@ -9,18 +9,43 @@ from types import CoroutineType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 from callboard.actors.checks import check
-from callboard.actors.errors import InvalidField, SessionTerminating, UpdateFailed
+from callboard.actors.errors import (
+    InvalidField,
+    SessionError,
+    SessionTerminating,
+    UpdateFailed,
+)
 from callboard.actors.limits import SessionLimits
-from callboard.actors.messages import AppendMessage, RecordActivity, SessionMessage, UpdateSession
+from callboard.actors.messages import (
+    AppendMessage,
+    RecordActivity,
+    SessionMessage,
+    UpdateSession,
+    UpdateSystemPrompt,
+)
+from callboard.actors.secrets import Secrets
+from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft, SessionEntry
+from callboard.actors.sessions.errands import do, undo
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.internal import (
+    CleanUp,
     EndSession,
     FailNow,
     FallAsleep,
     SessionStays,
+    SpawnSession,
 )
+from callboard.actors.sessions.spawn import (
+    AGAIN,
+    STRUCK,
+    Step,
+    is_half_spawned,
+    to_do,
+    to_undo,
+)
+from callboard.actors.sessions.spawning import Spawning
 from callboard.actors.sessions.states import SessionEvent, SessionState, takes_messages
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.journal import Outcome
@@ -47,6 +72,16 @@ class Services(Protocol):
     """What every session of a system shares."""
 
     limits: SessionLimits
+    book: Book
+    secrets: Secrets
+
+    def plan(self, session: Session) -> tuple[Step, ...]:
+        """Return what a session needs, in the order in which it is done."""
+        ...
+
+    def tell(self, session: Session, kind: str, **details: object) -> None:
+        """Emit an event of a session."""
+        ...
 
     def commit(self, entry: SessionEntry) -> Outcome:
         """Keep a commit and publish it, or hand it to whoever does."""
@@ -97,7 +132,7 @@ class SessionActor(SupervisedActor, Generic[D]):
     A subclass with one of its own says so itself, or starts on the pool.
     """
 
-    _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
+    _async_messages: ClassVar[frozenset[type[Any]]] = frozenset({SpawnSession, CleanUp})
     _draft: Draft | None = None
     _heard_s: float = 0.0
     """When the last message came, on the monotonic clock: one that changes nothing counts too."""
@@ -206,20 +241,44 @@ class SessionActor(SupervisedActor, Generic[D]):
         if start is None:
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
         self._draft = draft = Draft(self._row, start, self._services.limits)
+        self._go_on(draft, self._services.plan(draft.session))
+        self.commit()
         state = draft.session.state
-        wall_s = self.system.clock.wall_s()
-        if state is SessionState.CREATED:
+        if state is SessionState.TERMINATING:
+            self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
+        elif state is SessionState.SPAWNING:
+            self._services.book.spawns.enter(self._row.id)
+            self.continue_with(SpawnSession())
+
+    def _go_on(self, draft: Draft, steps: tuple[Step, ...]) -> None:
+        """Take the session to the state in which this incarnation begins."""
+        clock, session = self.system.clock, draft.session
+        wall_s = clock.wall_s()
+        if session.state is SessionState.CREATED:
             draft.move(SessionEvent.SPAWN, wall_s=wall_s)
-            state = draft.session.state
-        if state is SessionState.SPAWNING:
-            draft.move(SessionEvent.ACTIVATE, wall_s=wall_s)
             if draft.session.data is None:
                 made = self.initial_data()
                 if made is not None:
-                    draft.set_data(made, wall_s=wall_s, now_s=self.system.clock.now_s())
-        self.commit()
-        if state is SessionState.TERMINATING:
-            self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
+                    draft.set_data(made, wall_s=wall_s, now_s=clock.now_s())
+            if not to_do(steps):
+                draft.move(SessionEvent.ACTIVATE, wall_s=wall_s)
+        elif is_half_spawned(session):
+            draft.move(SessionEvent.TERMINATE, wall_s=wall_s, reason=STRUCK)
+        elif session.state is SessionState.ACTIVE and steps and to_do(steps, again=True):
+            draft.move(SessionEvent.RESPAWN, wall_s=wall_s, reason=AGAIN)
+
+    def continue_with(self, message: Any) -> None:
+        """Handle `message` right after this one; after a start, when the session is ACTIVE.
+
+        Raises:
+            InvalidSpec: there is one to be handled next already.
+        """
+        cell = self.actor_ref
+        spawn: Any = cell.next_message
+        if type(spawn) is SpawnSession and spawn.then is None:
+            cell.next_message = SpawnSession(message)
+        else:
+            super().continue_with(message)
 
     def let_go(self, reason: ExitReason) -> None:
         """Hold the session's versions no longer."""
@@ -325,6 +384,73 @@ class SessionActor(SupervisedActor, Generic[D]):
         session = self._working().touch(wall_s=clock.wall_s(), now_s=clock.now_s())
         return session.last_active_at
 
+    @handles(UpdateSystemPrompt)
+    def on_update_system_prompt(self, message: UpdateSystemPrompt) -> str | None:
+        """Replace the system prompt; reply it."""
+        clock, patch = self.system.clock, SessionPatch(system_prompt=message.prompt)
+        self._working().update(patch, wall_s=clock.wall_s(), now_s=clock.now_s())
+        return message.prompt
+
+    # -- spawning and ending -----------------------------------------------
+
+    @handles(SpawnSession)
+    async def on_spawn_session(self, message: SpawnSession) -> None:
+        """Do the steps of the plan; be ACTIVE, or undo what was done and end."""
+        draft, clock = self._working(), self.system.clock
+        spawns, steps = self._services.book.spawns, self._services.plan(draft.session)
+        is_again = not is_half_spawned(draft.session)
+        spawning = spawns.enter(self._row.id)
+        begun: Step | None = None
+        for step in to_do(steps, again=is_again):
+            begun = step
+            try:
+                await self._do(step, spawning)
+            except SessionError as cause:
+                if is_again and spawning.cancelled is None:
+                    raise RespawnFailed(str(cause)) from cause
+                spawning.fail(cause)
+                break
+            if spawning.cancelled is not None:
+                break
+        else:
+            draft.move(SessionEvent.ACTIVATE, wall_s=clock.wall_s())
+            self.commit()
+            spawns.take_out(self._row.id)
+            spawning.answer(self._row.session())
+            if message.then is not None:
+                self.continue_with(message.then)
+            return
+        reason = str(spawning.cause) if spawning.cancelled is None else spawning.cancelled
+        draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=reason)
+        self.commit()
+        await self._clean_up(to_undo(steps, begun=None if is_again else begun))
+
+    async def _do(self, step: Step, spawning: Spawning) -> None:
+        """Do one step and keep what it changes."""
+        draft, services = self._working(), self._services
+        try:
+            changes = await do(self, step, draft.session, services.secrets, sent=spawning.sent)
+        except SessionError as cause:
+            if step.otherwise is None or spawning.cancelled is not None:
+                raise
+            services.tell(draft.session, "error", name=step.name, error=str(cause))
+            changes = step.otherwise
+        draft.enter(changes)
+        self.commit()
+
+    async def _clean_up(self, steps: tuple[Step, ...]) -> None:
+        """Undo steps, in this order, and end; the manager then removes the row."""
+        draft = self._working()
+        await undo(self, steps, draft.session, self._services)
+        self._be_clean()
+
+    def _be_clean(self) -> None:
+        draft = self._working()
+        reason, wall_s = draft.session.state_reason, self.system.clock.wall_s()
+        draft.move(SessionEvent.CLEAN, wall_s=wall_s, reason=reason)
+        self.commit()
+        self.stop()
+
     @handles(EndSession)
     def on_end_session(self, message: EndSession) -> None:
         """Clean up and end; the manager then removes the row."""
@@ -336,9 +462,16 @@ class SessionActor(SupervisedActor, Generic[D]):
             return
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
         self.commit()
-        draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-        self.commit()
-        self.stop()
+        if to_undo(self._services.plan(draft.session)):
+            self.continue_with(CleanUp())
+        else:
+            self._be_clean()
+
+    @handles(CleanUp)
+    async def on_clean_up(self, message: CleanUp) -> None:
+        """Undo all that the session has spawned, and end."""
+        del message
+        await self._clean_up(to_undo(self._services.plan(self._working().session)))
 
     @handles(FallAsleep)
     def on_fall_asleep(self, message: FallAsleep) -> None:
@@ -354,6 +487,10 @@ class SessionActor(SupervisedActor, Generic[D]):
         """Crash, because fault injection says so."""
         del message
         raise InjectedFault
+
+
+class RespawnFailed(Exception):
+    """A session that has been ACTIVE could not be spawned again; its budget decides."""
 
 
 class InjectedFault(Exception):

@@ -9,10 +9,11 @@ from callboard.actors.errors import (
     SessionNotFound,
     SessionQuarantined,
     SessionRestarting,
+    SessionTerminating,
 )
 from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
-from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Table
 from callboard.supervision import ActorSystem, Address, Future
 from callboard.supervision.runtime.incarnation import Incarnation
@@ -63,6 +64,8 @@ class SessionAddress(Address[Any]):
         presence = self._row.presence
         if presence is Presence.QUARANTINED:
             self.refuse_waiting()
+        elif self._is_terminating() and not self.is_alive():
+            self.refuse_waiting()  # what is left to do is not for messages
         elif presence is Presence.ASLEEP and not self.is_alive():
             if not self.is_wanted:  # once, however many wait: notices have no bound
                 self.is_wanted = True
@@ -70,8 +73,11 @@ class SessionAddress(Address[Any]):
         else:
             super().poke()
 
+    def _is_terminating(self) -> bool:
+        return self._row.latest().session.state is SessionState.TERMINATING
+
     def refuse_waiting(self) -> None:
-        """Answer what waits: the session is quarantined."""
+        """Answer what waits: the session is quarantined, or being terminated without an actor."""
         if self.items is not None:
             self._drain(self.items)
 
@@ -82,6 +88,8 @@ class SessionAddress(Address[Any]):
         if self._row.presence is Presence.QUARANTINED:
             error = self._row.session().last_error
             return SessionQuarantined(f"{self.name} is quarantined: {error}", address=self.name)
+        if not self._row.is_closed and self._is_terminating():
+            return SessionTerminating(self._row.id)
         return SessionNotFound(self._row.id)
 
     def killed_error(self) -> Exception:

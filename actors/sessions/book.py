@@ -9,6 +9,7 @@ from typing import Any
 
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.spawning import Spawns
 from callboard.actors.sessions.starts import Starts
 
 CREATES_MAX = 100_000
@@ -26,7 +27,16 @@ class Ending:
         idle_longer_than_s: end only if it has been idle for longer; None: in any case.
     """
 
-    __slots__ = ("answers", "idle_longer_than_s", "is_forced", "number", "reason", "until_s")
+    __slots__ = (
+        "answers",
+        "idle_longer_than_s",
+        "is_forced",
+        "number",
+        "reason",
+        "undertaker",
+        "undertakers",
+        "until_s",
+    )
 
     def __init__(
         self,
@@ -42,6 +52,10 @@ class Ending:
         self.answers = answers
         self.idle_longer_than_s = idle_longer_than_s
         self.is_forced = False
+        self.undertaker: Any = None
+        """Who undoes what the session has spawned, in place of its actor."""
+        self.undertakers = 0
+        """How many have been sent."""
 
 
 class Book:
@@ -53,6 +67,7 @@ class Book:
 
     def __init__(self, partitions: int = 1) -> None:
         self.starts = Starts(partitions)
+        self.spawns = Spawns()
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
         """Session id -> the futures of those who wait for its sleep."""

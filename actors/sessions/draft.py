@@ -195,6 +195,15 @@ class Draft:
         )
         return self.session
 
+    def enter(self, changes: Mapping[str, object]) -> Session:
+        """Set fields of the snapshot that a step of the spawn has made, and return it.
+
+        No activity, as far as idling goes.
+        """
+        version = self._base.session.version + 1
+        self.session = msgspec.structs.replace(self.session, **{**changes, "version": version})
+        return self.session
+
     def _change(self, *, wall_s: float, now_s: float, **changes: object) -> Session:
         self.active_s = now_s
         self.session = msgspec.structs.replace(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
+import msgspec
+
 from callboard.actors.errors import SessionNotFound
 from callboard.actors.messages import CleanupInactive, TerminateSession
 from callboard.actors.sessions.address import address_of
@@ -13,16 +15,26 @@ from callboard.actors.sessions.book import Ending
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.desk import Desk
-from callboard.actors.sessions.internal import EndSession, ForgetSession, GraceOver
+from callboard.actors.sessions.errands import Undertaker
+from callboard.actors.sessions.internal import EndSession, ForgetSession, GraceOver, Undone
 from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawn import STRUCK, Step, to_undo
 from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
-from callboard.actors.sessions.table import Row
+from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.walks import Walk
 from callboard.supervision import Future
+from callboard.supervision.model.reasons import is_abnormal
 
 Answer: TypeAlias = Callable[[Session | None], None]
 """Called with the last snapshot, or None when the session does not end after all."""
+
+
+UNDERTAKERS_MAX = 3
+"""How often the undoing of a session is begun anew when whoever did it was killed."""
+
+STOPPED = "the system is being stopped"
+"""Why a session ends that has something to undo when the host stops the system."""
 
 
 class Ender:
@@ -87,6 +99,35 @@ class Ender:
         walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
         return walk
 
+    def end_all(self, reply: Future[None]) -> Walk:
+        """Return the walk that ends the sessions that have something to undo, then answers."""
+        under_way: dict[str, None] = {}
+
+        def look_at(row: Row) -> None:
+            if self._table.get(row.id) is row and self._services.plan(row.latest().session):
+                under_way[row.id] = None
+                self._begin(row, STOPPED, self._services.grace_s, partial(one_ended, row.id))
+
+        def one_ended(session_id: str, _: Session | None) -> None:
+            under_way.pop(session_id, None)
+            if not under_way and walk.is_over:
+                reply.offer(None)
+
+        def come_to_an_end() -> None:
+            if not under_way:
+                reply.offer(None)
+
+        walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
+        return walk
+
+    def ending_of(self, row: Row) -> Ending:
+        """Return the ending of a session that must end though nobody has asked for it."""
+        reason = row.latest().session.state_reason or STRUCK
+        until_s = self._system.clock.now_s() + self._services.grace_s
+        ending = Ending(self._book.next_number(), reason, until_s, [], None)
+        self._book.endings[row.id] = ending
+        return ending
+
     def _is_idle(self, row: Row, idle_s: float) -> bool:
         kept = row.latest()
         return (
@@ -143,9 +184,11 @@ class Ender:
         self._desk.send_after(left_s, GraceOver(row.id, ending.number))
         self.remind(row, ending)
 
-    @staticmethod
-    def remind(row: Row, ending: Ending) -> None:
-        """Tell the session's actor, or the next one, to end."""
+    def remind(self, row: Row, ending: Ending) -> None:
+        """Tell the session's actor, or the next one, to end; it spawns no further."""
+        spawning = self._book.spawns.get(row.id)
+        if spawning is not None and ending.idle_longer_than_s is None:
+            spawning.cancel(ending.reason)
         address_of(row).notify(EndSession(row.id, ending.reason, ending.idle_longer_than_s))
 
     def grace_over(self, message: GraceOver) -> None:
@@ -154,8 +197,9 @@ class Ender:
         ending = self._book.endings.get(message.session_id)
         if row is None or ending is None or ending.number != message.number:
             return
-        if ending.idle_longer_than_s is not None:
-            self.over(row.id, None)  # it is busy
+        is_busy = takes_messages(row.latest().session.state)
+        if ending.idle_longer_than_s is not None and is_busy:
+            self.over(row.id, None)
             return
         ending.is_forced = True
         self.clean_up(row, ending)
@@ -168,6 +212,9 @@ class Ender:
 
     def clean_up(self, row: Row, ending: Ending) -> None:
         """End a session that has no actor to do it, or whose actor does not come to it."""
+        if ending.undertaker is not None and not ending.undertaker.is_dead:
+            self._wait_for_undertaker(row.id, ending)
+            return
         self._call_off(row)
         draft, clock = take_care(row, self._services.limits), self._system.clock
         idle_s = ending.idle_longer_than_s
@@ -177,9 +224,51 @@ class Ender:
             return
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
             draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
+            steps = to_undo(self._services.plan(draft.session))
+            if steps and self._must_be_undone(ending):
+                self._services.commit(draft.hand_in())
+                draft.let_go()
+                self._send_undertaker(row, ending, steps)
+                return
             draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
             self._services.commit(draft.hand_in())
         self._desk.remove(row)
+
+    # -- undone in the place of its actor ----------------------------------
+
+    @staticmethod
+    def _must_be_undone(ending: Ending) -> bool:
+        """Say whether somebody is to be sent: nobody has done it yet, nor been killed too often."""
+        done_by = ending.undertaker
+        if done_by is None:
+            return True
+        return is_abnormal(done_by.reason) and ending.undertakers < UNDERTAKERS_MAX
+
+    def _send_undertaker(self, row: Row, ending: Ending, steps: tuple[Step, ...]) -> None:
+        """Have a session's steps undone by an actor of their own; `undone` goes on from there."""
+        ending.idle_longer_than_s = None  # there is no way back
+        before = row.standing or Standing(0, Presence.ASLEEP)
+        is_kept = before.presence is Presence.QUARANTINED
+        presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
+        row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
+        address_of(row).refuse_waiting()
+        ending.undertakers += 1
+        ending.undertaker = self._system.spawn(Undertaker, row.session(), steps, self._services)
+        self._wait_for_undertaker(row.id, ending)
+
+    def _wait_for_undertaker(self, session_id: str, ending: Ending) -> None:
+        # By a notice that waits for the manager: of this one, or of the next.
+        def tell(_reason: object) -> None:
+            self._services.announce(Undone(session_id))
+
+        if not ending.undertaker.when_dead(ending, tell):
+            tell(None)
+
+    def undone(self, session_id: str) -> None:
+        """Go on with an ending whose undertaker has ended."""
+        row, ending = self._table.get(session_id), self._book.endings.get(session_id)
+        if row is not None and ending is not None and ending.undertaker is not None:
+            self.clean_up(row, ending)
 
     def _call_off(self, row: Row) -> None:
         """Kill what runs of a session, and have nothing more of it started."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from callboard.supervision.model.requests import Request
 from callboard.supervision.runtime.notices import Notice
 
 
@@ -15,6 +16,16 @@ class EndSession(Notice, frozen=True):
     session_id: str
     reason: str
     idle_longer_than_s: float | None = None
+
+
+class SpawnSession(msgspec.Struct, frozen=True):
+    """To a session itself: do the steps of its plan, then go on with what its start wanted next."""
+
+    then: Any = None
+
+
+class CleanUp(msgspec.Struct, frozen=True):
+    """To a session itself: undo the steps of its plan, and end."""
 
 
 class FallAsleep(Notice, frozen=True):
@@ -104,6 +115,16 @@ class GraceOver(msgspec.Struct, frozen=True):
 
 class AreYouThere(msgspec.Struct, frozen=True):
     """To the manager: answer, to show that you come to what you are asked."""
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """To the manager: who was to undo what a session has spawned has ended."""
+
+    session_id: str
+
+
+class EndAll(Request[None], frozen=True):
+    """To the manager: take no new session, and end those that have spawned something."""
 
 
 class DrainCheck(msgspec.Struct, frozen=True):

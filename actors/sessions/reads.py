@@ -11,6 +11,7 @@ from callboard.actors.messages import (
     FindSession,
     GetMessages,
     GetSession,
+    GetSystemPrompt,
     ListSessions,
     MessagePage,
     SessionPage,
@@ -21,7 +22,9 @@ from callboard.actors.sessions.table import Table
 
 R = TypeVar("R")
 
-Read: TypeAlias = GetSession | FindSession | GetMessages | ListSessions | CountSessions
+Read: TypeAlias = (
+    GetSession | FindSession | GetSystemPrompt | GetMessages | ListSessions | CountSessions
+)
 """The messages that need no actor (`messages.READS`)."""
 
 
@@ -29,6 +32,8 @@ Read: TypeAlias = GetSession | FindSession | GetMessages | ListSessions | CountS
 def answer(table: Table, read: GetSession, *, now_s: float) -> Session: ...
 @overload
 def answer(table: Table, read: FindSession, *, now_s: float) -> Session | None: ...
+@overload
+def answer(table: Table, read: GetSystemPrompt, *, now_s: float) -> str | None: ...
 @overload
 def answer(table: Table, read: GetMessages, *, now_s: float) -> MessagePage: ...
 @overload
@@ -53,6 +58,8 @@ def answer(table: Table, read: Read, *, now_s: float) -> object:
             return _session(table, read)
         case FindSession():
             return _found(table, read)
+        case GetSystemPrompt():
+            return table.row(read.session_id).session().system_prompt
         case GetMessages():
             log = table.row(read.session_id).latest().log
             messages = log.slice(after_seq=read.after_seq, limit=read.limit)

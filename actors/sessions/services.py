@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from callboard.actors.limits import SessionLimits
+from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.book import Book
+from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.naming import MANAGER, partition_name
+from callboard.actors.sessions.spawn import Planner, Step, plan
 from callboard.actors.sessions.table import Table
 from callboard.actors.storage.journal import Outcome
 from callboard.actors.storage.memory import MemoryStore
@@ -16,6 +22,20 @@ from callboard.supervision import ActorSystem
 
 if TYPE_CHECKING:
     from callboard.supervision import Address
+
+
+class StepTold(msgspec.Struct, frozen=True):
+    """How a step of a session's spawn or cleanup went.
+
+    Args:
+        session_id: whose.
+        kind: "cleanup_step", or "error" of a step that the session does without.
+        details: `name` of the step; `ok` and `seconds`, or the `error`.
+    """
+
+    session_id: str
+    kind: str
+    details: Mapping[str, object] = EMPTY
 
 
 class Services:
@@ -31,6 +51,7 @@ class Services:
         faults: whether crashes may be injected.
         max_idle_s: after which a session is ended by the janitor.
         grace_s: how long an ending may take.
+        secrets: what steps of a spawn get their secrets from.
         manager: the manager's address.
     """
 
@@ -46,6 +67,7 @@ class Services:
         faults: bool,
         max_idle_s: float,
         grace_s: float,
+        secrets: Secrets,
         manager: Address[Any],
     ) -> None:
         self.system = system
@@ -57,6 +79,10 @@ class Services:
         self.faults = faults
         self.max_idle_s = max_idle_s
         self.grace_s = grace_s
+        self.secrets = secrets
+        self.planners: list[Planner] = []
+        """Who says what a session spawns, in order; set before the first session. See `spawn.py`.
+        None: a session is ACTIVE as soon as it has started."""
         self.manager = manager
         self.table = Table(partitions)
         self.book = Book(partitions)
@@ -64,6 +90,14 @@ class Services:
         """Keep a commit and publish it. Any thread."""
         self.root: Any = None
         self.sweep_due_s: float | None = None
+
+    def plan(self, session: Session) -> tuple[Step, ...]:
+        """Return what a session needs, in the order in which it is done. Any thread."""
+        return plan(self.planners, session) if self.planners else ()
+
+    def tell(self, session: Session, kind: str, **details: object) -> None:
+        """Emit an event of a session. Any thread; it never waits."""
+        self.system.emit(StepTold(session.id, kind, details))
 
     def announce(self, notice: object) -> None:
         """Tell the manager; while it restarts the notice waits in its mailbox."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError
-from callboard.actors.messages import ReviveSession
+from callboard.actors.messages import BeginSpawn, ReviveSession
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
@@ -22,7 +22,12 @@ from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.partition import DELAYS, RESTARTS
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Phase, Start
-from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.states import (
+    Presence,
+    SessionEvent,
+    SessionState,
+    next_state,
+)
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
     Ended,
@@ -156,7 +161,8 @@ class Waker:
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
-                start.answer(row.session())
+                if not self._book.spawns.join(row.id, start.replies):
+                    start.answer(row.session())
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
                     self.fell_asleep(row)  # it ran, has ended, and may have been wanted since
@@ -218,10 +224,25 @@ class Waker:
 
     def forget(self, row: Row) -> None:
         """Start a session no more: it is gone, or in quarantine."""
-        start = self._starts.get(row.id)
+        start, spawning = self._starts.get(row.id), self._book.spawns.take_out(row.id)
+        cause = None if spawning is None else spawning.refuse()
         if start is not None:
-            start.fail(SessionNotFound(row.id))
+            start.fail(cause or SessionNotFound(row.id))
             self._starts.settle(start)
+
+    def begin_spawn(self, message: BeginSpawn) -> Start | Session:
+        """Start a session that was created and no more.
+
+        Raises:
+            TransitionError: it is further than that.
+        """
+        row = self._table.row(message.session_id)
+        session = row.session()
+        if row.id in self._book.spawns:  # by a message to it, or another one of these
+            return session
+        if row.id not in self._starts or session.state is not SessionState.CREATED:
+            next_state(session.state, SessionEvent.SPAWN)
+        return self.start(row, Cause.REVIVE)
 
     # -- reviving, sleeping ------------------------------------------------
 

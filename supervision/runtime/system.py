@@ -416,13 +416,7 @@ class ActorSystem:
                 event hook on one of its workers.
             InvalidSpec: the time is negative, or not a number.
         """
-        runner = local.runner
-        cell = None if runner is None else runner.cell
-        is_inside = runner is not None and runner.serves(self.dispatcher)  # in an event hook, too
-        if is_inside or (cell is not None and cell.system is self):
-            who = "its own worker" if cell is None else cell.name
-            msg = f"{who} may not stop {self}: it runs in it"
-            raise AskCycle(msg, address=self.name)
+        self.refuse_inside()
         timeout_s = self.settings.stop_timeout_s if timeout_s is None else timeout_s
         if not timeout_s >= 0:  # not-a-number included
             raise InvalidSpec("timeout_s", timeout_s, "Give seconds, 0 or more, or None.")
@@ -442,6 +436,20 @@ class ActorSystem:
             raise
         self._stopped.offer(report)
         return report
+
+    def refuse_inside(self) -> None:
+        """Refuse to be stopped by what runs here, whose end the stop would wait for.
+
+        Raises:
+            AskCycle: called by an actor of this system, or by an event hook on its worker.
+        """
+        runner = local.runner
+        cell = None if runner is None else runner.cell
+        is_inside = runner is not None and runner.serves(self.dispatcher)  # in an event hook, too
+        if is_inside or (cell is not None and cell.system is self):
+            who = "its own worker" if cell is None else cell.name
+            msg = f"{who} may not stop {self}: it runs in it"
+            raise AskCycle(msg, address=self.name)
 
     def _stop(self, timeout_s: float) -> StopReport:
         self.give_up()
