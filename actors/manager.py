@@ -166,7 +166,8 @@ class SessionManager(SystemActor):
         """Answer with what a start has come to, now or when it has."""
         session_id = begun.id if isinstance(begun, Session) else begun.session_id
         row = self._table.get(session_id)
-        if session_id not in self._book.starts and session_id in self._book.spawns:
+        is_spawning = self._book.spawns.get(session_id) is not None
+        if is_spawning and session_id not in self._book.starts:
             reply = self.reply_later(outlives=True)
             if row is not None and not self._book.spawns.join(session_id, [reply]):
                 reply.offer(row.session())  # it has just become active

@@ -40,6 +40,7 @@ from callboard.actors.sessions.internal import (
 from callboard.actors.sessions.spawn import (
     AGAIN,
     STRUCK,
+    Planner,
     Step,
     is_half_spawned,
     to_do,
@@ -74,6 +75,7 @@ class Services(Protocol):
     limits: SessionLimits
     book: Book
     secrets: Secrets
+    planners: list[Planner]
 
     def plan(self, session: Session) -> tuple[Step, ...]:
         """Return what a session needs, in the order in which it is done."""
@@ -241,7 +243,8 @@ class SessionActor(SupervisedActor, Generic[D]):
         if start is None:
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
         self._draft = draft = Draft(self._row, start, self._services.limits)
-        self._go_on(draft, self._services.plan(draft.session))
+        services = self._services
+        self._go_on(draft, services.plan(draft.session) if services.planners else ())
         self.commit()
         state = draft.session.state
         if state is SessionState.TERMINATING:
@@ -260,7 +263,7 @@ class SessionActor(SupervisedActor, Generic[D]):
                 made = self.initial_data()
                 if made is not None:
                     draft.set_data(made, wall_s=wall_s, now_s=clock.now_s())
-            if not to_do(steps):
+            if not (steps and to_do(steps)):
                 draft.move(SessionEvent.ACTIVATE, wall_s=wall_s)
         elif is_half_spawned(session):
             draft.move(SessionEvent.TERMINATE, wall_s=wall_s, reason=STRUCK)

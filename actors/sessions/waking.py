@@ -161,7 +161,8 @@ class Waker:
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
-                if not self._book.spawns.join(row.id, start.replies):
+                spawns = self._book.spawns
+                if spawns.get(row.id) is None or not spawns.join(row.id, start.replies):
                     start.answer(row.session())
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
