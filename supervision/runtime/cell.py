@@ -68,7 +68,7 @@ class Cell(HandOffCell[A], Generic[A]):
         self.address = address
         self.tag = tag
         self.incarnation = incarnation
-        self.items = None if address is None else address.items
+        self.items = None
         self.signals = None
         self.baton = [None]
         self.is_scheduled = False

@@ -217,7 +217,7 @@ class EndingCell(MailboxCell[A]):
 
     def _give_up(self, q: SimpleQueue[Any] | None) -> None:
         """Answer what waits in a mailbox that nobody will look into again."""
-        if q is not None and not self._outlives(q):
+        if q is not None and not self._is_outlived:
             self._drain(q)
 
     def _tell_of_the_end(self, reason: ExitReason, left: Estate) -> None:

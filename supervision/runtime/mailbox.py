@@ -86,7 +86,10 @@ class MailboxCell(Incarnation[A]):
 
     def _open_mailbox(self) -> SimpleQueue[Any]:
         """Return the mailbox, made at the first message: most of an idle actor's bytes."""
-        q: SimpleQueue[Any] | None = SimpleQueue()
+        address = self.address
+        q = None if address is None else address.open()
+        if q is None:
+            q = SimpleQueue()
         with self.system.rare:
             if self.reason is not None:
                 q = None
@@ -99,12 +102,9 @@ class MailboxCell(Incarnation[A]):
         return q
 
     def _take_back(self, q: SimpleQueue[Any]) -> None:
-        """Answer what went into a mailbox that had just been closed."""
-        if self._outlives(q):
-            assert self.address is not None
-            self.address.poke()  # whoever comes next is served from it
-            return
-        self._drain(q)
+        """Answer what went into a mailbox that had just been closed; or leave it to who comes."""
+        if self.address is None or not self.address.take_back(q):
+            self._drain(q)
 
     def _drain(self, q: SimpleQueue[Any]) -> None:
         drain(q, self.undeliverable)
@@ -129,9 +129,10 @@ class MailboxCell(Incarnation[A]):
         del future
         return Timeout(f"{self.name} did not answer in time", address=self.name)
 
-    def _outlives(self, q: SimpleQueue[Any]) -> bool:
-        """Say whether a mailbox is the address's own, for whoever comes next."""
-        return self.address is not None and self.address.items is q
+    @property
+    def _is_outlived(self) -> bool:
+        """Whether its mailbox is the address's own, for whoever comes next."""
+        return self.address is not None and self.address.keeps_mailbox
 
     def notify(self, message: Any) -> bool:
         """Put a notice in order with the messages; never refused for lack of room.
@@ -147,7 +148,7 @@ class MailboxCell(Incarnation[A]):
                 q = self._open_mailbox()
             except DeliveryError:
                 return False
-        if self._outlives(q):
+        if self._is_outlived:
             message = ForOneLife(self, message)
         self._put(q, (message, None, copy_context()))
         return True
@@ -164,7 +165,7 @@ class MailboxCell(Incarnation[A]):
         child = notice.child
         q = self.items
         if q is not None and not self._waits_for(child):
-            kept = ForOneLife(self, notice) if self._outlives(q) else notice
+            kept = ForOneLife(self, notice) if self._is_outlived else notice
             self._put(q, (kept, None, copy_context()), wakes=False)
             if not self.is_scheduled and self._waits_for(child):
                 self.schedule()

@@ -1,4 +1,14 @@
-"""Addresses: names that stay while incarnations come and go."""
+"""Addresses: names that stay while incarnations come and go.
+
+A mailbox of its own is made at the first message that has to wait, and given up when an
+incarnation leaves it empty: most addresses of a million have none. Two pairs that must keep
+their order:
+
+    send      (1) put into the mailbox   (2) is it still the address's? else `take_back`
+    give up   (1) it is no longer the address's   (2) is it empty? else it is again
+
+Whoever makes one, gives one up or takes back holds the lock for rare things.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +76,7 @@ class Address(Generic[A]):
         "incarnations",
         "is_reserved",
         "items",
+        "keeps_mailbox",
         "mailbox_max",
         "name",
         "owner",
@@ -79,7 +90,10 @@ class Address(Generic[A]):
         self.system = system
         self.name = name
         self.cell: Cell[A] | None = None
-        self.items: SimpleQueue[Any] | None = SimpleQueue() if keeps_mailbox else None
+        self.items: SimpleQueue[Any] | None = None
+        """Its own mailbox, while there is one; the incarnation that lives here has it too."""
+        self.keeps_mailbox = keeps_mailbox
+        """Whether messages wait here; no longer when it has been closed."""
         self.incarnations = 0
         self.mailbox_max = system.settings.mailbox_max
         """The bound of its own mailbox: that of the class which lives here."""
@@ -98,17 +112,25 @@ class Address(Generic[A]):
 
     def enter(self, cell: Cell[A]) -> int:
         """Make `cell` the current incarnation; return its number."""
-        self.cell = cell
+        with self.system.rare:
+            self.cell = cell
+            if self.items is not None:
+                cell.items = self.items
         self.mailbox_max = cell.mailbox_max
         self.incarnations += 1
         return self.incarnations
 
     def leave(self, cell: Incarnation[Any]) -> None:
         """Forget an incarnation that has ended; a later one is not touched."""
-        if self.cell is cell:
+        with self.system.rare:
+            if self.cell is not cell:
+                return
             self.cell = None
-            if not self.system.is_serving:
-                self.close()  # nobody will come any more
+            q, self.items = self.items, None
+            if q is not None and q.qsize():
+                self.items = q
+        if not self.system.is_serving:
+            self.close()  # nobody will come any more
 
     @property
     def ref(self) -> Cell[A] | None:
@@ -129,9 +151,43 @@ class Address(Generic[A]):
 
     def close(self) -> None:
         """Take no more messages; those that wait are answered or become dead letters."""
-        q, self.items = self.items, None
+        with self.system.rare:
+            self.keeps_mailbox = False
+            q, self.items = self.items, None
         if q is not None:
             self._drain(q)
+
+    def open(self) -> SimpleQueue[Any] | None:
+        """Return its own mailbox, made if there is none just now; None when it keeps none."""
+        q = self.items
+        if q is not None or not self.keeps_mailbox:
+            return q
+        made: SimpleQueue[Any] = SimpleQueue()
+        with self.system.rare:
+            if self.keeps_mailbox and self.items is None:
+                self.items = made
+                cell = self.cell
+                if cell is not None and cell.reason is None:
+                    cell.items = made
+            return self.items
+
+    def take_back(self, q: SimpleQueue[Any]) -> bool:
+        """See that what went into a mailbox that had just been given up is not lost.
+
+        Whoever sent something before has it here before he sends anything more.
+
+        Returns:
+            False when the address keeps no mailbox (any more).
+        """
+        with self.system.rare:
+            own = self.open()
+            if own is not None and own is not q:
+                while q.qsize():
+                    own.put(q.get_nowait())
+        if own is None:
+            return False
+        self.poke()
+        return True
 
     def _drain(self, q: SimpleQueue[Any]) -> None:
         drain(q, self._undeliverable)
@@ -163,7 +219,7 @@ class Address(Generic[A]):
 
     def tell(self, message: Any) -> None:
         """Send without expecting an answer; otherwise like `Cell.tell`."""
-        if self.items is None:
+        if not self.keeps_mailbox:
             self._current().tell(message)
         else:
             self._wait_in_line(message, None)
@@ -194,7 +250,7 @@ class Address(Generic[A]):
             DeliveryError: as with `Cell.ask`. With `block=False` it is in the future.
         """
         cell = self.cell
-        if self.items is None:
+        if not self.keeps_mailbox:
             if cell is not None:
                 return cell.ask(message, block=block, timeout=timeout)
             return self._refused(self.dead_error(), block=block)
@@ -238,7 +294,7 @@ class Address(Generic[A]):
         runner = local.runner
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
             self.system.refuse_fenced(runner.cell, self.name)
-        q = self.items
+        q = self.open()
         if q is None:
             raise self.dead_error()
         mailbox_max = self.mailbox_max
@@ -248,10 +304,10 @@ class Address(Generic[A]):
         if point is not None:
             point("put")
         q.put((message, future, copy_context()))
-        if self.items is not q:
-            self._drain(q)
-        else:
+        if self.items is q:
             self.poke()
+        elif not self.take_back(q):
+            self._drain(q)
 
     def notify(self, message: Any) -> bool:
         """Put a notice in order with the messages; never refused for lack of room.
@@ -259,14 +315,15 @@ class Address(Generic[A]):
         Returns:
             False when nobody will get it.
         """
-        q = self.items
+        q = self.open()
         if q is None:
             return self.cell is not None and self.cell.notify(message)
         q.put((message, None, copy_context()))
-        if self.items is not q:
+        if self.items is q:
+            self.poke()
+        elif not self.take_back(q):
             self._drain(q)
             return False
-        self.poke()
         return True
 
     def killed_error(self) -> Exception | None:

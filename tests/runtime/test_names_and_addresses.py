@@ -6,6 +6,7 @@ from __future__ import annotations
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false, reportUnknownMemberType=false
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -55,6 +56,7 @@ class Trap(SimpleQueue[Any]):
     """A mailbox in which something happens between two steps of whoever uses it."""
 
     before_a_look: Callable[[], object] | None = None
+    before_a_put: Callable[[], object] | None = None
     after_a_put: Callable[[], object] | None = None
 
     def qsize(self) -> int:
@@ -65,6 +67,8 @@ class Trap(SimpleQueue[Any]):
         return size
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 -- the queue's own signature
+        if self.before_a_put is not None:
+            self.before_a_put()
         super().put(item, block, timeout)
         if self.after_a_put is not None:
             self.after_a_put()
@@ -335,6 +339,62 @@ class TestAKeptMailbox:
         enter(address, hears=lambda _: "the second")
 
         assert answer.get() == "the second"
+
+    def test_is_made_for_what_waits_and_given_up_with_an_incarnation_that_leaves_it_empty(
+        self, system: ActorSystem
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        assert address.items is None
+        answer = address.ask(Do(lambda _: "served"), block=False)
+        assert address.mailbox_size == 1
+        first = enter(address)
+        assert answer.get() == "served"
+
+        first.stop()
+
+        assert address.items is None
+        answer = address.ask(Do(lambda actor: actor.incarnation), block=False)
+        enter(address)
+        assert answer.get() == 2
+
+    @pytest.mark.parametrize("send", ["ask", "notify", "ask the ref"])
+    @pytest.mark.parametrize("moment", ["before_a_put", "after_a_put"])
+    def test_that_is_given_up_while_somebody_sends_loses_nothing(
+        self, system: ActorSystem, box: Box, send: str, moment: str
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        trap = address.items = Trap()
+        first = enter(address, hears=box.put).wait_started()
+        setattr(trap, moment, first.kill)
+
+        if send == "notify":
+            address.notify("hello")
+        else:
+            who: Any = address if send == "ask" else first
+            who.ask("hello", block=False)
+        enter(address, hears=box.put)
+
+        assert box.take_many(1) == ["hello"]
+
+    def test_that_is_given_up_keeps_the_order_of_each_sender(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        address = system.reserve("ada", keeps_mailbox=True)
+        trap = address.items = Trap()
+        first = enter(address, hears=box.put).wait_started()
+
+        def overtake() -> None:
+            if first.is_dead:
+                return
+            first.kill()
+            SimpleQueue.put(trap, ("of another, who is held up just now", None, copy_context()))
+
+        trap.before_a_put = overtake
+        address.tell("one")
+        address.tell("two")
+        enter(address, hears=box.put)
+
+        assert box.take_many(3) == ["of another, who is held up just now", "one", "two"]
 
     def test_that_is_closed_under_a_notice_answers_what_waits_there(
         self, system: ActorSystem
