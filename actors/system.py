@@ -494,7 +494,9 @@ class SessionSystem:
         return self._services
 
     def _running(self) -> Services:
-        services = self._started()
+        services = self._services
+        if services is None:
+            return self._started()
         if self._is_over:
             msg = f"{self._name} has ended"
             raise SystemStopped(msg, address=self._name)

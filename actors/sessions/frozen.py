@@ -68,7 +68,7 @@ def freeze(
         InvalidField: it holds something that JSON cannot say exactly, or nests too deep.
         MessageTooLarge: as JSON it has too many bytes.
     """
-    if isinstance(value, Mapping) and not value:
+    if value is EMPTY or (isinstance(value, Mapping) and not value):
         return EMPTY
     frozen = _frozen(field, value, limits.metadata_depth_max)
     if not isinstance(frozen, FrozenDict):

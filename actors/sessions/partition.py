@@ -88,7 +88,7 @@ class SessionPartition(DynamicSupervisor):
         known = children.get(row.id)
         if known is not None:
             if known.is_starting:
-                return self._answer(known.key, None)
+                return self._answer(tree, known.key, None)
             cell: Cell[Any] | None = known.ref
             if cell is None or not cell.is_dead or known.is_restarting:
                 return cell

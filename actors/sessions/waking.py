@@ -128,7 +128,7 @@ class Waker:
 
     def _living(self, number: int) -> Address[Any] | None:
         partition = self._system.lookup(self._partitions[number])
-        cell = None if partition is None else partition.ref
+        cell = None if partition is None else partition.cell
         # One that is ending takes nothing any more: its successor says when it is there.
         return None if cell is None or cell.reason is not None else partition
 
@@ -161,8 +161,7 @@ class Waker:
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
-                spawns = self._book.spawns
-                if spawns.get(row.id) is None or not spawns.join(row.id, start.replies):
+                if start.replies and not self._book.spawns.join(row.id, start.replies):
                     start.answer(row.session())
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:

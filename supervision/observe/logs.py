@@ -24,13 +24,13 @@ from callboard.supervision.model.events import (
     SupervisorFinished,
     SupervisorGaveUp,
 )
+from callboard.supervision.model.specs import ChildKind
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 from callboard.supervision.runtime.clock import SystemClock
 from callboard.supervision.runtime.dead_letters import DeadLetter
 from callboard.supervision.runtime.system import ActorCrashed
 from callboard.supervision.runtime.timers import TimerFailed
 from callboard.supervision.runtime.watcher import HandlerAbandoned
-from callboard.supervision.tree.supervisor import Supervisor
 
 LINES_MAX: Final = 20
 """Lines of one kind in one window; the rest are counted."""
@@ -161,7 +161,7 @@ def _level_of(event: object, level: int) -> int:
         return logging.DEBUG
     if isinstance(event, (ChildWasStarted, ChildWasStopped)):
         made_by: object = getattr(event.ref, "actor_class", None)
-        if isinstance(made_by, type) and issubclass(made_by, Supervisor):
+        if getattr(made_by, "child_kind", None) is ChildKind.SUPERVISOR:
             return logging.INFO
     return level
 

@@ -117,12 +117,16 @@ class SupervisedActor(PooledActor):
         self,
     ) -> Cell[Self]:
         """The ref of this incarnation."""
-        return cast("Cell[Self]", self._actor_ref)
+        ref: Any = self._actor_ref
+        cell: Cell[Self] = ref  # as `cell_class` says; a cast would be a call
+        return cell
 
     @property
     def system(self) -> ActorSystem:
         """The system it runs in: its clock, ids, timers and names."""
-        return self.actor_ref.system
+        ref: Any = self._actor_ref
+        system: ActorSystem = ref.system
+        return system
 
     @property
     def incarnation(self) -> int:

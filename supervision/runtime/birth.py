@@ -83,12 +83,15 @@ class BornCell(EndingCell[A]):
 
     def _adopt(self, made: Any) -> Any:
         """Take what the factory made as this incarnation's actor."""
-        if not isinstance(made, Actor) or getattr(made, "_actor_ref", None) is not self:
+        kind: type[Any] = type(made)  # pyright: ignore[reportUnknownVariableType]  # whatever it made
+        is_as_said = kind is self.actor_class
+        is_actor = is_as_said or isinstance(made, Actor)
+        if not is_actor or getattr(made, "_actor_ref", None) is not self:
             raise InvalidSpec(
                 "start", made, "It must make and return one new actor of a callboard class."
             )
-        if type(made) is not self.actor_class:
-            self._become(type(made))
+        if not is_as_said:
+            self._become(kind)
         self.actor = made
         return made
 

@@ -87,9 +87,8 @@ class MailboxCell(Incarnation[A]):
     def _open_mailbox(self) -> SimpleQueue[Any]:
         """Return the mailbox, made at the first message: most of an idle actor's bytes."""
         address = self.address
-        q = None if address is None else address.open()
-        if q is None:
-            q = SimpleQueue()
+        kept = None if address is None else address.open()
+        q: SimpleQueue[Any] | None = SimpleQueue() if kept is None else kept
         with self.system.rare:
             if self.reason is not None:
                 q = None

@@ -7,7 +7,7 @@ import threading
 import uuid
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import msgspec
 
@@ -194,14 +194,13 @@ class ActorSystem:
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
             self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))
         birth = Birth(factory, args, {} if kwargs is None else kwargs, copy_context())
-        cell_class: type[Cell[A]] = (
-            cast("type[Cell[A]]", ForeignCell)
-            if is_foreign(factory)
-            else getattr(factory, "cell_class", Cell)
-        )
-        cell = cell_class(
+        made_by: Any = factory  # a class mostly; a function has a name as well
+        cell_class: Any = getattr(made_by, "cell_class", None)
+        if cell_class is None:
+            cell_class = ForeignCell if is_foreign(made_by) else Cell
+        cell: Cell[A] = cell_class(
             self,
-            cast("type[A]", factory),  # mostly; a function has a name as well
+            made_by,
             birth,
             parent=parent,
             address=address,

@@ -49,7 +49,7 @@ class ChildNames:
                 self._addresses[key] = address
                 return address, None
             with self._system.rare:  # who may have it is decided, and it is theirs, at once
-                holder = address.ref
+                holder = address.cell
                 is_there = self._system.names.get(name) is address
                 is_free = self._may_own(address, key) and _is_empty_or_left(holder)
                 if is_there and is_free:

@@ -21,7 +21,6 @@ from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.partitions import WithArguments, partition_specs
-from callboard.supervision.model.plan import Plan
 from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.refusals import ChildNotFound
 from callboard.supervision.model.requests import handles
@@ -220,9 +219,6 @@ class Supervisor(SystemActor):
             decide(tree.state, happened, now_s=system.clock.now_s(), chance=chance)
         )
 
-    def _carry_out(self, plan: Plan[Ref]) -> Steps | None:
-        return self._children_of().carry_out(plan)
-
     def _children_of(self) -> Interpreter:
         assert self._tree is not None, "see _with_children"
         return self._tree
@@ -233,27 +229,27 @@ class Supervisor(SystemActor):
     def on_start_child(self, message: StartChild) -> Any:
         """Add a child; reply its ref, or None when it chose not to run."""
         tree = self._children_of()
-        rest = self._carry_out(plan_start_child(tree.state, message.spec))
-        return self._answer(message.spec.id, rest)
+        rest = tree.carry_out(plan_start_child(tree.state, message.spec))
+        return self._answer(tree, message.spec.id, rest)
 
     @handles(TerminateChild)
     def on_terminate_child(self, message: TerminateChild) -> Steps | None:
         """Stop one child."""
         tree = self._children_of()
-        return self._carry_out(plan_terminate_child(tree.state, self._key_of(message.child)))
+        return tree.carry_out(plan_terminate_child(tree.state, self._key_of(message.child)))
 
     @handles(RestartChild)
     def on_restart_child(self, message: RestartChild) -> Any:
         """Start a stopped child; reply its ref, or None when it chose not to run."""
-        key = self._key_of(message.id)
-        rest = self._carry_out(plan_restart_child(self._children_of().state, key))
-        return self._answer(key, rest)
+        key, tree = self._key_of(message.id), self._children_of()
+        rest = tree.carry_out(plan_restart_child(tree.state, key))
+        return self._answer(tree, key, rest)
 
     @handles(DeleteChild)
     def on_delete_child(self, message: DeleteChild) -> Steps | None:
         """Remove the spec of a stopped child."""
         tree = self._children_of()
-        return self._carry_out(plan_delete_child(tree.state, self._key_of(message.id)))
+        return tree.carry_out(plan_delete_child(tree.state, self._key_of(message.id)))
 
     @handles(WhichChildren)
     def on_which_children(self, message: WhichChildren) -> tuple[ChildInfo, ...]:
@@ -298,20 +294,17 @@ class Supervisor(SystemActor):
             raise ChildNotFound(key)
         return child.spec
 
-    def _answer(self, key: ChildId, rest: Steps | None) -> Any:
+    def _answer(self, tree: Interpreter, key: ChildId, rest: Steps | None) -> Any:
         """Return the answer to whoever asked for a child: its ref, as soon as it has started."""
-        tree = self._children_of()
         if rest is not None:
-            return self._answer_after(rest, key)
+            return _answer_after(tree, rest, key)
         child = tree.children.get(key)
-        if child is not None and child.is_starting:
+        if child is None:
+            return None
+        if child.is_starting:
             tree.tell_of_start(key, self.reply_later())
             return LATER
-        return tree.ref_of(key)
-
-    def _answer_after(self, rest: Steps, key: ChildId) -> Generator[Until, bool, Ref | None]:
-        yield from rest
-        return self._children_of().ref_of(key)
+        return child.ref
 
     def _key_of(self, child: Any) -> ChildId:
         """Return the key of a child that is named by its ref, or its id if it has a lasting place.
@@ -345,6 +338,13 @@ def _check_start(spec: ChildSpec) -> None:
     if is_of_class and start.__name__ == "start":
         remedy = f"Give child {spec.id!r} the class itself: its supervisor starts it."
         raise InvalidSpec("start", start, remedy)
+
+
+def _answer_after(
+    tree: Interpreter, rest: Steps, key: ChildId
+) -> Generator[Until, bool, Ref | None]:
+    yield from rest
+    return tree.ref_of(key)
 
 
 def _with_children(on_start: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -424,8 +424,8 @@ class DynamicSupervisor(Supervisor):
     def _start_as(self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()) -> Any:
         tree = self._children_of()
         child: Child[Ref] = Child(key=key, spec=spec, args=args)
-        rest = self._carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
-        return self._answer(key, rest)
+        rest = tree.carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
+        return self._answer(tree, key, rest)
 
 
 class PartitionSupervisor(Supervisor):
