@@ -128,11 +128,16 @@ class SessionActor(SupervisedActor, Generic[D]):
     """
 
     starts_at_once: ClassVar[bool] = True
-    """Whether `__init__` and `on_start` wait for nothing, as this class's own do.
+    """Whether `__init__`, `on_start` and `initial_data` wait for nothing, as this class's own do.
 
-    With `hand_off` they then run on the partition's thread, where `start_s` does not end them.
-    A subclass with one of its own says so itself, or starts on the pool.
+    They then run on the partition's thread, where `start_s` does not end them. A subclass with
+    one of its own says so itself, or starts on the pool.
     """
+
+    callboard_starts: ClassVar[tuple[str, ...]] = (
+        *SupervisedActor.callboard_starts,
+        "initial_data",
+    )
 
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset({SpawnSession, CleanUp})
     _draft: Draft | None = None
@@ -141,9 +146,6 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
-        mine: type[SessionActor[Any]] = SessionActor
-        is_plain = cls.__init__ is mine.__init__ and cls.on_start is mine.on_start
-        cls.starts_at_once = bool(cls.__dict__.get("starts_at_once", is_plain))
         super().__init_subclass__(**kwargs)
         cls._async_messages = frozenset(
             kind

@@ -131,8 +131,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         start_s: seconds its start may take, `__init__` and `on_start`; what has not started by
             then is killed, and its start has failed with `START_TIMED_OUT`. None, or `math.inf`:
             as long as it takes. The time that a predecessor's cleanup takes does not count. With
-            a limit the start runs on a worker also of a class with `hand_off`, unless the class
-            says with `starts_at_once = True` that it waits for nothing.
+            a limit the start runs on a worker also of a class with `hand_off`, but not of one
+            with `starts_at_once`, which waits for nothing.
 
     Raises:
         InvalidSpec: a value that cannot be, naming field, value and remedy.

@@ -66,11 +66,21 @@ class SupervisedActor(PooledActor):
     They must not block there, and a timeout cannot end them.
     """
 
+    starts_at_once: ClassVar[bool] = True
+    """Whether `__init__` and `on_start` wait for nothing, as this class's own do.
+
+    Under a supervisor they then run on its thread, where nobody could end them; messages are
+    handled elsewhere. A subclass with one of its own says so itself, or starts on a worker.
+    """
+
     interruptible: ClassVar[bool] = True
     """Whether a kill may interrupt a handler in the middle of its Python code."""
 
     mailbox_max: ClassVar[int | None] = None
     """How many messages may wait; None is the system's `mailbox_max`."""
+
+    callboard_starts: ClassVar[tuple[str, ...]] = ("__new__", "__init__", "on_start")
+    """What a start runs of the class: who inherits all of it starts as its base does."""
 
     # Not `_handlers`: a user's actor may well have an attribute of that name.
     _callboard_handlers: ClassVar[dict[type[Any], Callable[[Any, Any], Any]]] = {}
@@ -87,6 +97,11 @@ class SupervisedActor(PooledActor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "starts_at_once" not in vars(cls):
+            base: Any = next(each for each in cls.__mro__[1:] if "starts_at_once" in vars(each))
+            cls.starts_at_once = base.starts_at_once and all(
+                getattr(cls, each) is getattr(base, each) for each in cls.callboard_starts
+            )
         cls._callboard_handlers = {
             message_type: getattr(cls, name) for message_type, name in handlers_of(cls).items()
         }
@@ -411,6 +426,7 @@ class PinnedActor(SupervisedActor):
     """A supervised actor on a thread of its own, for code that insists on one."""
 
     is_pinned = True
+    starts_at_once = False
 
 
 class SystemActor(SupervisedActor):

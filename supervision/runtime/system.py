@@ -181,7 +181,8 @@ class ActorSystem:
             tag: what its supervisor calls it.
             incarnation: the number of this life; an address counts by itself.
             may_lend: whether the start of a class with `hand_off` may run on the caller's own
-                thread, where nobody could end it before it ends by itself.
+                thread, where nobody could end it before it ends by itself. That of a child
+                with `starts_at_once` may in any case.
         """
         if not self.is_open:
             msg = f"{self} has been stopped"
@@ -212,7 +213,8 @@ class ActorSystem:
         if address is not None:
             address.enter(cell)
         try:
-            if not (may_lend and cell.hands_off and self._lend(cell)):
+            is_short = parent is not None and getattr(made_by, "starts_at_once", False)
+            if not ((is_short or (may_lend and cell.hands_off)) and self._lend(cell)):
                 cell.schedule()
         except RuntimeError:  # no thread can be made: leave no ghost behind
             cell.kill()
@@ -220,7 +222,7 @@ class ActorSystem:
         return cell
 
     def _lend(self, cell: Cell[Any]) -> bool:
-        """Start an actor whose code is declared short right here, if this thread may run it."""
+        """Start an actor whose start is known to be short right here, if this thread may run it."""
         runner = local.runner
         if runner is None or runner.cell is None:
             return False

@@ -125,6 +125,8 @@ class TurningCell(BornCell[A]):
                 self.obey_asked_exit()
             if self.birth is not None and self.reason is None:
                 self._be_born(runner)
+                if runner.depth:
+                    return  # the thread was lent for the start alone
             operation = self.operation
             if operation is not None and not operation.is_over():
                 return

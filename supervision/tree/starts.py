@@ -163,7 +163,7 @@ class StartUnderWay:
             tag=self.attempt.key,
             incarnation=self.attempt.incarnation,
             # A limit could not be kept to while the start has this supervisor's own thread.
-            may_lend=limit_s is None or getattr(start, "starts_at_once", False),
+            may_lend=limit_s is None,
         )
         self.cell = cell
         if self._supervisor.is_dead:  # killed just now: who let its children go did not know this
