@@ -74,6 +74,8 @@ from callboard.actors.sessions.data import Message as Message
 from callboard.actors.sessions.data import Role as Role
 from callboard.actors.sessions.data import Session as Session
 from callboard.actors.sessions.data import SessionPatch as SessionPatch
+from callboard.actors.sessions.holds import Hold as Hold
+from callboard.actors.sessions.holds import HoldKind as HoldKind
 from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
@@ -106,6 +108,8 @@ __all__ = [
     "GetSystemPrompt",
     "Health",
     "HealthReport",
+    "Hold",
+    "HoldKind",
     "IdempotencyConflict",
     "InjectCrash",
     "InvalidField",

@@ -341,6 +341,9 @@ class SessionManager(SystemActor):
         ending = self._book.endings.get(row.id)
         self._note_cause(row, news)
         rests = decision.verdict in {Verdict.ASLEEP, Verdict.QUARANTINED}
+        if rests and ending is not None and self._ender.spares(row, ending):
+            self._ender.over(row.id, None)  # what it was doing when it ended: it was not idle
+            ending = None
         if rests and ending is None and must_end(row.latest().session):
             ending = self._ender.ending_of(row)
         match decision.verdict:

@@ -25,10 +25,12 @@ from callboard.actors.messages import (
 )
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.book import Book
+from callboard.actors.sessions.busy import has_work, may_sleep
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.errands import do, undo
 from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.internal import (
     CleanUp,
     EndSession,
@@ -141,8 +143,6 @@ class SessionActor(SupervisedActor, Generic[D]):
 
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset({SpawnSession, CleanUp})
     _draft: Draft | None = None
-    _heard_s: float = 0.0
-    """When the last message came, on the monotonic clock: one that changes nothing counts too."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
@@ -233,6 +233,18 @@ class SessionActor(SupervisedActor, Generic[D]):
         if draft.has_changed:
             self._keep(draft.hand_in())
 
+    def hold(self, kind: HoldKind = HoldKind.WORK) -> Hold:
+        """Say that something goes on after this handler: the session does not sleep meanwhile.
+
+        A prompt that another message ends, a tool that is called, a client that is attached.
+        While there is `WORK` it does not expire either, and a shutdown waits for it. It ends
+        with `release()`, or with the incarnation.
+
+        Args:
+            kind: what it keeps off.
+        """
+        return self._working().hold(kind)
+
     # -- life --------------------------------------------------------------
 
     def initial_data(self) -> D | None:
@@ -294,7 +306,8 @@ class SessionActor(SupervisedActor, Generic[D]):
     # -- one message, one commit -------------------------------------------
 
     def _handle_receive(self, message: Any) -> Any:
-        if isinstance(message, SessionMessage):
+        is_asked = isinstance(message, SessionMessage)
+        if is_asked:
             known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply
             check(known, self._services.limits)
             session = self._working().session
@@ -302,21 +315,26 @@ class SessionActor(SupervisedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
-            self._heard_s = self.system.clock.now_s()
+            self._row.heard_s = self.system.clock.now_s()
         handle = super()._handle_receive
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         if type(anything) in self._async_messages:
-            return self._awaited(partial(handle, message))
+            return self._awaited(partial(handle, message), is_asked=is_asked)
         try:
             result = handle(message)
         except Refusal:
             self._working().discard()
             raise
         if type(result) is CoroutineType:
-            return self._awaited(lambda: cast("Coroutine[Any, Any, Any]", result))
+            awaitable = cast("Coroutine[Any, Any, Any]", result)
+            return self._awaited(lambda: awaitable, is_asked=is_asked)
+        if is_asked:  # it may have taken long
+            self._row.heard_s = self.system.clock.now_s()
         return self._kept(result)
 
-    async def _awaited(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def _awaited(
+        self, begin: Callable[[], Coroutine[Any, Any, Any]], *, is_asked: bool
+    ) -> Any:
         # The handler's coroutine is made when this one begins: one that is cancelled before it
         # began must not leave another behind that nobody awaits.
         has_returned = False
@@ -327,6 +345,8 @@ class SessionActor(SupervisedActor, Generic[D]):
             # A refusal, or cancelled since its asker's time ran out: the actor lives on.
             if not has_returned:
                 self._working().discard()
+            if is_asked:
+                self._row.heard_s = self.system.clock.now_s()
         return self._kept(result)
 
     def _kept(self, result: Any) -> Any:
@@ -461,8 +481,8 @@ class SessionActor(SupervisedActor, Generic[D]):
         """Clean up and end; the manager then removes the row."""
         draft, clock = self._working(), self.system.clock
         idle_s = message.idle_longer_than_s
-        active_s = max(draft.active_s, self._heard_s)
-        if idle_s is not None and clock.now_s() - active_s <= idle_s:
+        active_s = max(draft.active_s, self._row.heard_s)
+        if idle_s is not None and (clock.now_s() - active_s <= idle_s or has_work(self._row)):
             self._services.announce(SessionStays(self._row.id))
             return
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
@@ -482,10 +502,10 @@ class SessionActor(SupervisedActor, Generic[D]):
     def on_fall_asleep(self, message: FallAsleep) -> None:
         """End in order, unless there is something to do."""
         del message
-        if self.actor_ref.mailbox_size:
-            self._services.announce(SessionStays(self._row.id))
-        else:
+        if may_sleep(self._row):
             self.stop()
+        else:
+            self._services.announce(SessionStays(self._row.id))
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:

@@ -21,6 +21,7 @@ from callboard.actors.errors import (
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch, checked_data
 from callboard.actors.sessions.frozen import EMPTY, freeze
+from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import SessionEvent, SessionState, next_state, takes_messages
 from callboard.actors.storage.journal import Entry
@@ -44,7 +45,16 @@ class Draft:
         limits: how large what is given may be.
     """
 
-    __slots__ = ("_base", "active_s", "incarnation", "ledger", "limits", "log", "session")
+    __slots__ = (
+        "_base",
+        "_holds",
+        "active_s",
+        "incarnation",
+        "ledger",
+        "limits",
+        "log",
+        "session",
+    )
 
     def __init__(
         self, ledger: SessionLedger, start: SessionKept, limits: SessionLimits = DEFAULT_LIMITS
@@ -59,6 +69,7 @@ class Draft:
         """The log with all changes so far."""
         self.active_s = start.active_s
         """When the session was last active, on the monotonic clock."""
+        self._holds: dict[Hold, None] | None = None
         ledger.hold(self)
 
     # -- changes -----------------------------------------------------------
@@ -256,6 +267,21 @@ class Draft:
         # A later incarnation's commit is not ours to go on from; let the fence refuse us.
         if latest.incarnation == self.incarnation:
             self._return_to(latest)
+
+    # -- what goes on ------------------------------------------------------
+
+    def hold(self, kind: HoldKind) -> Hold:
+        """Note that something goes on beyond the handler, until it is released."""
+        if self._holds is None:
+            self._holds = {}
+        return Hold(self._holds, kind)
+
+    def holds_back(self, kind: HoldKind) -> bool:
+        """Say whether something of this kind goes on. Any thread."""
+        holds = self._holds
+        return holds is not None and any(each.kind is kind for each in list(holds))
+
+    # -- the end -----------------------------------------------------------
 
     def let_go(self) -> None:
         """Hold the chain no longer: a newer incarnation has it, or this one has ended.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.busy import is_busy
 from callboard.actors.sessions.table import Row
 from callboard.supervision import Future
 
@@ -41,12 +39,3 @@ class Drain:
     def answer(self) -> None:
         """Tell who is busy in the end."""
         self.reply.offer(tuple(row.id for row in self.busy))
-
-
-def is_busy(row: Row) -> bool:
-    """Say whether a message of a session is being handled or waits."""
-    address = address_of(row)
-    if address.mailbox_size:
-        return True
-    cell: Any = address.ref
-    return cell is not None and (cell.is_at_work or cell.operation is not None)

@@ -12,6 +12,7 @@ from callboard.actors.errors import SessionNotFound
 from callboard.actors.messages import CleanupInactive, TerminateSession
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.book import Ending
+from callboard.actors.sessions.busy import is_busy
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.desk import Desk
@@ -129,10 +130,10 @@ class Ender:
         return ending
 
     def _is_idle(self, row: Row, idle_s: float) -> bool:
-        kept = row.latest()
         return (
-            self._system.clock.now_s() - kept.active_s > idle_s
-            and takes_messages(kept.session.state)
+            self._system.clock.now_s() - row.active_s > idle_s
+            and takes_messages(row.latest().session.state)
+            and not is_busy(row)
             and row.presence is not Presence.QUARANTINED  # kept until somebody has looked at it
             and row.id not in self._book.starts
             and self._table.get(row.id) is row
@@ -178,11 +179,21 @@ class Ender:
 
     def _drive(self, row: Row, ending: Ending) -> None:
         if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
-            self.clean_up(row, ending)
+            if self.spares(row, ending):
+                self.over(row.id, None)
+            else:
+                self.clean_up(row, ending)
             return
         left_s = max(0.0, ending.until_s - self._system.clock.now_s())
         self._desk.send_after(left_s, GraceOver(row.id, ending.number))
         self.remind(row, ending)
+
+    def spares(self, row: Row, ending: Ending) -> bool:
+        """Say whether a cleanup of the idle leaves this session alone, as things are by now."""
+        idle_s = ending.idle_longer_than_s
+        if idle_s is None or not takes_messages(row.latest().session.state):
+            return False
+        return not self._is_idle(row, idle_s)
 
     def remind(self, row: Row, ending: Ending) -> None:
         """Tell the session's actor, or the next one, to end; it spawns no further."""
@@ -217,11 +228,6 @@ class Ender:
             return
         self._call_off(row)
         draft, clock = take_care(row, self._services.limits), self._system.clock
-        idle_s = ending.idle_longer_than_s
-        if idle_s is not None and clock.now_s() - draft.active_s <= idle_s:
-            draft.let_go()
-            self.over(row.id, None)
-            return
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
             draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
             steps = to_undo(self._services.plan(draft.session))

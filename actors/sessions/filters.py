@@ -33,7 +33,7 @@ def matching(
             and (agent_role is None or session.agent_role == agent_role)
             and (state is None or session.state == state)
             and (presence is None or row.presence == presence)
-            and (idle_s is None or now_s - kept.active_s > idle_s)
+            and (idle_s is None or now_s - row.active_s > idle_s)
         ):
             yield row
 

@@ -70,7 +70,7 @@ class Row(Ledger[Session, Log]):
         incarnation: the last incarnation, when the session comes from a store.
     """
 
-    __slots__ = ("_trays", "address", "id", "partition", "standing")
+    __slots__ = ("_trays", "address", "heard_s", "id", "partition", "standing")
 
     def __init__(
         self,
@@ -82,6 +82,12 @@ class Row(Ledger[Session, Log]):
     ) -> None:
         super().__init__(session, log, active_s=active_s, incarnation=incarnation)
         self.id = session.id
+        self.heard_s = active_s
+        """Monotonic time of the last message to its actor: one that changed nothing counts too.
+
+        The actor writes it at every message. It is no part of a version, so it outlives the
+        incarnation without a commit.
+        """
         self.partition = 0
         """The number of the partition that runs it: the table says which, for good."""
         self.standing: Standing | None = None
@@ -94,6 +100,11 @@ class Row(Ledger[Session, Log]):
     def incarnation(self) -> int:
         """The current incarnation: the last one that has begun. 0 before the first."""
         return self.latest().incarnation
+
+    @property
+    def active_s(self) -> float:
+        """When it was last active, on the monotonic clock: by a commit, or by a message."""
+        return max(self.latest().active_s, self.heard_s)
 
     @property
     def is_closed(self) -> bool:
@@ -248,9 +259,9 @@ class Table:
         oldest = self._oldest
         if oldest is not None:
             row, active_s = oldest
-            if self._rows.get(row.id) is row and row.latest().active_s == active_s:
+            if self._rows.get(row.id) is row and row.active_s == active_s:
                 return active_s
-        active = [(row.latest().active_s, row) for row in self.rows()]
+        active = [(row.active_s, row) for row in self.rows()]
         if not active:
             return None
         active_s, row = min(active, key=itemgetter(0))
@@ -338,7 +349,7 @@ class Table:
         row.file_in(self._trays)
         self._index.add(row.latest().session)
         oldest = self._oldest
-        if oldest is not None and row.latest().active_s < oldest[1]:
+        if oldest is not None and row.active_s < oldest[1]:
             self._oldest = None
         return row
 

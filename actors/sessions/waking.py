@@ -272,8 +272,10 @@ class Waker:
 
     def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:
         """Have a session end in order, if it has nothing to do."""
-        self._book.sleepers.setdefault(row.id, []).append(reply)
-        address_of(row).notify(FallAsleep())
+        sleepers = self._book.sleepers.setdefault(row.id, [])
+        sleepers.append(reply)
+        if len(sleepers) == 1:  # a second notice would be something to do, to the first
+            address_of(row).notify(FallAsleep())
 
     def take_over(self) -> None:
         """Go on with what a manager before this one had begun."""
