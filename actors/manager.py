@@ -47,7 +47,7 @@ from callboard.actors.sessions.internal import (
     Undone,
     WalkOn,
 )
-from callboard.actors.sessions.naming import MANAGER, session_name
+from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.starts import Start
@@ -145,10 +145,15 @@ class SessionManager(SystemActor):
     def on_create_session(self, message: CreateSession) -> Session | Later:
         """Reserve a place and start the session; reply its snapshot when it is active."""
         check(message, self._services.limits)
-        if self._book.is_draining:
-            msg = "the sessions are being shut down"
-            return self._refused(ShuttingDown(msg, address=MANAGER))
-        return self._started(self._creator.create(message))
+        try:
+            begun = self._creator.create(message)
+        except ShuttingDown as error:
+            return self._refused(error)
+        if isinstance(begun, Session) and (
+            begun.state is SessionState.ACTIVE or not message.activate
+        ):
+            return begun  # the first reply again, whatever goes on by now
+        return self._started(begun)
 
     @handles(ReviveSession)
     def on_revive_session(self, message: ReviveSession) -> Session | Later:
@@ -174,6 +179,8 @@ class SessionManager(SystemActor):
             return LATER
         if isinstance(begun, Session):
             return begun
+        if begun.session is not None:
+            return begun.session
         if begun.session_id not in self._book.starts and begun.error is None and row is not None:
             return row.session()
         if begun.error is not None:
@@ -380,7 +387,7 @@ class SessionManager(SystemActor):
         """Take a row out of the table, and tell everybody who waits for that."""
         last = self._table.remove(row.id)
         if row.id in self._book.spawns:  # it never was: a create may be repeated
-            self._book.forget_create(row.id)
+            self._book.creates.forget(row.id)
         self.system.release(address_of(row))
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)

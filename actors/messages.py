@@ -172,8 +172,9 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         client_capabilities: what its client can do.
         session_id: an id of the creator's choice; None: a new UUIDv7.
         activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
-        idempotency_key: repeated with the same content it creates nothing and gets the
-            first reply again.
+        idempotency_key: repeated with the same content it creates nothing and gets the first
+            reply again, as it was then, also when the session has ended since (the last 100,000
+            keys are known, for 24 hours).
     """
 
     user_id: str | None = None

@@ -440,8 +440,10 @@ class SessionActor(SupervisedActor, Generic[D]):
         else:
             draft.move(SessionEvent.ACTIVATE, wall_s=clock.wall_s())
             self.commit()
+            session = self._row.session()
+            self._services.book.creates.replied(self._row.id, session)
             spawns.take_out(self._row.id)
-            spawning.answer(self._row.session())
+            spawning.answer(session)
             if message.then is not None:
                 self.continue_with(message.then)
             return

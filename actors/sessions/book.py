@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.keys import Creates
 from callboard.actors.sessions.spawning import Spawns
 from callboard.actors.sessions.starts import Starts
-
-CREATES_MAX = 100_000
-"""Idempotency keys of creates that are remembered, the last ones."""
 
 
 class Ending:
@@ -71,9 +67,7 @@ class Book:
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
         """Session id -> the futures of those who wait for its sleep."""
-        self.creates: OrderedDict[str, tuple[CreateSession, str]] = OrderedDict()
-        """Idempotency key -> what it was used for, and the session's id."""
-        self._keys: dict[str, str] = {}
+        self.creates = Creates()
         self.keeper: Any = None
         """The manager's incarnation that writes here."""
         self.is_draining = False
@@ -82,19 +76,3 @@ class Book:
     def next_number(self) -> int:
         """Return a number that none had before."""
         return next(self._numbers)
-
-    def remember_create(self, key: str, message: CreateSession, session_id: str) -> None:
-        """Keep an idempotency key with what it was used for; forget the oldest beyond the bound."""
-        # The way back first: a manager that is killed between the two must be able to take it.
-        self._keys[session_id] = key
-        self.creates[key] = (message, session_id)
-        if len(self.creates) > CREATES_MAX:
-            _, (_, oldest) = self.creates.popitem(last=False)
-            self._keys.pop(oldest, None)
-
-    def forget_create(self, session_id: str) -> None:
-        """Let a create be repeated: the session never came to be."""
-        key = self._keys.get(session_id)
-        if key is not None:
-            self.creates.pop(key, None)
-            del self._keys[session_id]

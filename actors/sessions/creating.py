@@ -6,11 +6,14 @@ from callboard.actors.checks import check_tenant
 from callboard.actors.errors import (
     IdempotencyConflict,
     InvalidField,
+    ShuttingDown,
 )
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.frozen import freeze
+from callboard.actors.sessions.keys import Created, content_of
+from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
 from callboard.actors.sessions.states import Presence
@@ -41,39 +44,45 @@ class Creator:
 
         Raises:
             SessionError: a field is wrong, or there is no place.
+            ShuttingDown: no new session is taken any more.
         """
         services = self._services
         if services.tenants:
             check_tenant(message.user_id, message.org_id)
-        if message.idempotency_key is not None:
-            known = self._book.creates.get(message.idempotency_key)
+        key, content, now_s = message.idempotency_key, b"", self._system.clock.now_s()
+        if key is not None:
+            content = content_of(message)
+            known = self._book.creates.find(key, now_s=now_s)
             if known is not None:
-                return self._repeated(message, *known)
+                return self._repeated(key, content, known)
+        if self._book.is_draining:  # what was created before is told all the same
+            msg = "the sessions are being shut down"
+            raise ShuttingDown(msg, address=MANAGER)
         row = self._table.reserve(
             self._first_snapshot(message),
-            active_s=self._system.clock.now_s(),
+            active_s=now_s,
             limits=services.limits,
             unique_role=services.unique_role,
         )
         address = row.address = SessionAddress(self._system, row, services)
         self._system.names[address.name] = address
-        if message.idempotency_key is not None:
-            self._book.remember_create(message.idempotency_key, message, row.id)
+        if key is not None:
+            self._book.creates.remember(key, content, row.id, now_s=now_s)
         if message.activate:
             return self._waker.start(row, Cause.CREATE)
         row.note(Standing(0, Presence.ASLEEP, since=row.latest().session.created_at))
-        return row.session()
+        session = row.session()
+        self._book.creates.replied(row.id, session)
+        return session
 
-    def _repeated(
-        self, message: CreateSession, first: CreateSession, session_id: str
-    ) -> Session | Start:
-        if message != first:
-            assert message.idempotency_key is not None
-            raise IdempotencyConflict("idempotency_key", message.idempotency_key)
-        start = self._book.starts.get(session_id)
-        if start is not None and start.cause is Cause.CREATE:
-            return start
-        return self._table.row(session_id).session()
+    def _repeated(self, key: str, content: bytes, known: Created) -> Session | Start:
+        """Return the first reply, or what it is waiting for."""
+        if content != known.content:
+            raise IdempotencyConflict("idempotency_key", key)
+        if known.reply is not None:
+            return known.reply
+        start = self._book.starts.get(known.session_id)
+        return self._table.row(known.session_id).session() if start is None else start
 
     def _first_snapshot(self, message: CreateSession) -> Session:
         services = self._services
@@ -107,7 +116,7 @@ class Creator:
         is_begun = has_run or start is not None
         if isinstance(row.address, SessionAddress) and is_begun and not has_failed:
             return True
-        self._book.forget_create(row.id)
+        self._book.creates.forget(row.id)
         self._table.remove(row.id)
         return False
 

@@ -52,7 +52,16 @@ class Start:
         cause: why.
     """
 
-    __slots__ = ("cause", "error", "failures", "partition", "phase", "replies", "session_id")
+    __slots__ = (
+        "cause",
+        "error",
+        "failures",
+        "partition",
+        "phase",
+        "replies",
+        "session",
+        "session_id",
+    )
 
     def __init__(self, session_id: str, partition: int, cause: Cause) -> None:
         self.session_id = session_id
@@ -63,6 +72,8 @@ class Start:
         """The futures of those who wait for it."""
         self.failures: RestartWindow | None = None
         """When its attempts failed; None before the first did."""
+        self.session: Session | None = None
+        """What those were told who waited for it, when it came to run."""
         self.error: Exception | None = None
         """What it ended with, when it failed for good."""
 
@@ -73,6 +84,7 @@ class Start:
 
     def answer(self, session: Session) -> None:
         """Tell everybody that it runs."""
+        self.session = session
         for reply in self.replies:
             reply.offer(session)
 

@@ -161,8 +161,12 @@ class Waker:
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
-                if start.replies and not self._book.spawns.join(row.id, start.replies):
-                    start.answer(row.session())
+                spawns = self._book.spawns
+                if spawns.get(row.id) is None or not spawns.join(row.id, start.replies):
+                    session = row.session()
+                    if start.cause is Cause.CREATE:
+                        self._book.creates.replied(row.id, session)
+                    start.answer(session)
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
                     self.fell_asleep(row)  # it ran, has ended, and may have been wanted since
@@ -187,7 +191,7 @@ class Waker:
         start.fail(error)
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
-            self._book.forget_create(row.id)
+            self._book.creates.forget(row.id)
             self._desk.learn(row, NotStarted(reason=_reason_of(error)))
         else:
             self._desk.learn(row, PartitionLost())
@@ -200,7 +204,7 @@ class Waker:
         start.fail(SpawnError(f"session {row.id} did not start: {reason}"))
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
-            self._book.forget_create(row.id)
+            self._book.creates.forget(row.id)
             self._desk.learn(row, NotStarted(reason=reason))
         else:
             self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))

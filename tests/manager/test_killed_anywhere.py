@@ -32,6 +32,7 @@ from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.ending import Ender
+from callboard.actors.sessions.keys import Creates
 from callboard.actors.sessions.starts import Starts
 from callboard.actors.sessions.table import Row, Table
 from callboard.actors.sessions.waking import Waker
@@ -49,6 +50,7 @@ PARTS = (
     Ender,
     Watcher,
     Book,
+    Creates,
     Starts,
     Table,
     Row,

@@ -1,0 +1,170 @@
+"""What a repeated operation gets: the effect once, the first reply again."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    IdempotencyConflict,
+    PassivateSession,
+    RecordActivity,
+    Role,
+    Session,
+    SessionSystem,
+    Shutdown,
+    TerminateSession,
+    UpdateSession,
+)
+from callboard.actors.sessions import keys
+from callboard.actors.sessions.data import SessionPatch
+from callboard.actors.sessions.keys import CREATES_KEPT_S, Creates, content_of
+from callboard.actors.sessions.log import KEYS_MAX, KEYS_PER_GENERATION
+from tests.sessions.stage import Stage, later, part_of
+
+CREATE = CreateSession(user_id="ada", metadata={"a": 1}, idempotency_key="k")
+
+
+class TestARepeatedCreate:
+    def test_gets_the_first_reply_whatever_has_changed_since(self, opened: SessionSystem) -> None:
+        first = opened.ask(CREATE)
+        opened.ask(RecordActivity(first.id))
+        opened.ask(UpdateSession(first.id, patch=SessionPatch(metadata={"a": 2})))
+
+        assert opened.ask(CREATE) == first
+        assert opened.get(first.id).version > first.version
+        assert opened.health().sessions == 1
+
+    def test_gets_it_when_the_session_sleeps_or_has_ended(self, opened: SessionSystem) -> None:
+        first = opened.ask(CREATE)
+        opened.ask(PassivateSession(first.id))
+        asleep = opened.ask(CREATE)
+        opened.ask(TerminateSession(first.id))
+
+        assert asleep == first
+        assert opened.ask(CREATE) == first
+        assert opened.health().sessions == 0
+
+    def test_gets_it_though_the_manager_has_died(self, stage: Stage, opened: SessionSystem) -> None:
+        first = opened.ask(CREATE)
+        opened.ask(RecordActivity(first.id))
+        part_of(opened, "front/manager").kill()
+        stage.settle()
+
+        assert opened.ask(CREATE) == first
+
+    def test_gets_it_while_no_new_session_is_taken(self, opened: SessionSystem) -> None:
+        first = opened.ask(CREATE)
+        opened.ask(Shutdown(grace_s=0.0))
+
+        assert opened.ask(CREATE) == first
+
+    def test_of_one_that_is_not_started_gets_it_too(self, opened: SessionSystem) -> None:
+        create = CreateSession(user_id="ada", activate=False, idempotency_key="k")
+        first = opened.ask(create)
+        opened.ask(AppendMessage(first.id, Role.USER, "it runs by now"))
+
+        assert opened.ask(create) == first
+
+    def test_while_the_first_is_at_work_gets_the_same_reply(self, stage: Stage) -> None:
+        sessions = stage.open()
+        create = CreateSession(session_id="ada", idempotency_key="k")
+        stage.play.starts_at_the_gate.add("ada")
+        asked = [later(sessions, create) for _ in range(3)]
+        stage.settle()
+        stage.play.gate.open()
+        stage.settle()
+
+        replies: list[Session] = [each.get() for each in asked]
+        assert replies[0] == replies[1] == replies[2]
+        assert sessions.health().sessions == 1
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"user_id": "bob"},
+            {"metadata": {"a": 2}},
+            {"metadata": {"a": True}},
+            {"metadata": {"a": 1.0}},
+            {"activate": False},
+        ],
+        ids=str,
+    )
+    def test_with_other_content_is_a_conflict(
+        self, opened: SessionSystem, other: dict[str, Any]
+    ) -> None:
+        opened.ask(CREATE)
+
+        with pytest.raises(IdempotencyConflict, match="idempotency_key"):
+            opened.ask(
+                CreateSession(
+                    **{"user_id": "ada", "metadata": {"a": 1}, **other, "idempotency_key": "k"}
+                )
+            )
+
+    def test_is_known_by_what_was_said_and_not_by_what_became_of_the_mapping(
+        self, opened: SessionSystem
+    ) -> None:
+        notes: dict[str, object] = {"a": 1, "b": 2}
+        first = opened.ask(CreateSession(metadata=notes, idempotency_key="k"))
+        notes["a"] = 3
+
+        again = CreateSession(metadata={"b": 2, "a": 1}, idempotency_key="k")
+        assert opened.ask(again) == first
+        with pytest.raises(IdempotencyConflict):
+            opened.ask(CreateSession(metadata=notes, idempotency_key="k"))
+
+    def test_after_a_day_is_a_new_one(self, stage: Stage) -> None:
+        sessions = stage.open(cleanup_interval_s=0)
+        first = sessions.ask(CREATE)
+        stage.advance(CREATES_KEPT_S)
+        within = sessions.ask(CREATE)
+        stage.advance(0.001)
+
+        assert within == first
+        assert sessions.ask(CREATE).id != first.id
+
+
+class TestKeys:
+    def test_beyond_the_bound_the_oldest_is_forgotten(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keys, "CREATES_MAX", 3)
+        creates = Creates()
+        for number in range(5):
+            creates.remember(f"k{number}", b"", f"s{number}", now_s=float(number))
+
+        assert [bool(creates.find(f"k{n}", now_s=5.0)) for n in range(5)] == [False] * 2 + [
+            True
+        ] * 3
+        assert len(creates) == 3
+
+    def test_of_what_never_came_to_be_is_free_again(self) -> None:
+        creates = Creates()
+        creates.remember("k", b"", "s", now_s=0.0)
+        creates.forget("s")
+        creates.forget("s")
+
+        assert creates.find("k", now_s=0.0) is None
+        assert len(creates) == 0
+
+    def test_is_as_good_for_a_mapping_that_is_no_dict(self) -> None:
+        proxy = CreateSession(metadata=MappingProxyType({"a": 1}))
+
+        assert content_of(proxy) == content_of(CreateSession(metadata={"a": 1}))
+
+
+def test_a_repeated_append_is_known_for_the_last_1024_keys(opened: SessionSystem, ada: str) -> None:
+    for number in range(KEYS_MAX + KEYS_PER_GENERATION + 1):
+        opened.ask(AppendMessage(ada, Role.USER, "x", f"key {number}"))
+    last = opened.get(ada).last_seq
+
+    kept = opened.ask(AppendMessage(ada, Role.USER, "x", f"key {last - KEYS_MAX}"))
+    assert kept == last - KEYS_MAX + 1
+    with pytest.raises(IdempotencyConflict, match="client_msg_id"):
+        opened.ask(AppendMessage(ada, Role.USER, "y", f"key {last - KEYS_MAX}"))
+    assert opened.ask(AppendMessage(ada, Role.USER, "x", "key 0")) == last + 1
