@@ -35,6 +35,9 @@ from callboard.actors.errors import UpdateFailed as UpdateFailed
 from callboard.actors.errors import VersionConflict as VersionConflict
 from callboard.actors.errors import WorkspaceError as WorkspaceError
 from callboard.actors.heart import Watchdog as Watchdog
+from callboard.actors.keeping import AGENT_API as AGENT_API
+from callboard.actors.keeping import STANDARD as STANDARD
+from callboard.actors.keeping import Keeping as Keeping
 from callboard.actors.limits import SessionLimits as SessionLimits
 from callboard.actors.manager import SessionManager as SessionManager
 from callboard.actors.messages import AppendMessage as AppendMessage
@@ -88,6 +91,8 @@ from callboard.actors.workspace import FolderWorkspaces as FolderWorkspaces
 from callboard.actors.workspace import WorkspaceProvider as WorkspaceProvider
 
 __all__ = [
+    "AGENT_API",
+    "STANDARD",
     "AgentBusy",
     "AppendMessage",
     "BeginSpawn",
@@ -115,6 +120,7 @@ __all__ = [
     "InvalidField",
     "InvalidOrgId",
     "InvalidUserId",
+    "Keeping",
     "ListSessions",
     "MaxSessionsReached",
     "Message",

@@ -85,13 +85,17 @@ class MaxSessionsReached(SessionError):
     """
 
     code: ClassVar[str] = "max_sessions_reached"
-    remedy: str = "Terminate sessions that are no longer needed, or raise the limit."
     is_retryable: ClassVar[bool] = True
 
     def __init__(self, scope: str, sessions_max: int) -> None:
         super().__init__(f"the {scope} has {sessions_max} sessions, as many as it may")
         self.scope = scope
         self.sessions_max = sessions_max
+        name = "sessions_max" if scope == "manager" else f"sessions_per_{scope}_max"
+        self.remedy = (
+            "Terminate sessions that are no longer needed, or raise the limit"
+            f" (SessionLimits; `serve --set {name}=NUMBER`)."
+        )
 
 
 class InvalidField(SessionError, ValueError):

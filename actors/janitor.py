@@ -1,48 +1,108 @@
-"""Sweeps what no owner is left to sweep: sessions that have been idle for too long."""
+"""Sweeps what no owner is left to sweep: sessions that nobody uses are ended, or put to sleep."""
 
 from __future__ import annotations
 
 import msgspec
 
 from callboard.actors.messages import CleanupInactive
-from callboard.actors.sessions.internal import FailNow
+from callboard.actors.sessions.internal import Crowded, FailNow, QuarantineSweep, WalkOn
+from callboard.actors.sessions.passivating import BREATH_S, Pass
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.walks import Walk
 from callboard.supervision import handles
 from callboard.supervision.runtime.actors import SystemActor
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """To the janitor itself: it is time."""
+    """To the janitor itself: it is time to look for what is to end."""
+
+
+class Doze(msgspec.Struct, frozen=True):
+    """To the janitor itself: it is time to look for who is to sleep."""
 
 
 class Janitor(SystemActor):
-    """Asks the manager for a cleanup, again and again.
+    """Asks the manager for a cleanup, and sessions to sleep, again and again.
+
+    It works by its own clock and in steps; the manager takes no part in choosing who
+    sleeps, and learns of it as of every other end.
 
     Args:
         services: what the system lends.
-        interval_s: how often, in seconds; 0 never.
     """
 
-    def __init__(self, services: Services, interval_s: float) -> None:
+    def __init__(self, services: Services) -> None:
         super().__init__()
         self._services = services
-        self._interval_s = interval_s
+        self._keeping = services.keeping
+        self._pass: Pass | None = None
 
     def on_start(self) -> None:
-        """Begin to wait for the first sweep."""
+        """Begin to wait for the first sweep; whatever a predecessor was at is begun anew."""
         self._wait()
+        if self._keeping.passivates:
+            self.on_doze(Doze())
+
+    # -- who is to end -----------------------------------------------------
 
     def _wait(self) -> None:
-        if self._interval_s:
-            self.send_after(self._interval_s, Sweep())
-            self._services.sweep_due_s = self.system.clock.now_s() + self._interval_s
+        interval_s = self._keeping.cleanup_interval_s
+        if interval_s:
+            self.send_after(interval_s, Sweep())
+            self._services.sweep_due_s = self.system.clock.now_s() + interval_s
 
     @handles(Sweep)
     def on_sweep(self, message: Sweep) -> None:
-        """Have the idle sessions ended; the session itself has the last word."""
+        """Have the idle sessions ended, and who was quarantined; they have the last word."""
         del message
         self._services.announce(CleanupInactive())
+        self._services.announce(QuarantineSweep())
         self._wait()
+
+    # -- who is to sleep ---------------------------------------------------
+
+    @handles(Doze)
+    def on_doze(self, message: Doze) -> None:
+        """Have those put to sleep that have been idle for too long, or are too many."""
+        self.send_after(self._keeping.passivate_interval_s, message)
+        self._begin_pass()
+
+    @handles(Crowded)
+    def on_crowded(self, message: Crowded) -> None:
+        """Have the least recently used put to sleep."""
+        del message
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        if self._pass is not None:
+            return
+        services = self._services
+        now_s = self.system.clock.now_s()
+        found = self._pass = Pass(services.table, services.book, self._keeping, now_s=now_s)
+
+        def come_to_an_end() -> None:
+            self._go_through(Walk(found.chosen(), found.tell, self._end_pass))
+
+        self._go_through(Walk(found.rows, found.look_at, come_to_an_end))
+
+    def _end_pass(self) -> None:
+        found, self._pass = self._pass, None
+        assert found is not None, "a pass ends once"
+        if not found.wanted:
+            self._services.is_crowded = False
+        elif found.told >= found.wanted:
+            self.send_after(BREATH_S, Crowded())
+        # Else the others are all at something: not before the next turn, or every start of a
+        # session would have all of them looked at.
+
+    @handles(WalkOn)
+    def on_walk_on(self, message: WalkOn) -> None:
+        """Go on with what there are many rows to look at for."""
+        self._go_through(message.walk)
+
+    def _go_through(self, walk: Walk) -> None:
+        if walk.step():
+            self.actor_ref.notify(WalkOn(walk))
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:

@@ -39,6 +39,7 @@ from callboard.actors.sessions.internal import (
     PartitionReady,
     PauseOver,
     PlacesLeft,
+    QuarantineSweep,
     SessionEnded,
     SessionGivenUp,
     SessionStays,
@@ -226,6 +227,12 @@ class SessionManager(SystemActor):
         self._go_through(self._ender.cleanup(message, self._promise()))
         return LATER
 
+    @handles(QuarantineSweep)
+    def on_quarantine_sweep(self, message: QuarantineSweep) -> None:
+        """End the sessions that have been quarantined for too long."""
+        del message
+        self._go_through(self._ender.end_quarantined())
+
     @handles(Shutdown)
     def on_shutdown(self, message: Shutdown) -> Later:
         """Take no new session; reply the ids that are still busy when the grace is over."""
@@ -342,7 +349,7 @@ class SessionManager(SystemActor):
 
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out."""
-        decision = decide(news, view_of(row), wall_s=self.system.clock.wall_s())
+        decision = decide(news, view_of(row), now_s=self.system.clock.now_s())
         if decision.standing is not None:
             row.note(decision.standing)
         ending = self._book.endings.get(row.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from callboard.actors.checks import check
 from callboard.actors.errors import InvalidField, SessionNotFound, WorkspaceError
 from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
+from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
 from callboard.actors.messages import (
@@ -30,7 +30,7 @@ from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
 from callboard.actors.sessions.internal import EndAll
-from callboard.actors.sessions.naming import MANAGER, PARTITIONS
+from callboard.actors.sessions.naming import JANITOR, MANAGER, PARTITIONS
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
@@ -99,9 +99,11 @@ class SessionSystem:
         tenants: whether every session needs a user and an organisation.
         unique_role: whether a user's living sessions must play different roles.
         faults: whether crashes may be injected (`InjectCrash`).
-        max_idle_s: sessions that have been idle for longer are ended.
-        cleanup_interval_s: how often the janitor looks for them; 0 never.
-        grace_s: how long the janitor gives a session to end.
+        keeping: how long what nobody uses is kept: `keeping.STANDARD`, `keeping.AGENT_API`, or
+            a `Keeping` of your own.
+        max_idle_s: in place of the bound of this name in `keeping`; None: as there.
+        cleanup_interval_s: the same.
+        grace_s: the same.
         watchdog: is told every so often that the tree is healthy, as long as it is; None: nobody.
         workspace: where sessions have their folders: a path (`FolderWorkspaces`), or a provider.
             None: they have none.
@@ -132,9 +134,10 @@ class SessionSystem:
         tenants: bool = False,
         unique_role: bool = False,
         faults: bool = False,
-        max_idle_s: float = 3600.0,
-        cleanup_interval_s: float = 300.0,
-        grace_s: float = 5.0,
+        keeping: Keeping = STANDARD,
+        max_idle_s: float | None = None,
+        cleanup_interval_s: float | None = None,
+        grace_s: float | None = None,
         watchdog: Watchdog | None = None,
         workspace: WorkspaceProvider | str | os.PathLike[str] | None = None,
         prompts: PromptComposer | None = None,
@@ -153,14 +156,12 @@ class SessionSystem:
         self._partitions = 2 * (os.cpu_count() or 1) if partitions is None else partitions
         if type(self._partitions) is not int or self._partitions < 1:
             raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
-        if not (_are_seconds(max_idle_s) and max_idle_s > 0):
-            remedy = "Give seconds above zero, or math.inf to end none for being idle."
-            raise InvalidSpec("max_idle_s", max_idle_s, remedy)
-        if not (_are_seconds(grace_s) and 0 < grace_s < math.inf):
-            raise InvalidSpec("grace_s", grace_s, "Give seconds above zero.")
-        if not (_are_seconds(cleanup_interval_s) and cleanup_interval_s < math.inf):
-            remedy = "Give seconds, or 0 to look never."
-            raise InvalidSpec("cleanup_interval_s", cleanup_interval_s, remedy)
+        own = {
+            "max_idle_s": max_idle_s,
+            "cleanup_interval_s": cleanup_interval_s,
+            "grace_s": grace_s,
+        }
+        given = {field: bound for field, bound in own.items() if bound is not None}
         self._name = name
         self._limits = limits
         self._settings = settings
@@ -168,8 +169,7 @@ class SessionSystem:
             "tenants": tenants,
             "unique_role": unique_role,
             "faults": faults,
-            "max_idle_s": max_idle_s,
-            "grace_s": grace_s,
+            "keeping": msgspec.structs.replace(keeping, **given),
         }
         if workspace is None or isinstance(workspace, (str, os.PathLike)):
             workspace = None if workspace is None else FolderWorkspaces(workspace)
@@ -185,7 +185,6 @@ class SessionSystem:
         if cleaner is not None:
             self._planners.append(cleaners(cleaner))
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
-        self._cleanup_interval_s = cleanup_interval_s
         self._watchdog = watchdog
         self._on_event = on_event
         self._runtime = runtime
@@ -269,7 +268,7 @@ class SessionSystem:
                 **budget,
             },
         )
-        janitor = ChildSpec(id="janitor", start=Janitor, args=(services, self._cleanup_interval_s))
+        janitor = ChildSpec(id=JANITOR, start=Janitor, args=(services,), name=JANITOR)
         manager = ChildSpec(id=MANAGER, start=SessionManager, args=(services,), name=MANAGER)
         in_front = [janitor, manager]
         if self._watchdog is not None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from callboard.actors import SessionLimits, SessionSystem
+from callboard.actors import Keeping, SessionLimits, SessionSystem
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.sessions.partition import DELAYS, RESTARTS
 from callboard.actors.statuses import EXIT_CODES, STATUSES
@@ -286,13 +286,14 @@ class TestSettings:
         ("heading", "struct"),
         [
             ("Settings", Settings()),
+            ("Keeping", Keeping()),
             ("SessionLimits", SessionLimits()),
             ("DaemonSettings", DaemonSettings()),
         ],
-        ids=["Settings", "SessionLimits", "DaemonSettings"],
+        ids=["Settings", "Keeping", "SessionLimits", "DaemonSettings"],
     )
     def test_every_field_has_its_row(
-        self, heading: str, struct: Settings | SessionLimits | DaemonSettings
+        self, heading: str, struct: Settings | Keeping | SessionLimits | DaemonSettings
     ) -> None:
         expected = {field: getattr(struct, field) for field in struct.__struct_fields__}
 

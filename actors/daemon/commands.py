@@ -105,6 +105,8 @@ def serve(
     session: str | None = None,
     app_dir: Path | None = None,
     partitions: int | None = None,
+    tenants: Annotated[bool, Parameter(negative="")] = False,
+    unique_role: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     log_level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> int:
@@ -132,9 +134,13 @@ def serve(
         The folder with the module of --session. The default is the current directory.
     partitions
         Over how many supervisors the sessions are spread. The default is 2 per processor.
+    tenants
+        Take only sessions that name a user and an organisation.
+    unique_role
+        Take a user's session only if none of the user's others plays its role.
     set_
-        A bound by its name, NAME=VALUE, of DaemonSettings, SessionLimits or Settings;
-        may be given often.
+        A bound by its name, NAME=VALUE, of DaemonSettings, SessionLimits, Keeping or
+        Settings: max_idle_s=600, passivate_after_s=60, awake_max=10000. May be given often.
     log_level
         What is logged to stderr.
     """
@@ -142,13 +148,17 @@ def serve(
     from callboard.actors.daemon.service import Daemon, run  # noqa: PLC0415 -- 0.3 s of framework
 
     place = listening(socket, port)
-    settings, limits, runtime = read_bounds(set_)
+    bounds = read_bounds(set_)
+    settings = bounds.daemon
     log = _logs(log_level)
     sessions = SessionSystem(
         SessionActor if session is None else load_behaviour(session, app_dir or Path()),
-        limits=limits,
-        settings=runtime,
+        limits=bounds.limits,
+        keeping=bounds.keeping,
+        settings=bounds.runtime,
         partitions=partitions,
+        tenants=tenants,
+        unique_role=unique_role,
         faults=faults,
         watchdog=SystemdWatchdog.from_environment(),
         on_event=log,

@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
 from callboard.actors.daemon.decoding import in_words
 from callboard.actors.daemon.errors import UnknownBehaviour
 from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.actor import SessionActor
 from callboard.supervision.model.errors import InvalidSpec
@@ -25,7 +26,16 @@ S = TypeVar("S", bound=msgspec.Struct)
 _FIELD = re.compile(r"at `\$\.(\w+)`")
 
 
-def read_bounds(given: Iterable[str]) -> tuple[DaemonSettings, SessionLimits, Settings]:
+class Bounds(NamedTuple):
+    """Every bound of a daemon, by what it is about."""
+
+    daemon: DaemonSettings
+    limits: SessionLimits
+    keeping: Keeping
+    runtime: Settings
+
+
+def read_bounds(given: Iterable[str]) -> Bounds:
     """Return the bounds, with those that were given by name.
 
     Args:
@@ -34,13 +44,15 @@ def read_bounds(given: Iterable[str]) -> tuple[DaemonSettings, SessionLimits, Se
     Raises:
         InvalidSpec: there is no such bound, or it cannot have this value.
     """
-    shapes: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Settings)
+    shapes: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Keeping, Settings)
     chosen: dict[type[msgspec.Struct], dict[str, str]] = {shape: {} for shape in shapes}
     for each in given:
         name, _, value = each.partition("=")
         owner = next((shape for shape in shapes if name in shape.__struct_fields__), None)
         if owner is None:
-            raise InvalidSpec("--set", each, "Give NAME=VALUE with the name of a bound.")
+            names = sorted(name for shape in shapes for name in shape.__struct_fields__)
+            remedy = f"Give NAME=VALUE; the names are {', '.join(names)}."
+            raise InvalidSpec("--set", each, remedy)
         chosen[owner][name] = value
 
     def made(shape: type[S]) -> S:
@@ -54,7 +66,7 @@ def read_bounds(given: Iterable[str]) -> tuple[DaemonSettings, SessionLimits, Se
             name = place[1]
             raise InvalidSpec(name, chosen[shape][name], in_words(str(error))) from None
 
-    return made(DaemonSettings), made(SessionLimits), made(Settings)
+    return Bounds(made(DaemonSettings), made(SessionLimits), made(Keeping), made(Settings))
 
 
 def load_behaviour(name: str, folder: Path) -> type[SessionActor[Any]]:

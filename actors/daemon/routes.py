@@ -34,6 +34,7 @@ from callboard.actors.daemon.wire import (
 )
 from callboard.actors.errors import InvalidField, SessionCrashed
 from callboard.actors.messages import (
+    TERMINATE_GRACE_S,
     AppendMessage,
     CleanupInactive,
     CountSessions,
@@ -180,7 +181,9 @@ async def update_session(call: Call[NoQuery, Change]) -> Session:
 async def terminate_session(call: Call[Farewell, None]) -> Session:
     """End a session and clean up after it; the answer is its last snapshot."""
     grace_s, grace_max_s = call.query.grace_s, call.settings.ask_s / 2
-    if grace_s > grace_max_s:  # the answer must come before the asker gives up
+    if grace_s is None:
+        grace_s = min(TERMINATE_GRACE_S, grace_max_s)
+    elif grace_s > grace_max_s:  # the answer must come before the asker gives up
         raise InvalidField("grace_s", grace_s, f"Give at most {grace_max_s:g} seconds.")
     return await call.ask(TerminateSession(call.session_id, call.query.reason, grace_s))
 

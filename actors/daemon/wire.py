@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from callboard.actors.messages import PAGE_MESSAGES, PAGE_SESSIONS, TERMINATE_GRACE_S, Fault
+from callboard.actors.messages import PAGE_MESSAGES, PAGE_SESSIONS, Fault
 from callboard.actors.sessions.data import Role, SessionPatch
 from callboard.actors.sessions.states import Presence, SessionState
 
@@ -212,11 +212,12 @@ class Farewell(Wire, frozen=True, kw_only=True):
 
     Args:
         reason: why, for people.
-        grace_s: how long the cleanup may take before what is left is killed.
+        grace_s: how long the cleanup may take before what is left is killed; at most half of the
+            daemon's `ask_s`. Without it 5 seconds, or as much of them as that allows.
     """
 
     reason: str = ""
-    grace_s: float = TERMINATE_GRACE_S
+    grace_s: float | None = None
 
 
 # -- replies that are not a message's own ----------------------------------

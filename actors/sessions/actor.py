@@ -503,10 +503,10 @@ class SessionActor(SupervisedActor, Generic[D]):
     @handles(FallAsleep)
     def on_fall_asleep(self, message: FallAsleep) -> None:
         """End in order, unless there is something to do."""
-        del message
-        if may_sleep(self._row):
+        since_s = message.unless_active_since_s
+        if may_sleep(self._row) and (since_s is None or self._row.active_s <= since_s):
             self.stop()
-        else:
+        elif since_s is None:
             self._services.announce(SessionStays(self._row.id))
 
     @handles(FailNow)

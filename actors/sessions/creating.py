@@ -70,7 +70,7 @@ class Creator:
             self._book.creates.remember(key, content, row.id, now_s=now_s)
         if message.activate:
             return self._waker.start(row, Cause.CREATE)
-        row.note(Standing(0, Presence.ASLEEP, since=row.latest().session.created_at))
+        row.note(Standing(0, Presence.ASLEEP, since_s=now_s))
         session = row.session()
         self._book.creates.replied(row.id, session)
         return session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -29,6 +29,12 @@ from callboard.supervision.model.reasons import is_abnormal
 
 Answer: TypeAlias = Callable[[Session | None], None]
 """Called with the last snapshot, or None when the session does not end after all."""
+
+IDLE: Final = "idle"
+"""Why a session ended that nobody has used for too long."""
+
+QUARANTINE_OVER: Final = "quarantined for too long"
+"""Why one ended that nobody has revived."""
 
 
 UNDERTAKERS_MAX = 3
@@ -70,7 +76,8 @@ class Ender:
     def cleanup(self, message: CleanupInactive, reply: Future[tuple[str, ...]]) -> Walk:
         """Return the walk that ends the idle sessions, and answers with their ids."""
         idle_s = message.idle_longer_than_s
-        idle_s = self._services.max_idle_s if idle_s is None else idle_s
+        idle_s = self._services.keeping.max_idle_s if idle_s is None else idle_s
+        grace_s = self._services.keeping.grace_s
         found: list[str] = []
         under_way: dict[str, None] = {}
         ended: list[str] = []
@@ -82,7 +89,7 @@ class Ender:
             if not message.dry_run:
                 under_way[row.id] = None
                 answer = partial(one_ended, row.id)
-                self._begin(row, "idle", self._services.grace_s, answer, idle_longer_than_s=idle_s)
+                self._begin(row, IDLE, grace_s, answer, idle_longer_than_s=idle_s)
 
         def one_ended(session_id: str, last: Session | None) -> None:
             under_way.pop(session_id, None)
@@ -103,11 +110,12 @@ class Ender:
     def end_all(self, reply: Future[None]) -> Walk:
         """Return the walk that ends the sessions that have something to undo, then answers."""
         under_way: dict[str, None] = {}
+        grace_s = self._services.keeping.grace_s
 
         def look_at(row: Row) -> None:
             if self._table.get(row.id) is row and self._services.plan(row.latest().session):
                 under_way[row.id] = None
-                self._begin(row, STOPPED, self._services.grace_s, partial(one_ended, row.id))
+                self._begin(row, STOPPED, grace_s, partial(one_ended, row.id))
 
         def one_ended(session_id: str, _: Session | None) -> None:
             under_way.pop(session_id, None)
@@ -124,10 +132,23 @@ class Ender:
     def ending_of(self, row: Row) -> Ending:
         """Return the ending of a session that must end though nobody has asked for it."""
         reason = row.latest().session.state_reason or STRUCK
-        until_s = self._system.clock.now_s() + self._services.grace_s
+        until_s = self._system.clock.now_s() + self._services.keeping.grace_s
         ending = Ending(self._book.next_number(), reason, until_s, [], None)
         self._book.endings[row.id] = ending
         return ending
+
+    def end_quarantined(self) -> Walk:
+        """Return the walk that ends the sessions that have been quarantined for too long."""
+        keeping, clock = self._services.keeping, self._system.clock
+
+        def look_at(row: Row) -> None:
+            standing = row.standing
+            if standing is None or row.presence is not Presence.QUARANTINED:
+                return
+            if clock.now_s() - standing.since_s > keeping.quarantine_keep_s:
+                self._begin(row, QUARANTINE_OVER, keeping.grace_s, _nobody_waits)
+
+        return Walk(self._table.quarantined(), look_at)
 
     def _is_idle(self, row: Row, idle_s: float) -> bool:
         return (
@@ -295,3 +316,8 @@ class Ender:
                 answer(last)
             # Not before: a manager that is killed here is followed by one that tells them again.
             del self._book.endings[session_id]
+
+
+def _nobody_waits(last: Session | None) -> None:
+    """Answer nobody: the janitor does not wait."""
+    del last

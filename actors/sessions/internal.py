@@ -29,7 +29,12 @@ class CleanUp(msgspec.Struct, frozen=True):
 
 
 class FallAsleep(Notice, frozen=True):
-    """To a session: end in order if nothing waits; the next message wakes it."""
+    """To a session: end in order if there is nothing to do; the next message wakes it.
+
+    With a time, only if it has not been active since; the janitor gives one, and wants no answer.
+    """
+
+    unless_active_since_s: float | None = None
 
 
 class FailNow(msgspec.Struct, frozen=True):
@@ -98,6 +103,14 @@ class SessionGivenUp(msgspec.Struct, frozen=True):
     session_id: str
     reason: Any
     failed_on: str | None
+
+
+class Crowded(msgspec.Struct, frozen=True):
+    """To the janitor: more sessions are awake than may be."""
+
+
+class QuarantineSweep(msgspec.Struct, frozen=True):
+    """To the manager: end the sessions that have been quarantined for too long."""
 
 
 class PartitionReady(msgspec.Struct, frozen=True):

@@ -7,6 +7,9 @@ from typing import Final
 MANAGER: Final = "manager"
 """The manager's name."""
 
+JANITOR: Final = "janitor"
+"""The janitor's name."""
+
 PARTITIONS: Final = "sessions"
 """The line's id in the tree, and what its partitions' names begin with."""
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import SessionEntry
 from callboard.actors.sessions.frozen import EMPTY
-from callboard.actors.sessions.naming import MANAGER, partition_name
+from callboard.actors.sessions.internal import Crowded
+from callboard.actors.sessions.naming import JANITOR, MANAGER, partition_name
 from callboard.actors.sessions.spawn import Planner, Step, plan
 from callboard.actors.sessions.table import Table
 from callboard.actors.storage.journal import Outcome
@@ -49,8 +51,7 @@ class Services:
         tenants: whether every session needs a user and an organisation.
         unique_role: whether a user's living sessions play different roles.
         faults: whether crashes may be injected.
-        max_idle_s: after which a session is ended by the janitor.
-        grace_s: how long an ending may take.
+        keeping: how long what nobody uses is kept.
         secrets: what steps of a spawn get their secrets from.
         manager: the manager's address.
     """
@@ -65,8 +66,7 @@ class Services:
         tenants: bool,
         unique_role: bool,
         faults: bool,
-        max_idle_s: float,
-        grace_s: float,
+        keeping: Keeping,
         secrets: Secrets,
         manager: Address[Any],
     ) -> None:
@@ -77,19 +77,20 @@ class Services:
         self.tenants = tenants
         self.unique_role = unique_role
         self.faults = faults
-        self.max_idle_s = max_idle_s
-        self.grace_s = grace_s
+        self.keeping = keeping
         self.secrets = secrets
         self.planners: list[Planner] = []
         """Who says what a session spawns, in order; set before the first session. See `spawn.py`.
         None: a session is ACTIVE as soon as it has started."""
         self.manager = manager
-        self.table = Table(partitions)
+        self.table = Table(partitions, files_awake=keeping.passivates)
         self.book = Book(partitions)
         self.commit = MemoryStore().commit
         """Keep a commit and publish it. Any thread."""
         self.root: Any = None
         self.sweep_due_s: float | None = None
+        self.is_crowded = False
+        """Whether the janitor has been told that too many are awake, and is at it."""
 
     def plan(self, session: Session) -> tuple[Step, ...]:
         """Return what a session needs, in the order in which it is done. Any thread."""
@@ -108,6 +109,16 @@ class Services:
         parts = [MANAGER, *map(partition_name, range(self.partitions))]
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(name for name, part in found if part is None or not part.is_alive())
+
+    def see_to_room(self) -> None:
+        """Tell the janitor when more sessions are awake than may be; once until it is done."""
+        awake_max = self.keeping.awake_max
+        if awake_max is None or self.is_crowded or self.table.awake_count <= awake_max:
+            return
+        janitor = self.system.lookup(JANITOR)
+        if janitor is not None:  # else the next one looks when it starts
+            self.is_crowded = True
+            janitor.notify(Crowded())
 
     def find_part(self, path: str) -> Any:
         """Return the living part of the tree at this path below the root, or None."""

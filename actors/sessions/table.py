@@ -46,7 +46,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     Args:
         incarnation: the last one it is about.
         presence: what the row is since that one ended.
-        since: since when: UTC, seconds since the epoch.
+        since_s: since when, on the monotonic clock.
         restarts: how many incarnations ended by a failure.
         last_error: what ended the last of these.
         failed_on: name of the type of the message it was handling.
@@ -54,7 +54,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
     incarnation: int
     presence: Presence
-    since: float = 0.0
+    since_s: float = 0.0
     restarts: int = 0
     last_error: str | None = None
     failed_on: str | None = None
@@ -134,7 +134,13 @@ class Row(Ledger[Session, Log]):
     def file_in(self, trays: _Trays) -> None:
         """Be counted here from now on, by presence. The manager alone."""
         self._trays = trays
-        if self.standing is not None:
+        if self.standing is not None or Presence.AWAKE in trays:
+            self._file()
+
+    def close(self) -> None:
+        """Refuse every commit and every incarnation from now on, and lie in no tray."""
+        super().close()
+        if self._trays is not None and Presence.AWAKE in self._trays:
             self._file()
 
     def _file(self) -> None:
@@ -144,14 +150,19 @@ class Row(Ledger[Session, Log]):
         Each stores what it changes before it files, and looks again afterwards: who
         was overtaken sees it there.
         """
-        trays, presence = self._trays, None
-        while trays is not None and presence is not self.presence:
-            presence = self.presence
+        trays, place = self._trays, self._place()
+        while trays is not None:
             for each, rows in trays.items():
-                if each is presence:
+                if each is place:
                     rows[self] = None
                 else:
                     rows.pop(self, None)
+            before, place = place, self._place()
+            if place is before:
+                return
+
+    def _place(self) -> Presence | None:
+        return None if self.is_closed else self.presence
 
     def opening(self, session: Session) -> Session:
         """Return the snapshot with the history of its incarnations, as its commits carry it on."""
@@ -215,13 +226,15 @@ class Table:
 
     Args:
         partitions: over how many the sessions are spread.
+        files_awake: whether `awake` is to be had; an entry for each of them is the price.
     """
 
-    __slots__ = ("_index", "_oldest", "_partitions", "_rows", "_trays", "get")
+    __slots__ = ("_files", "_index", "_oldest", "_partitions", "_rows", "_trays", "get")
 
-    def __init__(self, partitions: int = 1) -> None:
+    def __init__(self, partitions: int = 1, *, files_awake: bool = False) -> None:
         self._partitions: list[dict[str, Row]] = [{} for _ in range(partitions)]
-        self._trays: _Trays = {each: {} for each in _RESTING}
+        self._files = (*_RESTING, Presence.AWAKE) if files_awake else _RESTING
+        self._trays: _Trays = {each: {} for each in self._files}
         self._oldest: tuple[Row, float] | None = None
         self._rows: dict[str, Row] = {}
         self.get = self._rows.get
@@ -246,9 +259,23 @@ class Table:
 
     def presences(self) -> dict[Presence, int]:
         """Count the sessions by presence: without looking at them."""
-        counts = {each: len(rows) for each, rows in self._trays.items()}
+        trays = self._trays
+        counts = {each: len(trays[each]) for each in _RESTING}
         awake = max(0, len(self._rows) - sum(counts.values()))  # it all goes on meanwhile
         return {Presence.AWAKE: awake, **counts}
+
+    def awake(self) -> list[Row]:
+        """Return the rows that are awake; none unless the table files them."""
+        return list(self._trays.get(Presence.AWAKE, ()))
+
+    @property
+    def awake_count(self) -> int:
+        """How many rows are awake; 0 unless the table files them."""
+        return len(self._trays.get(Presence.AWAKE, ()))
+
+    def quarantined(self) -> list[Row]:
+        """Return the rows that are quarantined, in the order in which they came to be."""
+        return list(self._trays[Presence.QUARANTINED])
 
     def oldest_active_s(self) -> float | None:
         """Return when the session was last active that has been idle longest; None: there is none.
@@ -370,7 +397,7 @@ class Table:
     def recount(self) -> None:
         """Make index and counts anew from the rows: a manager may have died between two steps."""
         index = _Index()
-        trays: _Trays = {each: {} for each in _RESTING}
+        trays: _Trays = {each: {} for each in self._files}
         partitions: list[dict[str, Row]] = [{} for _ in self._partitions]
         for row in self.rows():
             index.add(row.latest().session)

@@ -119,7 +119,7 @@ _PRESENCE = {
 }
 
 
-def decide(news: News, row: RowView, *, wall_s: float = 0.0) -> Decision:
+def decide(news: News, row: RowView, *, now_s: float = 0.0) -> Decision:
     """Say what becomes of a session.
 
     Sessions are transient: a failure is restarted by the supervisor, an orderly
@@ -128,12 +128,12 @@ def decide(news: News, row: RowView, *, wall_s: float = 0.0) -> Decision:
     Args:
         news: what has been learned.
         row: the row as it is.
-        wall_s: UTC now, seconds since the epoch.
+        now_s: monotonic now.
     """
     verdict = _verdict(news, row)
     if verdict is Verdict.REMOVED:
         return Decision(verdict=verdict)
-    return Decision(verdict=verdict, standing=_noted(news, verdict, row, wall_s))
+    return Decision(verdict=verdict, standing=_noted(news, verdict, row, now_s))
 
 
 def _verdict(news: News, row: RowView) -> Verdict:
@@ -184,7 +184,7 @@ def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
     return row.standing is not None and row.standing.incarnation >= news.incarnation
 
 
-def _noted(news: News, verdict: Verdict, row: RowView, wall_s: float) -> Standing | None:
+def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing | None:
     """Return what the manager now knows; a failure counts once, even when the verdict is void."""
     before = row.standing or Standing(0, Presence.AWAKE)
     presence = _PRESENCE.get(verdict, before.presence)
@@ -192,10 +192,10 @@ def _noted(news: News, verdict: Verdict, row: RowView, wall_s: float) -> Standin
         if verdict is Verdict.VOID:
             return None
         about = max(before.incarnation, row.incarnation)
-        return msgspec.structs.replace(before, incarnation=about, presence=presence, since=wall_s)
+        return msgspec.structs.replace(before, incarnation=about, presence=presence, since_s=now_s)
     about = max(before.incarnation, news.incarnation)
-    since = before.since if verdict is Verdict.VOID else wall_s
-    noted = msgspec.structs.replace(before, incarnation=about, presence=presence, since=since)
+    since_s = before.since_s if verdict is Verdict.VOID else now_s
+    noted = msgspec.structs.replace(before, incarnation=about, presence=presence, since_s=since_s)
     is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
     # A wake that failed before its incarnation had begun is about one whose end was noted.
     is_failed_wake = isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
@@ -209,12 +209,12 @@ def _noted(news: News, verdict: Verdict, row: RowView, wall_s: float) -> Standin
     )
 
 
-def revived(row: RowView, *, wall_s: float = 0.0) -> Standing:
+def revived(row: RowView, *, now_s: float = 0.0) -> Standing:
     """Return the standing of a session that is being started again: on its way, history kept."""
     before = row.standing or Standing(0, Presence.AWAKE)
     return msgspec.structs.replace(
         before,
         incarnation=max(before.incarnation, row.incarnation),
         presence=Presence.RESTARTING,
-        since=wall_s,
+        since_s=now_s,
     )

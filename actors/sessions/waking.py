@@ -170,6 +170,7 @@ class Waker:
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
                     self.fell_asleep(row)  # it ran, has ended, and may have been wanted since
+                self._services.see_to_room()
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
             case error if answer.is_lost or isinstance(error, DeliveryError):
@@ -218,7 +219,7 @@ class Waker:
             self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
             return
         news = Ended(incarnation=row.incarnation, reason=reason, has_supervisor=False)
-        noted = decide(news, view_of(row), wall_s=clock.wall_s()).standing
+        noted = decide(news, view_of(row), now_s=clock.now_s()).standing
         if noted is not None:
             row.note(noted)
         self.answer_sleepers(row)
@@ -271,7 +272,7 @@ class Waker:
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
         self._starts.want(row.id, row.partition, Cause.REVIVE)
-        row.note(revived(view_of(row), wall_s=clock.wall_s()))
+        row.note(revived(view_of(row), now_s=clock.now_s()))
         return self.start(row, Cause.REVIVE)
 
     def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import math
+import re
 import signal
 import socket
 import sys
@@ -13,7 +15,9 @@ import pytest
 
 from callboard.actors.daemon.options import read_bounds
 from callboard.actors.daemon.settings import DaemonSettings
-from callboard.supervision import InvalidSpec
+from callboard.actors.keeping import Keeping
+from callboard.actors.limits import SessionLimits
+from callboard.supervision import InvalidSpec, Settings
 from tests.daemon.daemons import READY_S, Moody, Process, running
 from tests.house import ROOT
 
@@ -40,6 +44,27 @@ class TestASignal:
         assert "everything stopped in time" in out
         assert "Traceback" not in err
         assert list(private.iterdir()) == []
+
+    def test_ends_one_that_was_told_by_its_options_what_sessions_it_takes(
+        self, private: Path
+    ) -> None:
+        bounds = ["--set", "ask_s=3", "--set", "sessions_per_user_max=1", "--set", "awake_max=1"]
+        arguments = ["--socket", str(private / "s"), "--tenants", "--unique-role", *bounds]
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                nobodys = http.post("/v1/sessions", json={})
+                body = {"user_id": "ada", "org_id": "acme", "session_id": "ada"}
+                adas = http.post("/v1/sessions", json=body)
+                second = http.post("/v1/sessions", json={**body, "session_id": "two"})
+                ended = http.delete("/v1/sessions/ada")
+                hasty = http.delete("/v1/sessions/ada", params={"grace_s": 1.6})
+
+            code, _, _ = daemon.end()
+
+        answers = [each.status_code for each in (nobodys, adas, second, ended, hasty)]
+        assert answers == [422, 201, 429, 200, 422]
+        assert "serve --set sessions_per_user_max=" in second.json()["remedy"]
+        assert code == 0
 
     def test_names_what_did_not_stop(self, private: Path) -> None:
         bounds = ["--set", "stop_s=2", "--set", "drain_s=0.2", "--set", "kill_grace_s=0.2"]
@@ -261,7 +286,9 @@ class TestTheSettings:
             ("in_flight_max=0", "in_flight_max=0 is not valid. Give a number above zero."),
             ("ask_s=31", "ask_s=31.0 is not valid. Give less than request_s."),
             ("content_bytes_max=x", "content_bytes_max='x' is not valid."),
-            ("tea=1", "--set='tea=1' is not valid. Give NAME=VALUE with the name of a bound."),
+            ("tea=1", "--set='tea=1' is not valid. Give NAME=VALUE; the names are abandoned_max, "),
+            ("awake_max=0", "awake_max=0 is not valid. Give a whole number from 1 on, or None."),
+            ("max_idle_s=soon", "max_idle_s='soon' is not valid. Give a number, not text."),
         ],
     )
     def test_given_by_name_are_refused_by_name(self, given: str, said: str) -> None:
@@ -269,6 +296,20 @@ class TestTheSettings:
             read_bounds([given])
 
         assert str(refused.value).startswith(said)
+
+    def test_are_all_named_to_who_does_not_know_their_names(self) -> None:
+        with pytest.raises(InvalidSpec) as refused:
+            read_bounds(["tea=1"])
+
+        shapes = (DaemonSettings, SessionLimits, Keeping, Settings)
+        names = {name for shape in shapes for name in shape.__struct_fields__}
+        assert names - set(re.findall(r"\w+", refused.value.remedy)) == set()
+        assert sum(len(shape.__struct_fields__) for shape in shapes) == len(names)
+
+    def test_of_how_long_sessions_are_kept_are_among_them(self) -> None:
+        bounds = read_bounds(["max_idle_s=inf", "awake_max=10", "passivate_after_s=60"])
+
+        assert bounds.keeping == Keeping(max_idle_s=math.inf, awake_max=10, passivate_after_s=60.0)
 
     def test_let_an_actor_answer_before_the_request_is_given_up(self) -> None:
         with pytest.raises(InvalidSpec, match="ask_s"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import pytest
 
 from callboard.actors import (
@@ -100,11 +101,7 @@ class TestARepeatedCreate:
         opened.ask(CREATE)
 
         with pytest.raises(IdempotencyConflict, match="idempotency_key"):
-            opened.ask(
-                CreateSession(
-                    **{"user_id": "ada", "metadata": {"a": 1}, **other, "idempotency_key": "k"}
-                )
-            )
+            opened.ask(msgspec.structs.replace(CREATE, **other))
 
     def test_is_known_by_what_was_said_and_not_by_what_became_of_the_mapping(
         self, opened: SessionSystem

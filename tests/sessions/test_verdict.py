@@ -115,7 +115,7 @@ def test_a_restart_that_failed_before_it_began_is_about_a_newer_incarnation() ->
 def test_what_its_partition_gives_up_is_quarantined_with_its_last_error(
     state: SessionState,
 ) -> None:
-    decision = decide(GIVEN_UP, row(state), wall_s=9.0)
+    decision = decide(GIVEN_UP, row(state), now_s=9.0)
 
     assert decision.verdict is Verdict.QUARANTINED
     assert noted(decision) == Standing(
@@ -193,7 +193,7 @@ def test_no_actor_is_no_failure_to_count() -> None:
 
 
 def test_a_revived_session_is_on_its_way_and_keeps_its_history() -> None:
-    standing = revived(row(standing=QUARANTINED), wall_s=7.0)
+    standing = revived(row(standing=QUARANTINED), now_s=7.0)
 
     assert standing == Standing(3, Presence.RESTARTING, 7.0, 4)
     crashed_again = decide(ended(CRASHED, 4), row(standing=standing))

@@ -1,0 +1,71 @@
+"""How long is what nobody uses kept, and how? Every bound with its name, unit and default."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from callboard.supervision.model.errors import InvalidSpec
+
+
+def _are_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and type(value) is not bool and value >= 0  # NaN is not
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
+    """What the janitor of one session system goes by. Times are monotonic seconds.
+
+    Passivation is off unless asked for: an actor that sleeps loses its plain
+    attributes, and what it weighs is little where it keeps little there.
+
+    Args:
+        max_idle_s: a session that has been idle for longer is ended; `math.inf`: none is.
+        cleanup_interval_s: between two looks for those, and for quarantined ones; 0: never.
+        grace_s: that a session gets to end, then what is left of it is killed.
+        quarantine_keep_s: a session that has been quarantined for longer is ended; `math.inf`:
+            none is.
+        passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
+            none is.
+        passivate_interval_s: between two looks for those.
+        awake_max: sessions that may be awake; beyond it the least recently used are put to
+            sleep, and some more, at once. Who is at something stays awake. None: no bound.
+
+    Raises:
+        InvalidSpec: a bound cannot be.
+    """
+
+    max_idle_s: float = 3_600.0
+    cleanup_interval_s: float = 300.0
+    grace_s: float = 5.0
+    quarantine_keep_s: float = 604_800.0
+    passivate_after_s: float = math.inf
+    passivate_interval_s: float = 10.0
+    awake_max: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("max_idle_s", "quarantine_keep_s", "passivate_after_s"):
+            if not (_are_seconds(getattr(self, field)) and getattr(self, field) > 0):
+                remedy = "Give seconds above zero, or math.inf (`inf`) for ever."
+                raise InvalidSpec(field, getattr(self, field), remedy)
+        for field in ("grace_s", "passivate_interval_s"):
+            if not (_are_seconds(getattr(self, field)) and 0 < getattr(self, field) < math.inf):
+                raise InvalidSpec(field, getattr(self, field), "Give seconds above zero.")
+        interval_s = self.cleanup_interval_s
+        if not (_are_seconds(interval_s) and interval_s < math.inf):
+            raise InvalidSpec("cleanup_interval_s", interval_s, "Give seconds, or 0 for never.")
+        awake_max = self.awake_max
+        if awake_max is not None and (type(awake_max) is not int or awake_max < 1):
+            raise InvalidSpec("awake_max", awake_max, "Give a whole number from 1 on, or None.")
+
+    @property
+    def passivates(self) -> bool:
+        """Whether sessions are put to sleep without being told."""
+        return self.awake_max is not None or self.passivate_after_s < math.inf
+
+
+STANDARD = Keeping()
+"""Looks every 5 minutes, ends what has been idle for an hour."""
+
+AGENT_API = Keeping(cleanup_interval_s=3_600.0, max_idle_s=86_400.0)
+"""For sessions of agents that people come back to: looks every hour, ends after a day."""
