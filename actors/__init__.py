@@ -22,6 +22,7 @@ from callboard.actors.errors import MessageTooLarge as MessageTooLarge
 from callboard.actors.errors import PromptError as PromptError
 from callboard.actors.errors import SessionCrashed as SessionCrashed
 from callboard.actors.errors import SessionError as SessionError
+from callboard.actors.errors import SessionHasLog as SessionHasLog
 from callboard.actors.errors import SessionNotFound as SessionNotFound
 from callboard.actors.errors import SessionQuarantined as SessionQuarantined
 from callboard.actors.errors import SessionRestarting as SessionRestarting
@@ -53,6 +54,7 @@ from callboard.actors.messages import GetSessionRef as GetSessionRef
 from callboard.actors.messages import GetSystemPrompt as GetSystemPrompt
 from callboard.actors.messages import Health as Health
 from callboard.actors.messages import HealthReport as HealthReport
+from callboard.actors.messages import IncrementMessageCount as IncrementMessageCount
 from callboard.actors.messages import InjectCrash as InjectCrash
 from callboard.actors.messages import ListSessions as ListSessions
 from callboard.actors.messages import MessagePage as MessagePage
@@ -116,6 +118,7 @@ __all__ = [
     "Hold",
     "HoldKind",
     "IdempotencyConflict",
+    "IncrementMessageCount",
     "InjectCrash",
     "InvalidField",
     "InvalidOrgId",
@@ -141,6 +144,7 @@ __all__ = [
     "SessionActor",
     "SessionCrashed",
     "SessionError",
+    "SessionHasLog",
     "SessionLimits",
     "SessionManager",
     "SessionMessage",

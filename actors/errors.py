@@ -200,6 +200,21 @@ class SessionTerminating(SessionError):
         self.session_id = session_id
 
 
+class SessionHasLog(SessionError):
+    """The session keeps a log, which counts its messages; there is nothing to count beside it.
+
+    Args:
+        session_id: which session.
+    """
+
+    code: ClassVar[str] = "session_has_log"
+    remedy: str = "Append the message to the log (AppendMessage): that counts it."
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"session {shown(session_id)} keeps a log of its messages")
+        self.session_id = session_id
+
+
 class TransitionError(SessionError):
     """The state machine has no such step.
 

@@ -125,7 +125,9 @@ class UpdateSession(SessionMessage[Session], frozen=True, kw_only=True):
     Args:
         session_id: which session.
         patch: what to replace.
-        fn: a pure function that says what to replace, given what is; in process only.
+        fn: a pure function that says what to replace, given what is; in process only. What it
+            raises comes back as `UpdateFailed`, and so does a result that is no `SessionPatch`;
+            the session is then as it was. It is not called when the version is another one.
         expected_version: refuse with VersionConflict when it is at another version.
     """
 
@@ -154,6 +156,16 @@ class UpdateSystemPrompt(SessionMessage[str | None], frozen=True):
     """
 
     prompt: str | None
+
+
+class IncrementMessageCount(SessionMessage[int], frozen=True):
+    """Count a message that is kept elsewhere; the reply is the new `message_count`.
+
+    For sessions without a log of their own: an append to the log counts by itself.
+
+    Args:
+        session_id: which session.
+    """
 
 
 # -- to the manager: create, end, steer ------------------------------------

@@ -100,6 +100,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "version_conflict": Status(409, EX_TEMPFAIL),
         "idempotency_conflict": Status(409, EX_DATAERR),
         "session_terminating": Status(409, EX_UNAVAILABLE),
+        "session_has_log": Status(409, EX_DATAERR),
         "invalid_transition": Status(409, EX_DATAERR),
         "update_failed": Status(422, EX_DATAERR),
         "workspace_error": Status(500, EX_CANTCREAT),

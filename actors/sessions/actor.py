@@ -8,7 +8,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
-from callboard.actors.checks import check
+from callboard.actors.checks import check, check_patch
 from callboard.actors.errors import (
     InvalidField,
     SessionError,
@@ -18,6 +18,7 @@ from callboard.actors.errors import (
 from callboard.actors.limits import SessionLimits
 from callboard.actors.messages import (
     AppendMessage,
+    IncrementMessageCount,
     RecordActivity,
     SessionMessage,
     UpdateSession,
@@ -63,6 +64,9 @@ from callboard.supervision import (
 )
 
 D = TypeVar("D")
+
+DETAIL_CHARS_MAX: Final = 200
+"""Characters of the text of what an update's function raised, in `UpdateFailed`."""
 
 START_S: Final = 4.0
 """Seconds that the start of a session may take unless its class says otherwise.
@@ -383,16 +387,13 @@ class SessionActor(SupervisedActor, Generic[D]):
     def on_update_session(self, message: UpdateSession) -> Session:
         """Change the session in one step; reply the new snapshot."""
         draft, clock = self._working(), self.system.clock
-        patch = message.patch
-        if message.fn is not None and message.patch is None:
-            try:
-                patch = message.fn(draft.session)
-            except Exception as error:  # noqa: BLE001 -- the caller's code: its failure is its answer
-                raise UpdateFailed(
-                    draft.session.id, error=type(error).__name__, detail=str(error)[:200]
-                ) from None
-        if patch is None:
-            raise InvalidField("patch", None, "Give a patch, or an fn that returns one.")
+        patch, fn = message.patch, message.fn
+        if (patch is None) == (fn is None):
+            raise InvalidField("patch", patch, "Give either a patch, or an fn that returns one.")
+        draft.expect(message.expected_version)
+        if fn is not None:
+            patch = self._patch_by(fn, draft.session)
+        assert patch is not None, "there is one or the other"
         draft.update(
             patch,
             wall_s=clock.wall_s(),
@@ -400,6 +401,27 @@ class SessionActor(SupervisedActor, Generic[D]):
             expected_version=message.expected_version,
         )
         return draft.session
+
+    def _patch_by(self, fn: Callable[[Session], SessionPatch], session: Session) -> SessionPatch:
+        """Call the caller's code: whatever it does wrong is its answer, not our crash."""
+        try:
+            patch: object = fn(session)
+        except Exception as error:  # noqa: BLE001 -- its failure is its answer
+            raise UpdateFailed(
+                session.id, error=type(error).__name__, detail=str(error)[:DETAIL_CHARS_MAX]
+            ) from None
+        if not isinstance(patch, SessionPatch):
+            detail = "it returns no SessionPatch"
+            raise UpdateFailed(session.id, error=type(patch).__name__, detail=detail)
+        check_patch(patch, self._services.limits)
+        return patch
+
+    @handles(IncrementMessageCount)
+    def on_increment_message_count(self, message: IncrementMessageCount) -> int:
+        """Count a message that is kept elsewhere; reply how many there are."""
+        del message
+        clock = self.system.clock
+        return self._working().count(wall_s=clock.wall_s(), now_s=clock.now_s())
 
     @handles(RecordActivity)
     def on_record_activity(self, message: RecordActivity) -> float:

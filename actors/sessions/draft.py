@@ -15,6 +15,7 @@ import msgspec
 
 from callboard.actors.errors import (
     IdempotencyConflict,
+    SessionHasLog,
     SessionTerminating,
     VersionConflict,
 )
@@ -121,7 +122,7 @@ class Draft:
         self.session = msgspec.structs.replace(
             session,
             last_seq=seq,
-            message_count=seq,
+            message_count=session.message_count + 1,
             last_active_at=wall_s,
             version=self._base.session.version + 1,
         )
@@ -148,13 +149,7 @@ class Draft:
             VersionConflict: it has changed since the caller looked.
             InvalidField, MessageTooLarge: see `freeze`.
         """
-        version = self._base.session.version
-        if not takes_messages(self.session.state):
-            raise SessionTerminating(self.session.id)
-        if expected_version is not None and expected_version != version:
-            raise VersionConflict(
-                self.session.id, expected_version=expected_version, version=version
-            )
+        self.expect(expected_version)
         changes: dict[str, object] = {}
         for field in ("metadata", "variables", "client_capabilities"):
             value: Mapping[str, object] | msgspec.UnsetType | None = getattr(patch, field)
@@ -163,6 +158,19 @@ class Draft:
         if patch.system_prompt is not msgspec.UNSET:
             changes["system_prompt"] = patch.system_prompt
         return self._change(wall_s=wall_s, now_s=now_s, **changes)
+
+    def expect(self, version: int | None) -> None:
+        """Refuse a change that was made upon another version, or that comes too late.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            VersionConflict: it has changed since the caller looked.
+        """
+        session, current = self.session, self._base.session.version
+        if not takes_messages(session.state):
+            raise SessionTerminating(session.id)
+        if version is not None and version != current:
+            raise VersionConflict(session.id, expected_version=version, version=current)
 
     def set_data(self, data: object, *, wall_s: float, now_s: float) -> Session:
         """Replace the behaviour's own data, and return the snapshot.
@@ -184,6 +192,21 @@ class Draft:
         if not takes_messages(self.session.state):
             raise SessionTerminating(self.session.id)
         return self._change(wall_s=wall_s, now_s=now_s)
+
+    def count(self, *, wall_s: float, now_s: float) -> int:
+        """Count a message that is kept elsewhere, and return how many there are.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            SessionHasLog: it keeps its messages itself.
+        """
+        session = self.session
+        if not takes_messages(session.state):
+            raise SessionTerminating(session.id)
+        if session.last_seq:
+            raise SessionHasLog(session.id)
+        count = session.message_count + 1
+        return self._change(wall_s=wall_s, now_s=now_s, message_count=count).message_count
 
     def move(self, event: SessionEvent, *, wall_s: float, reason: str | None = None) -> Session:
         """Go to the next state, and return the snapshot. No activity, as far as idling goes.

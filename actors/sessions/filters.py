@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
+from itertools import islice
 
 from callboard.actors.messages import CountSessions, ListSessions, SessionPage
 from callboard.actors.sessions.table import Row, Table
-
-_by_id = attrgetter("id")
 
 
 def matching(
@@ -44,11 +42,15 @@ def page(table: Table, wanted: ListSessions, *, now_s: float) -> SessionPage:
     A session that is there from the first page to the last is on exactly one of
     them, whatever comes and goes meanwhile.
     """
-    after_id = wanted.after_id
-    rows = table.rows()
-    if after_id is not None:
-        rows = [row for row in rows if row.id > after_id]
-    found = heapq.nsmallest(wanted.limit + 1, matching(rows, wanted, now_s=now_s), key=_by_id)
+    user_id = wanted.user_id
+    ids = table.ids(agent_role=wanted.agent_role, presence=wanted.presence)
+    if user_id is not None and len(ids) > wanted.limit:  # few of them as a rule: sort only these
+        ids = [row.id for row in table.rows() if row.latest().session.user_id == user_id]
+    # New ids follow old ones as a rule: then sorting them is one look at each, in one C call.
+    ids.sort()
+    start = 0 if wanted.after_id is None else bisect_right(ids, wanted.after_id)
+    rows = filter(None, map(table.get, islice(ids, start, None)))  # some have gone meanwhile
+    found = list(islice(matching(rows, wanted, now_s=now_s), wanted.limit + 1))
     shown = found[: wanted.limit]
     return SessionPage(
         ids=tuple(row.id for row in shown),
@@ -59,13 +61,12 @@ def page(table: Table, wanted: ListSessions, *, now_s: float) -> SessionPage:
 
 def count(table: Table, wanted: CountSessions, *, now_s: float) -> int:
     """Return how many sessions are meant: without a look at them when one count is enough."""
-    match wanted:
-        case CountSessions(state=None, presence=None, idle_longer_than_s=None):
-            quick = _kept_count(table, wanted)
-        case _:
-            quick = None
-    if quick is not None:
-        return quick
+    if wanted.state is None and wanted.presence is None and wanted.idle_longer_than_s is None:
+        quick = _kept_count(table, wanted)
+        if quick is not None:
+            return quick
+    if wanted == CountSessions(presence=wanted.presence) and wanted.presence is not None:
+        return table.presences()[wanted.presence]
     return sum(1 for _ in matching(table.rows(), wanted, now_s=now_s))
 
 

@@ -257,6 +257,19 @@ class Table:
         """Return the rows that a partition runs, in the order of their creation."""
         return list(self._partitions[number].values())
 
+    def ids(self, *, agent_role: str | None = None, presence: Presence | None = None) -> list[str]:
+        """Return the ids of all rows, or of fewer among which are all that play a role or rest so.
+
+        Args:
+            agent_role: which role; None: any.
+            presence: asleep, restarting or quarantined; None, or awake: any.
+        """
+        if presence is not None and presence is not Presence.AWAKE:
+            return [row.id for row in list(self._trays[presence])]
+        if agent_role is not None:
+            return list(self._index.playing.get(agent_role, ()))
+        return list(self._rows)
+
     def presences(self) -> dict[Presence, int]:
         """Count the sessions by presence: without looking at them."""
         trays = self._trays

@@ -55,6 +55,7 @@ EXAMPLES: list[tuple[errors.SessionError, dict[str, object]]] = [
         {"field": "client_msg_id", "value": "k"},
     ),
     (errors.SessionTerminating("s1"), {"session_id": "s1"}),
+    (errors.SessionHasLog("s1"), {"session_id": "s1"}),
     (errors.TransitionError("active", "spawn"), {"state": "active", "event": "spawn"}),
     (
         errors.UpdateFailed("s1", error="KeyError", detail="x"),

@@ -59,7 +59,7 @@ FILTERS: dict[str, Any] = {
     "org_id": st.sampled_from([None, "acme"]),
     "agent_role": st.sampled_from([None, "guide", "cook"]),
     "state": st.sampled_from([None, SessionState.ACTIVE, SessionState.CREATED]),
-    "presence": st.sampled_from([None, Presence.AWAKE, Presence.ASLEEP]),
+    "presence": st.sampled_from([None, *Presence]),
     "idle_longer_than_s": st.sampled_from([None, 0.0, 30.0, 1e6]),
 }
 
@@ -123,6 +123,35 @@ class TestLists:
         page = answer(filled(), ListSessions(idle_longer_than_s=80.0), now_s=NOW_S)
 
         assert page.ids == ()
+
+    def test_that_are_long_look_at_what_is_on_the_page_and_no_further(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        table = Table()
+        for number in range(10_000):
+            table.restore(Row(Session(id=f"{number:05}"), active_s=0.0))
+        looks: list[str] = []
+        latest = Row.latest
+
+        def counted(row: Row) -> Any:
+            looks.append(row.id)
+            return latest(row)
+
+        monkeypatch.setattr(Row, "latest", counted)
+        page = answer(table, ListSessions(after_id="09000", limit=10, fields="id"), now_s=NOW_S)
+
+        assert page.ids == tuple(f"{number:05}" for number in range(9001, 9011))
+        assert len(looks) < 100
+
+    def test_of_the_quarantined_look_at_no_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        table = filled()
+        table.row("s3").note(Standing(1, Presence.QUARANTINED))
+        monkeypatch.setattr(Table, "rows", None)
+
+        page = answer(table, ListSessions(presence=Presence.QUARANTINED), now_s=NOW_S)
+        number = answer(table, CountSessions(presence=Presence.QUARANTINED), now_s=NOW_S)
+
+        assert (page.ids, number) == (("s3",), 1)
 
 
 class TestOneSession:

@@ -23,6 +23,7 @@ from callboard.actors import (
     GetSession,
     GetSessionRef,
     IdempotencyConflict,
+    IncrementMessageCount,
     InjectCrash,
     InvalidField,
     InvalidUserId,
@@ -34,8 +35,10 @@ from callboard.actors import (
     RecordActivity,
     ReviveSession,
     Role,
+    Session,
     SessionActor,
     SessionCrashed,
+    SessionHasLog,
     SessionLimits,
     SessionMessage,
     SessionNotFound,
@@ -283,6 +286,54 @@ class TestAnUpdate:
         with pytest.raises(UpdateFailed):
             sessions.ask(UpdateSession(ada, fn=fail))
         assert sessions.get(ada).restarts == 0
+
+    @pytest.mark.parametrize("returned", [None, {"metadata": {}}, 3], ids=str)
+    def test_by_a_function_that_returns_no_patch_is_refused_and_the_session_lives(
+        self, sessions: SessionSystem, returned: Any
+    ) -> None:
+        ada = create(sessions)
+
+        with pytest.raises(UpdateFailed, match=type(returned).__name__):
+            sessions.ask(UpdateSession(ada, fn=lambda _: returned))
+        assert sessions.get(ada).restarts == 0
+
+    def test_by_a_function_is_checked_like_one_by_a_patch(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        wrong: Any = SessionPatch(system_prompt=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # on purpose
+
+        with pytest.raises(InvalidField, match="system_prompt"):
+            sessions.ask(UpdateSession(ada, fn=lambda _: wrong))
+        assert sessions.get(ada).system_prompt is None
+
+    def test_upon_another_version_does_not_call_the_function(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+        calls: list[Session] = []
+
+        def fn(session: Session) -> SessionPatch:
+            calls.append(session)
+            return SessionPatch()
+
+        with pytest.raises(VersionConflict):
+            sessions.ask(UpdateSession(ada, fn=fn, expected_version=99))
+        assert calls == []
+
+    def test_by_both_a_patch_and_a_function_is_refused(self, sessions: SessionSystem) -> None:
+        ada = create(sessions)
+
+        with pytest.raises(InvalidField, match="either"):
+            sessions.ask(UpdateSession(ada, patch=SessionPatch(), fn=lambda _: SessionPatch()))
+
+    def test_counts_messages_where_there_is_no_log_and_no_others(
+        self, sessions: SessionSystem
+    ) -> None:
+        ada = create(sessions)
+        counted = [sessions.ask(IncrementMessageCount(ada)) for _ in range(2)]
+        seq = sessions.ask(AppendMessage(ada, Role.USER, "from now on there is a log"))
+
+        with pytest.raises(SessionHasLog):
+            sessions.ask(IncrementMessageCount(ada))
+        assert (counted, seq) == ([1, 2], 1)
+        assert (sessions.get(ada).message_count, sessions.get(ada).last_seq) == (3, 1)
 
     @pytest.mark.seed("0.9", "1.4", "1.5", "3.14")
     def test_and_a_sign_of_life_are_activity(self, sessions: SessionSystem) -> None:

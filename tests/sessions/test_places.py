@@ -1,0 +1,167 @@
+"""Who gets the last place? Exactly one, however many want it at once, and whatever fails."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from callboard.actors import (
+    CreateSession,
+    DuplicateRole,
+    DuplicateSession,
+    InvalidOrgId,
+    InvalidUserId,
+    MaxSessionsReached,
+    PassivateSession,
+    Session,
+    SessionError,
+    SessionLimits,
+    SessionSystem,
+    SpawnError,
+    TerminateSession,
+)
+from callboard.supervision import Future
+from callboard.supervision.testing import Simulation
+from tests.sessions.stage import Hold, Stage, later, services_of
+
+CREATORS = 50
+SEEDS = range(30)
+
+LIMITS: dict[str, tuple[SessionLimits, dict[str, Any]]] = {
+    "manager": (SessionLimits(sessions_max=1), {}),
+    "user": (SessionLimits(sessions_per_user_max=1), {"user_id": "ada"}),
+    "org": (SessionLimits(sessions_per_org_max=1), {"org_id": "acme"}),
+}
+
+
+@pytest.mark.parametrize("scope", LIMITS)
+class TestOfFiftyAtOnce:
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_exactly_one_gets_the_place_in_any_order(self, scope: str, seed: int) -> None:
+        limits, who = LIMITS[scope]
+        with (
+            Simulation(seed) as simulation,
+            SessionSystem(runtime=simulation.runtime, limits=limits) as sessions,
+        ):
+            create = CreateSession(**who)
+            asked: list[Future[Session]] = [later(sessions, create) for _ in range(CREATORS)]
+            simulation.settle()
+
+            errors = [each.error for each in asked]
+            assert errors.count(None) == 1
+            others = [each for each in errors if each is not None]
+            assert all(isinstance(each, MaxSessionsReached) for each in others)
+            assert sessions.health().sessions == 1
+
+    def test_exactly_one_gets_the_place_on_threads(self, scope: str) -> None:
+        limits, who = LIMITS[scope]
+        won, lost = list[str](), list[str]()
+        barrier = threading.Barrier(CREATORS)
+        with SessionSystem(limits=limits) as sessions:
+
+            def create() -> None:
+                barrier.wait(30)
+                try:
+                    won.append(sessions.ask(CreateSession(**who), timeout=30).id)
+                except MaxSessionsReached as error:
+                    lost.append(error.scope)
+
+            creators = [threading.Thread(target=create) for _ in range(CREATORS)]
+            for creator in creators:
+                creator.start()
+            for creator in creators:
+                creator.join(60)
+
+            assert (len(won), lost) == (1, [scope] * (CREATORS - 1))
+            assert sessions.health().sessions == 1
+
+
+class TestAPlace:
+    @pytest.mark.parametrize("scope", LIMITS)
+    def test_is_given_back_when_the_session_does_not_start(self, stage: Stage, scope: str) -> None:
+        limits, who = LIMITS[scope]
+        sessions = stage.open(limits=limits)
+        cursed: Any = {**who, "metadata": {"is_cursed": True}}
+        for _ in range(3):
+            with pytest.raises(SpawnError):
+                sessions.ask(CreateSession(**cursed))
+        stage.settle()
+
+        assert sessions.ask(CreateSession(**who)).version == 1
+        with pytest.raises(MaxSessionsReached):
+            sessions.ask(CreateSession(**who))
+
+    def test_is_reserved_before_the_start_is_done(self, stage: Stage) -> None:
+        sessions = stage.open(limits=SessionLimits(sessions_max=1))
+        stage.play.starts_at_the_gate.add("ada")
+        first = later(sessions, CreateSession(session_id="ada"))
+        stage.settle()
+        second = later(sessions, CreateSession())
+        same = later(sessions, CreateSession(session_id="ada"))
+        stage.settle()
+        stage.play.gate.open()
+        stage.settle()
+
+        assert isinstance(second.error, MaxSessionsReached)
+        assert isinstance(same.error, DuplicateSession)
+        assert first.get().id == "ada"
+
+    def test_stays_taken_in_sleep_and_until_the_end_is_over(self, stage: Stage) -> None:
+        sessions = stage.open(limits=SessionLimits(sessions_per_user_max=1), unique_role=True)
+        create = CreateSession(user_id="ada", agent_role="guide")
+        ada = sessions.ask(create).id
+        sessions.ask(PassivateSession(ada))
+        with pytest.raises(DuplicateRole):
+            sessions.ask(create)
+        held = later(sessions, Hold(ada, text="in hand"))
+        stage.settle()
+        ended = later(sessions, TerminateSession(ada))
+        stage.settle()
+        meanwhile = later(sessions, create)
+        stage.settle()
+        stage.play.gate.open()
+        stage.settle()
+
+        assert isinstance(meanwhile.error, DuplicateRole)
+        assert (held.get(), ended.get().id) == (1, ada)
+        assert sessions.ask(create).id != ada
+        assert dict(services_of(sessions).table.per_user) == {"ada": 1}
+
+
+class TestTenants:
+    @pytest.mark.parametrize(
+        ("who", "error"),
+        [
+            ({}, InvalidUserId),
+            ({"user_id": "ada"}, InvalidOrgId),
+            ({"org_id": "acme"}, InvalidUserId),
+            ({"user_id": "", "org_id": "acme"}, InvalidUserId),
+            ({"user_id": "ada", "org_id": "a\0"}, InvalidOrgId),
+        ],
+        ids=str,
+    )
+    def test_must_say_who_they_are(
+        self, stage: Stage, who: dict[str, Any], error: type[SessionError]
+    ) -> None:
+        sessions = stage.open(tenants=True)
+
+        with pytest.raises(error):
+            sessions.ask(CreateSession(**who))
+        assert sessions.health().sessions == 0
+
+    @pytest.mark.parametrize("who", [{"user_id": ""}, {"org_id": "x" * 513}], ids=["user", "org"])
+    def test_are_looked_at_where_they_need_not_be_given(
+        self, opened: SessionSystem, who: dict[str, Any]
+    ) -> None:
+        with pytest.raises((InvalidUserId, InvalidOrgId)):
+            opened.ask(CreateSession(**who))
+
+    def test_play_roles_each_for_themselves(self, stage: Stage) -> None:
+        sessions = stage.open(unique_role=True, tenants=True)
+        for user in ("ada", "bob"):
+            sessions.ask(CreateSession(user_id=user, org_id="acme", agent_role="guide"))
+
+        with pytest.raises(DuplicateRole):
+            sessions.ask(CreateSession(user_id="ada", org_id="other", agent_role="guide"))
