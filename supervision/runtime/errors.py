@@ -117,7 +117,11 @@ class StartFailed(DeliveryError):
 
 
 class UnhandledMessage(Refusal):
-    """The actor has no handler for this message."""
+    """The actor has no handler for this message.
+
+    A handler is found by the message's class, so one whose class is not hashable (its
+    metaclass has `__eq__` without `__hash__`) has none, in whatever actor.
+    """
 
     code: ClassVar[str] = "unhandled_message"
     remedy: str = "Mark a method of the actor with @handles for this message type."

@@ -18,7 +18,7 @@ from callboard.supervision.runtime.interrupts import KillSignal
 from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.operations import LATER
 from callboard.supervision.runtime.seam import Actor
-from callboard.supervision.runtime.turns import BATON, TurningCell
+from callboard.supervision.runtime.turns import BATON, TurningCell, unroutable
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.current import Runner
@@ -106,6 +106,10 @@ class HandOffCell(TurningCell[A]):
             if self.is_dead and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 # Killed while it ran here: its asker is told, and is not killed with it.
                 raise self._killed_error() from None
+            if type(error) is TypeError:
+                refusal = unroutable(error, message)
+                if refusal is not error:
+                    raise refusal from None
             if has_begun:
                 # Its end runs on a worker: never on the stack of whoever asked.
                 self.asked_exit = crashed(error)

@@ -21,6 +21,7 @@ from callboard.supervision.runtime.birth import BornCell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.ending import SUSPENDING, name_of
+from callboard.supervision.runtime.errors import UnhandledMessage
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
 from callboard.supervision.runtime.mailbox import copy_context
@@ -34,6 +35,21 @@ A = TypeVar("A", bound=Actor)
 
 BATON = (None,)
 """What gives a cell's baton back: `baton[:] = BATON`."""
+
+
+def unroutable(error: TypeError, message: Any) -> TypeError | UnhandledMessage:
+    """Return a refusal if it was the sender's message that could not be looked up; else the error.
+
+    No handler has seen such a message: its class is not hashable, and routes are dicts. Asked
+    when something has failed already, for a look before every message would cost all of them.
+    """
+    kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]  # of a message that may be anything
+    try:
+        hash(kind)
+    except TypeError:
+        msg = f"messages of class {kind.__name__} have no handler: the class is not hashable"
+        return UnhandledMessage(msg)
+    return error
 
 
 class TurningCell(BornCell[A]):
@@ -228,6 +244,8 @@ class TurningCell(BornCell[A]):
         self.in_hand = None
         if isinstance(error, KillSignal):
             raise error
+        if type(error) is TypeError:
+            error = unroutable(error, message)
         if isinstance(error, Refusal):
             if future is None:
                 self.system.dead_letters.record(message, address=self.name, why=error.code)

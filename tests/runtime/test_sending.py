@@ -18,7 +18,7 @@ from callboard.supervision import (
     UnhandledMessage,
     handles,
 )
-from tests.runtime.kit import Box, Do, Gate, Puppet, idle, reason_of, refuse
+from tests.runtime.kit import Box, Do, Gate, Puppet, Short, idle, reason_of, refuse
 
 
 class Base(Request[str], frozen=True):
@@ -52,6 +52,50 @@ class ExactGreeter(Greeter):
     @handles(Derived)
     def derived(self, _message: Derived) -> str:
         return "derived"
+
+
+class Unhashable(type):
+    """Classes that are compared by something, and by that alone."""
+
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # on purpose
+
+    def __eq__(cls, other: object) -> bool:
+        return cls is other
+
+
+class Odd(metaclass=Unhashable):
+    """A message that no dict can look up by its class."""
+
+
+class TestAMessageWhoseClassIsNotHashable:
+    @pytest.mark.parametrize("actor", [Puppet, Short])
+    def test_is_refused_to_who_asks_and_the_actor_lives(
+        self, system: ActorSystem, actor: type[Any]
+    ) -> None:
+        ref = system.spawn(actor).wait_started()
+        idle(ref)
+
+        with pytest.raises(UnhandledMessage, match="Odd"):
+            ref.ask(Odd())
+        assert ref.is_alive()
+
+    def test_that_is_told_becomes_a_dead_letter(self, system: ActorSystem) -> None:
+        ref = system.spawn(Greeter).wait_started()
+
+        ref.tell(Odd())
+
+        assert ref.ask(3) == "number 3"
+        assert system.dead_letters.count == 1
+
+    def test_is_not_blamed_for_the_type_error_of_a_handler(self, system: ActorSystem) -> None:
+        def fail(_actor: Any) -> None:
+            raise TypeError("its own")
+
+        ref = system.spawn(Puppet).wait_started()
+
+        with pytest.raises(TypeError, match="its own"):
+            ref.ask(Do(fail))
+        assert not ref.is_alive()
 
 
 class TestATell:
