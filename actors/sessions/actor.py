@@ -319,7 +319,6 @@ class SessionActor(SupervisedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
-            self._row.heard_s = self.system.clock.now_s()
         handle = super()._handle_receive
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         if type(anything) in self._async_messages:
@@ -329,11 +328,12 @@ class SessionActor(SupervisedActor, Generic[D]):
         except Refusal:
             self._working().discard()
             raise
+        finally:
+            if is_asked:  # once it is over, for it may have taken long; meanwhile it is busy
+                self._row.heard_s = self.system.clock.now_s()
         if type(result) is CoroutineType:
             awaitable = cast("Coroutine[Any, Any, Any]", result)
             return self._awaited(lambda: awaitable, is_asked=is_asked)
-        if is_asked:  # it may have taken long
-            self._row.heard_s = self.system.clock.now_s()
         return self._kept(result)
 
     async def _awaited(

@@ -83,7 +83,7 @@ class Row(Ledger[Session, Log]):
         super().__init__(session, log, active_s=active_s, incarnation=incarnation)
         self.id = session.id
         self.heard_s = active_s
-        """Monotonic time of the last message to its actor: one that changed nothing counts too.
+        """Monotonic time at which the last message to its actor was handled, change or none.
 
         The actor writes it at every message. It is no part of a version, so it outlives the
         incarnation without a commit.
