@@ -15,6 +15,7 @@ from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.busy import is_busy, may_sleep
 from callboard.actors.sessions.internal import FallAsleep
 from callboard.actors.sessions.table import Row, Table
+from callboard.actors.storage.kept import NO_INCARNATION
 
 SLEEPS_PER_PASS_MAX: Final = 16_384
 """Sessions that one pass puts to sleep because too many are awake; the next takes more."""
@@ -55,6 +56,8 @@ class Pass:
 
     def look_at(self, row: Row) -> None:
         """Put a session to sleep that has been idle for too long, or remember how old it is."""
+        if row.incarnation == NO_INCARNATION:
+            return  # the manager is at it: it has reserved the place, and no more
         active_s = row.active_s
         is_idle = self._now_s - active_s > self._idle_s
         if not (is_idle or self.wanted):

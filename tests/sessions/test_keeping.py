@@ -26,6 +26,7 @@ from callboard.actors import (
     RecordActivity,
     ReviveSession,
     Role,
+    Session,
     SessionLimits,
     SessionMessage,
     SessionNotFound,
@@ -35,8 +36,10 @@ from callboard.actors import (
 )
 from callboard.actors.sessions import passivating
 from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.internal import FallAsleep
-from callboard.actors.sessions.passivating import BREATH_S, ROOM_SHARE
+from callboard.actors.sessions.passivating import BREATH_S, ROOM_SHARE, Pass
+from callboard.actors.sessions.table import Table
 from callboard.supervision import Future, InvalidSpec, handles
 from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
@@ -67,6 +70,7 @@ def asleep(sessions: SessionSystem) -> list[str]:
 
 
 class TestTheProfiles:
+    @pytest.mark.seed("1.9", "1.10", "2.28")
     def test_are_those_that_the_seeds_name(self) -> None:
         assert (STANDARD.cleanup_interval_s, STANDARD.max_idle_s) == (300.0, 3_600.0)
         assert (AGENT_API.cleanup_interval_s, AGENT_API.max_idle_s) == (3_600.0, DAY_S)
@@ -238,6 +242,18 @@ class TestTooManyAwake:
 
     def test_leaves_room_in_proportion(self) -> None:
         assert 1 <= ROOM_SHARE <= 100
+
+    def test_leaves_a_session_alone_whose_place_is_only_just_reserved(self) -> None:
+        table = Table(files_awake=True)
+        table.reserve(Session(id="new"), active_s=0.0)
+        keeping = Keeping(passivate_after_s=1.0)
+
+        found = Pass(table, Book(), keeping, now_s=100.0)
+        for row in found.rows:
+            found.look_at(row)
+
+        assert [row.id for row in found.rows] == ["new"]
+        assert found.told == 0
 
     def test_forgets_who_has_gone(self, stage: Stage) -> None:
         sessions = stage.open(keeping=Keeping(cleanup_interval_s=0, awake_max=10))

@@ -38,6 +38,7 @@ LIMITS: dict[str, tuple[SessionLimits, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("scope", LIMITS)
 class TestOfFiftyAtOnce:
+    @pytest.mark.seed("2.16")
     @pytest.mark.parametrize("seed", SEEDS)
     def test_exactly_one_gets_the_place_in_any_order(self, scope: str, seed: int) -> None:
         limits, who = LIMITS[scope]
@@ -131,6 +132,7 @@ class TestAPlace:
 
 
 class TestTenants:
+    @pytest.mark.seed("2.3")
     @pytest.mark.parametrize(
         ("who", "error"),
         [

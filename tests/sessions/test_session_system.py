@@ -323,6 +323,7 @@ class TestAnUpdate:
         with pytest.raises(InvalidField, match="either"):
             sessions.ask(UpdateSession(ada, patch=SessionPatch(), fn=lambda _: SessionPatch()))
 
+    @pytest.mark.seed("3.15")
     def test_counts_messages_where_there_is_no_log_and_no_others(
         self, sessions: SessionSystem
     ) -> None:
