@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -165,3 +166,32 @@ def test_a_repeated_append_is_known_for_the_last_1024_keys(opened: SessionSystem
     with pytest.raises(IdempotencyConflict, match="client_msg_id"):
         opened.ask(AppendMessage(ada, Role.USER, "y", f"key {last - KEYS_MAX}"))
     assert opened.ask(AppendMessage(ada, Role.USER, "x", "key 0")) == last + 1
+
+
+class Composer:
+    """Composes a prompt, and counts how often."""
+
+    def __init__(self) -> None:
+        self.composed = 0
+
+    def compose(
+        self, user_id: str | None, org_id: str | None, variables: Mapping[str, object]
+    ) -> str:
+        del user_id, org_id, variables
+        self.composed += 1
+        return f"prompt {self.composed}"
+
+
+def test_a_repeated_create_of_one_that_is_spawned_gets_the_first_reply(stage: Stage) -> None:
+    composer = Composer()
+    sessions = stage.open(prompts=composer)
+    asked = [later(sessions, CREATE) for _ in range(3)]
+    stage.settle()
+    first, *others = [each.get() for each in asked]
+    sessions.ask(RecordActivity(first.id))
+    again = sessions.ask(CREATE)
+    sessions.ask(TerminateSession(first.id))
+
+    assert others == [first, first]
+    assert again == sessions.ask(CREATE) == first
+    assert (first.system_prompt, composer.composed) == ("prompt 1", 1)
