@@ -122,7 +122,7 @@ LINES: dict[str, Line] = {
             Figure("reserve_us", "- of it to reserve place, id, role and name", "us"),
             Figure("start_us", "- of it to start the actor under its supervisor", "us"),
             Figure("commit_us", "- of it for the first commit, ACTIVE", "us"),
-            Figure("answer_us", "- of it to monitor the session and answer", "us"),
+            Figure("answer_us", "- of it to look what runs and answer", "us"),
         ),
     ),
     "sessions": Line(

@@ -85,7 +85,7 @@ def _split(sessions: SessionSystem, n: int) -> Figures:
         "create": (Creator, "create"),
         "start": (Waker, "start"),
         "commit": (SessionActor, "on_start"),
-        "watch": (Watcher, "watch_started"),
+        "watch": (Watcher, "started"),
     }
     gc.collect()
     gc.freeze()  # a pass over all that lives would be put down to whoever allocates just then
