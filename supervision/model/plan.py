@@ -62,9 +62,12 @@ class Put(msgspec.Struct, Generic[RefT], frozen=True):
 
     Args:
         child: the value.
+        is_final: whether nothing is to bring the child back by itself: its address takes no more
+            messages.
     """
 
     child: Child[RefT]
+    is_final: bool = False
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -84,11 +87,14 @@ class Stop(msgspec.Struct, frozen=True):
 
     Args:
         keys: which, in the order they are to be stopped.
+        is_for_restart: whether they come back with this plan; otherwise nothing brings them back by
+            itself, and their addresses take no more messages.
         is_parallel: ask all at once, each with its time; otherwise one is waited for before
             the next is asked.
     """
 
     keys: tuple[ChildId, ...]
+    is_for_restart: bool = False
     is_parallel: bool = False
 
 

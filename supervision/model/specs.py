@@ -127,7 +127,12 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         backoff: delays before restarts; None restarts at once, as OTP does.
         budget: restarts the child may have of its own, beside the supervisor's; a child that
             has spent it is given up alone under `ONE_FOR_ONE`.
-        keeps_mailbox: whether waiting messages are handed to the next incarnation.
+        keeps_mailbox: whether waiting messages are handed to the next incarnation; for a child with
+            a name, whose class is one of ours. When the child is not to come back (it ended in
+            order, its budget is spent, it was terminated) they are answered `ActorDeadError`, or
+            become dead letters, and so is what comes after; `RestartChild` opens the mailbox again.
+            While a group is stopped to be restarted, an ask there by one of the group gets
+            `AskCycle` at once: the child comes back only when the asker has ended.
         start_s: seconds its start may take, `__init__` and `on_start`; what has not started by
             then is killed, and its start has failed with `START_TIMED_OUT`. None, or `math.inf`:
             as long as it takes. The time that a predecessor's cleanup takes does not count. With
@@ -176,6 +181,11 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
         check_type("significant", self.significant, bool, "Give True or False.")
         check_type("keeps_mailbox", self.keeps_mailbox, bool, "Give True or False.")
         _check_name(self.name)
+        if self.keeps_mailbox and self.name is None:
+            remedy = (
+                "Give the child a name: the mailbox that outlives an incarnation is its address's."
+            )
+            raise InvalidSpec("keeps_mailbox", self.keeps_mailbox, remedy)
         _check_optional("backoff", self.backoff, Backoff)
         _check_optional("budget", self.budget, RestartWindow)
         _check_start_time(self.start_s)

@@ -129,7 +129,7 @@ def _after_failure(
         case IfFails.FORGET:
             return (Forget((child.key,)), Refuse(StartFailed(child.id, reason)))
         case IfFails.LEAVE:
-            return (Put(child.stopped()), Refuse(StartFailed(child.id, reason)))
+            return (Put(child.stopped(), is_final=True), Refuse(StartFailed(child.id, reason)))
 
 
 def _replaced_by(child: Child[RefT], start: Start[RefT]) -> RefT | None:

@@ -110,7 +110,7 @@ def settled(state: SupervisorState[RefT], child: Child[RefT]) -> Step[RefT]:
 
     Source: OTP supervisor.erl, `del_child/2`; Elixir DynamicSupervisor, `delete_child/2`.
     """
-    return Forget((child.key,)) if state.forgets(child) else Put(child.stopped())
+    return Forget((child.key,)) if state.forgets(child) else Put(child.stopped(), is_final=True)
 
 
 class _Case(msgspec.Struct, Generic[RefT], frozen=True):
@@ -200,7 +200,7 @@ def _bring_back(state: SupervisorState[RefT], child: Child[RefT]) -> Plan[RefT]:
     started = tuple(each.key for each in group if not each.is_temporary)
     steps: list[Step[RefT]] = [Put(child.stopped())]
     if stopped:
-        steps.append(Stop(stopped))
+        steps.append(Stop(stopped, is_for_restart=True))
     if gone:
         steps.append(Forget(gone))
     return (*steps, Start(started, IfFails.RETRY, cause=child))

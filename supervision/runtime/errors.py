@@ -64,6 +64,8 @@ class MailboxFull(DeliveryError):
 class AskCycle(DeliveryError):
     """Waiting for this answer would never end: whoever is asked waits for the asker.
 
+    Or for its end: as a supervisor that is stopping the asker, and has yet to start the other.
+
     Source: OTP, the `calling_self` of gen_server:call/3; here longer circles are found too.
     """
 

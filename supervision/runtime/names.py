@@ -150,7 +150,10 @@ class Address(Generic[A]):
         return 0 if self.cell is None else self.cell.mailbox_size
 
     def close(self) -> None:
-        """Take no more messages; those that wait are answered or become dead letters."""
+        """Keep no more messages; those that wait are answered or become dead letters.
+
+        Whoever lives here still gets what is sent, and leaves none of it behind.
+        """
         with self.system.rare:
             self.keeps_mailbox = False
             q, self.items = self.items, None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from callboard.supervision.runtime.current import Activation, active
+from callboard.supervision.runtime.cycles import break_cycle
 from callboard.supervision.runtime.replies import replies_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Deaths:
 
         waiter: (1) `awaited = cell` (2) told already?    cell: (1) has told (2) awaited? tell
 
+    One that waits itself for what comes only after its end is freed (`break_cycle`).
+
     Args:
         cells: those whose deaths are waited for, the last one first.
     """
@@ -83,7 +86,12 @@ class Deaths:
         """Say whether all are dead and have told of it."""
         while self.awaited is not None and self.awaited.has_told:
             self.awaited = next(self._left, None)
-        return self.awaited is None
+        ending = self.awaited
+        if ending is None:
+            return True
+        if ending.waiting is not None or ending.operation is not None:
+            break_cycle(ending)
+        return False
 
 
 class Operation:
@@ -127,6 +135,11 @@ class Operation:
         """Say whether the end of this child may be what it waits for."""
         del child
         return True
+
+    @property
+    def awaited_end(self) -> EndingCell[Any] | None:
+        """Whose end it waits for now, if anybody's; any thread."""
+        return None
 
     def cancel(self) -> None:
         """Give up; the asker is told."""
@@ -190,6 +203,12 @@ class Steps(Operation):
         until = self._until
         awaited: object = None if until is None else getattr(until.condition, "awaited", None)
         return awaited is None or awaited is child
+
+    @property
+    def awaited_end(self) -> EndingCell[Any] | None:
+        until = self._until
+        condition = None if until is None else until.condition
+        return condition.awaited if isinstance(condition, Deaths) else None
 
     def cancel(self) -> None:
         if self._timer is not None:

@@ -125,8 +125,10 @@ class Interpreter:
                     self._report(event)
                 case Remember(window=window):
                     self._state = msgspec.structs.replace(self._state, window=window)
-                case Put(child=child):
+                case Put(child=child, is_final=is_final):
                     self.children[child.key] = child
+                    if is_final:
+                        self.names.close(child.key)
                 case Start():  # every plan's last step
                     return self._start_all(step)
                 case Forget(keys=keys):
@@ -277,6 +279,9 @@ class Interpreter:
     # -- stopping ----------------------------------------------------------
 
     def _stop_all(self, step: Stop) -> Steps:
+        if not step.is_for_restart:
+            for key in step.keys:  # not one of them is waited for, by a sibling that is asked later
+                self.names.close(key)
         if step.is_parallel:
             yield from self._stop_at_once(step.keys)
             return

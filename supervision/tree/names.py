@@ -21,14 +21,14 @@ class ChildNames:
     """
 
     def __init__(self, supervisor: Cell[Any]) -> None:
-        self._supervisor = supervisor
+        self.supervisor = supervisor
         self._system = supervisor.system
         self._addresses: dict[ChildId, Address[Any]] = {}
 
     @property
     def is_over(self) -> bool:
         """Whether the supervisor has ended."""
-        return self._supervisor.is_dead
+        return self.supervisor.is_dead
 
     def claim(
         self, key: ChildId, name: str, *, keeps_mailbox: bool
@@ -66,6 +66,21 @@ class ChildNames:
         if owner is self:
             return self._addresses.get(key) is address  # otherwise it is a sibling's
         return owner is None or (isinstance(owner, ChildNames) and owner.is_over)
+
+    @staticmethod
+    def open(address: Address[Any]) -> None:
+        """Have a child's address keep messages again, for it is about to be lived in."""
+        if not address.is_reserved:
+            address.keeps_mailbox = True
+
+    def close(self, key: ChildId) -> None:
+        """Have a child's address take no more messages, for it will not come back by itself.
+
+        The name stays the child's. One that was reserved is not ours to close.
+        """
+        address = self._addresses.get(key)
+        if address is not None and address.owner is self and not address.is_reserved:
+            address.close()
 
     # -- giving back -------------------------------------------------------
 

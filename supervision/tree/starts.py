@@ -151,6 +151,8 @@ class StartUnderWay:
             self._has_claimed = True
         if self._predecessor is not None and not self._predecessor.is_dead:
             return None
+        if self._address is not None and spec.keeps_mailbox:
+            self._names.open(self._address)
         system = self._supervisor.system
         start: Any = spec.start  # the model knows no actor classes
         limit_s = spec.start_limit_s

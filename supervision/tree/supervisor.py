@@ -41,7 +41,7 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.errors import StopStart
 from callboard.supervision.runtime.notices import ChildExited
 from callboard.supervision.runtime.operations import LATER, Until
-from callboard.supervision.runtime.seam import Actor
+from callboard.supervision.tree.checks import check_mailbox, check_starts
 from callboard.supervision.tree.interpreter import Interpreter, Ref, Steps
 from callboard.supervision.tree.requests import (
     RESTARTING,
@@ -115,8 +115,7 @@ class Supervisor(SystemActor):
             raise InvalidSpec("children", children, "Give a list or a tuple of ChildSpecs.")
         self._specs = tuple(children)
         check_specs(self._specs, auto_shutdown)
-        for spec in self._specs:
-            _check_start(spec)
+        check_starts(self._specs)
 
     # -- life --------------------------------------------------------------
 
@@ -229,7 +228,9 @@ class Supervisor(SystemActor):
     def on_start_child(self, message: StartChild) -> Any:
         """Add a child; reply its ref, or None when it chose not to run."""
         tree = self._children_of()
-        rest = tree.carry_out(plan_start_child(tree.state, message.spec))
+        plan = plan_start_child(tree.state, message.spec)
+        check_mailbox(message.spec)
+        rest = tree.carry_out(plan)
         return self._answer(tree, message.spec.id, rest)
 
     @handles(TerminateChild)
@@ -324,22 +325,6 @@ class Supervisor(SystemActor):
         return key
 
 
-def _check_start(spec: ChildSpec) -> None:
-    """Refuse what can be seen to make no actor, before anything starts.
-
-    What a function makes shows when it is called.
-    """
-    start: Any = spec.start
-    if isinstance(start, type) and not issubclass(start, Actor):
-        remedy = f"Give child {spec.id!r} an actor's class, or a function that returns an actor."
-        raise InvalidSpec("start", spec.start, remedy)
-    owner: object = getattr(start, "__self__", None)
-    is_of_class = isinstance(owner, type) and issubclass(owner, Actor)
-    if is_of_class and start.__name__ == "start":
-        remedy = f"Give child {spec.id!r} the class itself: its supervisor starts it."
-        raise InvalidSpec("start", start, remedy)
-
-
 def _answer_after(
     tree: Interpreter, rest: Steps, key: ChildId
 ) -> Generator[Until, bool, Ref | None]:
@@ -424,7 +409,9 @@ class DynamicSupervisor(Supervisor):
     def _start_as(self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()) -> Any:
         tree = self._children_of()
         child: Child[Ref] = Child(key=key, spec=spec, args=args)
-        rest = tree.carry_out(plan_start_dynamic_child(tree.state, self._limits, child))
+        plan = plan_start_dynamic_child(tree.state, self._limits, child)
+        check_mailbox(spec)
+        rest = tree.carry_out(plan)
         return self._answer(tree, key, rest)
 
 

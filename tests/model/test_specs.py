@@ -104,6 +104,7 @@ def test_a_start_time_may_be(start_s: float | None, limit_s: float | None) -> No
         {"backoff": 1.0},
         {"budget": 3},
         {"keeps_mailbox": None},
+        {"keeps_mailbox": True},
         {"start_s": 0},
         {"start_s": -1.0},
         {"start_s": math.nan},
@@ -153,6 +154,12 @@ class TestSpecsTogether:
             check_specs([spec("a"), spec("b"), spec("a")], AutoShutdown.NEVER)
 
         assert (refused.value.field, refused.value.value) == ("id", "a")
+
+    def test_two_children_of_one_name_are_refused(self) -> None:
+        with pytest.raises(InvalidSpec) as refused:
+            check_specs([spec("a", name="ada"), spec("b", name="ada")], AutoShutdown.NEVER)
+
+        assert (refused.value.field, refused.value.value) == ("name", "ada")
 
     def test_what_is_no_spec_is_refused(self) -> None:
         given: Any = ("a", Worker)

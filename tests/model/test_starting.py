@@ -108,7 +108,7 @@ class TestIgnored:
         state = supervisor(attempt, is_dynamic=is_dynamic)
         left, report = after_start(state, attempt, start(if_fails), Ignored())
 
-        assert left == (Put(attempt.stopped()) if stays else Forget(("a",)))
+        assert left == (Put(attempt.stopped(), is_final=True) if stays else Forget(("a",)))
         assert report == Report(ChildWasIgnored(supervisor="root", child_id="a", incarnation=1))
 
 
@@ -155,7 +155,9 @@ class TestFailed:
         [
             pytest.param(IfFails.FORGET, Forget(("a",)), id="start_child: nothing"),
             pytest.param(
-                IfFails.LEAVE, Put(child().attempted()), id="restart_child: stopped as before"
+                IfFails.LEAVE,
+                Put(child().attempted(), is_final=True),
+                id="restart_child: stopped as before",
             ),
         ],
     )

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pykka
 import pytest
 
 from callboard.supervision import (
     ActorDeadError,
     Address,
+    AskCycle,
     Backoff,
+    ChildSpec,
     ChildStartFailed,
     Crashed,
     DeleteChild,
     DynamicSupervisor,
     InvalidSpec,
+    Normal,
     RestartChild,
     RestartType,
+    RestartWindow,
     Shutdown,
+    SpecRefused,
     StartChild,
     StartFailed,
+    Strategy,
+    Supervisor,
     TerminateChild,
 )
 from tests.runtime.kit import Boom, Do, Gate, Puppet, boom, reason_of
-from tests.tree.kit import Tree
+from tests.tree.kit import Times, Tree, choose_not_to_run
 
 SOON = Backoff(delays_s=(1.0,))
 
@@ -353,3 +363,223 @@ class TestAMailboxThatIsKept:
         tree.kill("inner")
 
         assert asked.is_done
+
+
+class TestAMailboxOfAChildThatDoesNotComeBack:
+    """What waits there is answered when that is decided, and what comes after is refused."""
+
+    def given_up(self, tree: Tree, how: str) -> Address[Any]:
+        options: dict[str, Any] = {"name": "ada", "keeps_mailbox": True}
+        if how == "finished":
+            options["restart"] = RestartType.TRANSIENT
+        elif how == "budget spent":
+            options["budget"] = RestartWindow(intensity=0, period_s=60.0)
+        elif how == "chose not to run":
+            tree.behaviour("a").on_start = lambda actor: (
+                choose_not_to_run(actor) if actor.incarnation > 1 else None
+            )
+        top = tree.grow(tree.spec("a", **options), intensity=None)
+        ada = address(tree, "ada")
+        if how == "finished":
+            tree.exit("a", Normal())
+        elif how == "terminated":
+            top.ask(TerminateChild("a"))
+        else:
+            tree.crash("a")
+        return ada
+
+    @pytest.mark.parametrize("how", ["finished", "budget spent", "terminated", "chose not to run"])
+    def test_refuses_an_ask_at_once_and_makes_a_tell_a_dead_letter(
+        self, tree: Tree, how: str
+    ) -> None:
+        ada = self.given_up(tree, how)
+
+        asked = ada.ask(Do(name_of), block=False, timeout=math.inf)
+
+        assert isinstance(asked.error, ActorDeadError)
+        with pytest.raises(ActorDeadError):
+            ada.tell(Do(name_of))
+        assert tree.system.lookup("ada") is ada  # the name stays with the spec
+
+    @pytest.mark.parametrize("how", ["finished", "budget spent", "terminated"])
+    def test_answers_what_waits_already(self, tree: Tree, how: str) -> None:
+        gate = Gate(tree.system)
+        options: dict[str, Any] = {"restart": RestartType.TRANSIENT}
+        if how == "budget spent":
+            options["budget"] = RestartWindow(intensity=0, period_s=60.0)
+        top = tree.grow(tree.spec("a", name="ada", keeps_mailbox=True, **options))
+        ada = address(tree, "ada")
+
+        def work(actor: Any) -> None:
+            gate.wait()
+            if how == "finished":
+                actor.stop()
+            elif how == "budget spent":
+                boom()
+
+        ada.tell(Do(work))
+        tree.world.settle()
+
+        asked = ada.ask(Do(name_of), block=False, timeout=math.inf)
+        ada.tell(Do(name_of))
+        terminated = top.ask(TerminateChild("a"), block=False) if how == "terminated" else None
+        tree.world.settle()
+        gate.open()
+        tree.world.settle()
+
+        assert terminated is None or terminated.is_done
+        assert isinstance(asked.error, ActorDeadError)
+        assert tree.system.dead_letters.count == 1
+        assert ada.mailbox_size == 0
+
+    def test_is_opened_again_with_the_child(self, tree: Tree) -> None:
+        ada = self.given_up(tree, "terminated")
+
+        tree.top.ask(RestartChild("a"))
+        tree.ref("a").suspend()
+        tree.world.settle()
+        asked = ada.ask(Do(name_of), block=False, timeout=60)
+        tree.kill("a")
+
+        assert asked.get() == ("a", 3)
+
+    def test_is_closed_again_when_the_child_cannot_be_restarted(self, tree: Tree) -> None:
+        ada = self.given_up(tree, "terminated")
+        tree.behaviour("a").on_start = boom
+
+        with pytest.raises(ChildStartFailed):
+            tree.top.ask(RestartChild("a"))
+
+        assert isinstance(ada.ask(Do(name_of), block=False).error, ActorDeadError)
+
+    def test_is_opened_again_by_a_restart_of_its_group(self, tree: Tree) -> None:
+        keeps = tree.spec("b", name="bob", keeps_mailbox=True)
+        top = tree.grow(tree.spec("a"), keeps, strategy=Strategy.ONE_FOR_ALL, intensity=9)
+        top.ask(TerminateChild("b"))
+
+        tree.crash("a")
+        tree.ref("b").suspend()
+        tree.world.settle()
+        asked = address(tree, "bob").ask(Do(name_of), block=False, timeout=60)
+        tree.kill("b")
+
+        assert asked.get() == ("b", 3)
+
+    def test_waits_while_a_group_is_restarted_whose_start_fails_at_first(self, tree: Tree) -> None:
+        """A sibling that stays stopped until the next attempt does come back."""
+        keeps = tree.spec("b", name="bob", keeps_mailbox=True)
+        tree.grow(tree.spec("a", backoff=SOON), keeps, strategy=Strategy.REST_FOR_ONE, intensity=9)
+        tree.behaviour("a").on_start = Times(1, boom)
+        tree.crash("a")
+        tree.world.advance(1.5)  # the first attempt, which fails
+        assert not address(tree, "bob").is_alive()
+
+        asked = address(tree, "bob").ask(Do(name_of), block=False, timeout=60)
+        tree.world.advance(10)
+
+        assert asked.get() == ("b", 2)
+
+    def test_of_a_name_that_was_reserved_is_left_open(self, tree: Tree) -> None:
+        """Whoever reserved it says what becomes of what waits there."""
+        ada = tree.system.reserve("ada", keeps_mailbox=True)
+        top = tree.grow(tree.spec("a", name="ada"))
+        top.ask(TerminateChild("a"))
+
+        asked = ada.ask(Do(name_of), block=False, timeout=60)
+        top.ask(RestartChild("a"))
+
+        assert asked.get() == ("a", 2)
+
+
+class TestAMailboxThatCannotBeKept:
+    """pykka's own loop reads an inbox of its own."""
+
+    def test_is_refused_before_a_sibling_starts(self, tree: Tree) -> None:
+        plain = ChildSpec(id="p", start=pykka.ThreadingActor, name="p", keeps_mailbox=True)
+
+        with pytest.raises(StartFailed, match=r"keeps_mailbox=True.*Derive ThreadingActor from"):
+            tree.grow(tree.spec("a"), plain)
+
+        assert tree.diary == []
+
+    @pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+    def test_is_refused_when_it_is_asked_for(self, tree: Tree, kind: type[Supervisor]) -> None:
+        top = tree.plant(tree.system.spawn(kind))
+        plain = ChildSpec(id="p", start=partial(pykka.ThreadingActor), name="p", keeps_mailbox=True)
+
+        with pytest.raises(SpecRefused) as refused:
+            top.ask(StartChild(plain))
+
+        assert refused.value.field == "keeps_mailbox"
+        assert tree.system.lookup("p") is None
+
+
+class TestAnAskThatHoldsUpARestart:
+    """At a kept address whose child comes back only when the asker has ended: it would stall."""
+
+    def ask_bob(self, tree: Tree, gate: Gate | None = None) -> Callable[[Any], object]:
+        def ask(_actor: object) -> object:
+            if gate is not None:
+                gate.wait()
+            return address(tree, "bob").ask(Do(name_of), timeout=math.inf)
+
+        return ask
+
+    @pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE])
+    def test_is_refused_when_it_is_made_while_the_group_is_stopped(
+        self, tree: Tree, strategy: Strategy
+    ) -> None:
+        gate = Gate(tree.system)
+        bob = tree.spec("b", name="bob", keeps_mailbox=True)
+        tree.grow(bob, tree.spec("a", name="ada"), strategy=strategy)
+        asked = tree.ref("a").ask(Do(self.ask_bob(tree, gate)), block=False, timeout=math.inf)
+        tree.world.settle()
+        tree.crash("b")  # its supervisor now waits for the end of a
+
+        gate.open()
+        tree.world.settle()
+
+        with pytest.raises(AskCycle, match=r"ada -> bob -> .* -> ada"):
+            asked.get(timeout=0)
+        assert tree.running() == "ba"
+        assert tree.ref("a").incarnation == 2
+
+    def test_is_refused_when_it_waits_already(self, tree: Tree) -> None:
+        bob = tree.spec("b", name="bob", keeps_mailbox=True, backoff=SOON)
+        tree.grow(bob, tree.spec("a"), strategy=Strategy.ONE_FOR_ALL)
+        tree.crash("b")
+        asked = tree.ref("a").ask(Do(self.ask_bob(tree)), block=False, timeout=math.inf)
+        tree.world.settle()
+        assert not asked.is_done  # it waits for b, as it may
+
+        tree.world.advance(1.5)
+
+        with pytest.raises(AskCycle):
+            asked.get(timeout=0)
+        assert tree.running() == "ba"
+
+    def test_is_refused_deep_in_the_group(self, tree: Tree) -> None:
+        bob = tree.spec("b", name="bob", keeps_mailbox=True, backoff=SOON)
+        inner = tree.sub("inner", tree.spec("a"), tree.spec("c"))
+        tree.grow(bob, inner, strategy=Strategy.ONE_FOR_ALL)
+        tree.crash("b")
+        asked = tree.ref("inner/a").ask(Do(self.ask_bob(tree)), block=False, timeout=math.inf)
+        tree.world.settle()
+
+        tree.world.advance(1.5)
+
+        with pytest.raises(AskCycle):
+            asked.get(timeout=0)
+        assert tree.ref("inner/a").is_alive()
+
+    def test_is_answered_when_it_comes_from_elsewhere(self, tree: Tree) -> None:
+        bob = tree.spec("b", name="bob", keeps_mailbox=True, backoff=SOON)
+        tree.grow(bob, tree.spec("a"), strategy=Strategy.ONE_FOR_ALL)
+        stranger = tree.system.spawn(Puppet)
+        tree.crash("b")
+        asked = stranger.ask(Do(self.ask_bob(tree)), block=False, timeout=math.inf)
+        tree.world.settle()
+
+        tree.world.advance(1.5)
+
+        assert asked.get(timeout=0) == ("b", 2)

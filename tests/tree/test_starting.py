@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -12,15 +13,18 @@ from callboard.supervision import (
     ChildSpec,
     ChildStartFailed,
     Crashed,
+    DynamicSupervisor,
     ExitReason,
     InvalidSpec,
     Normal,
+    PartitionSupervisor,
     RestartChild,
     RestartType,
     Shutdown,
     StartChild,
     StartFailed,
     Strategy,
+    SupervisedActor,
     Supervisor,
     WhichChildren,
 )
@@ -448,6 +452,72 @@ class TestChildrenThatCannotBeReadTwice:
     def test_are_refused(self, tree: Tree) -> None:
         with pytest.raises(StartFailed, match=r"InvalidSpec.*list or a tuple"):
             tree.plant(tree.system.spawn(Supervisor, iter(tree.specs("a"))))
+
+        assert tree.diary == []
+
+
+class Prim(SupervisedActor):
+    """Takes no argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+def sub(*args: Any, kind: type[Supervisor] = Supervisor, **kwargs: Any) -> ChildSpec:
+    return ChildSpec(id="sub", start=kind, args=args, kwargs=kwargs)
+
+
+class TestChildrenThatCannotStart:
+    """What can be seen beforehand is, and nothing has been started then."""
+
+    @pytest.mark.parametrize(
+        ("unable", "said"),
+        [
+            (
+                ChildSpec(id="b", start=object),
+                r"start=<class 'object'>.* Give child 'b' an actor's class",
+            ),
+            (ChildSpec(id="b", start=Prim.start), r"start=.* Give child 'b' the class itself"),
+            (
+                ChildSpec(id="b", start=partial(Prim.start)),
+                r"start=.* Give child 'b' the class itself",
+            ),
+            (sub(3), r"children=3 .* Give a list or a tuple of ChildSpecs"),
+            (sub(sub()), r"children=ChildSpec.* Give a list or a tuple of ChildSpecs"),
+            (sub([sub(), sub()]), r"id='sub'"),
+            (sub([sub([sub(), sub()])]), r"id='sub'"),
+            (sub(max_restarts=3), r"args=.*Supervisor.*max_restarts"),
+            (sub(kind=DynamicSupervisor, max_children=-1), r"max_children=-1"),
+            (sub([sub()], kind=PartitionSupervisor, partitions=2), r"spec=\[.* Give a ChildSpec"),
+            (sub(sub(), kind=PartitionSupervisor, partitions=0), r"partitions=0"),
+            (
+                sub(sub(), kind=PartitionSupervisor, partitions=2, with_arguments="x"),
+                r"with_arguments='x'",
+            ),
+        ],
+        ids=str,
+    )
+    def test_keep_their_supervisor_from_starting_any(
+        self, tree: Tree, unable: ChildSpec, said: str
+    ) -> None:
+        with pytest.raises(StartFailed, match=f"InvalidSpec: {said}"):
+            tree.grow(tree.spec("a"), unable)
+
+        assert tree.diary == []
+        assert not tree.seen(ChildFailedToStart)
+
+    def test_of_one_name_keep_their_supervisor_from_starting_any(self, tree: Tree) -> None:
+        with pytest.raises(StartFailed, match="InvalidSpec: name='ada'"):
+            tree.grow(tree.spec("a", name="ada"), tree.spec("b", name="ada"))
+
+        assert tree.diary == []
+
+    def test_that_are_no_list_are_refused(self, tree: Tree) -> None:
+        for given in (tree.spec("a"), None, 3):
+            with pytest.raises(
+                StartFailed, match=r"InvalidSpec: children=.*list or a tuple of ChildSpecs"
+            ):
+                tree.plant(tree.system.spawn(Supervisor, cast("Any", given)))
 
         assert tree.diary == []
 
