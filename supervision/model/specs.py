@@ -131,6 +131,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
             a name, whose class is one of ours. When the child is not to come back (it ended in
             order, its budget is spent, it was terminated) they are answered `ActorDeadError`, or
             become dead letters, and so is what comes after; `RestartChild` opens the mailbox again.
+            What an actor tells or asks itself by its own ref is for this incarnation alone, like a
+            timer; by its address it is for whoever lives there then.
             While a group is stopped to be restarted, an ask there by one of the group gets
             `AskCycle` at once: the child comes back only when the asker has ended.
         start_s: seconds its start may take, `__init__` and `on_start`; what has not started by

@@ -15,7 +15,7 @@ from callboard.supervision.runtime.idle import IdleWatch
 from callboard.supervision.runtime.interrupts import passes
 from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.names import Address
-from callboard.supervision.runtime.notices import ForOneLife, ForOneMonitor
+from callboard.supervision.runtime.notices import ForOneLife, ForOneMonitor, ToOneself
 from callboard.supervision.runtime.pooled import PooledActor
 from callboard.supervision.runtime.seam import PROXY_MESSAGES
 from callboard.supervision.runtime.timers import TimersOfOne
@@ -398,6 +398,15 @@ def _for_one_life(actor: PooledActor, message: ForOneLife) -> Any:
 
 
 @passes
+def _to_oneself(actor: PooledActor, message: ToOneself) -> Any:
+    """Deliver what this incarnation told itself; what an earlier one did is a dead letter."""
+    if message.cell is actor._actor_ref:
+        return actor._handle_receive(message.message)
+    cast("SupervisedActor", actor).actor_ref.undeliverable(message, None)
+    return None
+
+
+@passes
 def _for_one_monitor(actor: PooledActor, message: ForOneLife) -> Any:
     """Deliver a `Down` unless its monitor was taken back while it waited."""
     if message.cell is not actor._actor_ref:
@@ -418,6 +427,7 @@ def _to_on_receive(actor: PooledActor, message: Any) -> Any:
 
 _OF_THE_RUNTIME: dict[type[Any], Callable[[Any, Any], Any]] = {
     ForOneLife: _for_one_life,
+    ToOneself: _to_oneself,
     ForOneMonitor: _for_one_monitor,
 }
 

@@ -13,7 +13,7 @@ from callboard.supervision.runtime.ending import SUSPENDING, EndingCell
 from callboard.supervision.runtime.errors import StartRefused
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.notices import ChildStarted
-from callboard.supervision.runtime.seam import Actor
+from callboard.supervision.runtime.seam import Actor, ActorRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,13 +87,20 @@ class BornCell(EndingCell[A]):
         is_as_said = kind is self.actor_class
         is_actor = is_as_said or isinstance(made, Actor)
         if not is_actor or getattr(made, "_actor_ref", None) is not self:
-            raise InvalidSpec(
-                "start", made, "It must make and return one new actor of a callboard class."
-            )
+            raise self._not_adopted(made)
         if not is_as_said:
             self._become(kind)
         self.actor = made
         return made
+
+    def _not_adopted(self, made: Any) -> InvalidSpec:
+        """Return the error for what the factory gave instead; an actor that it started is ended."""
+        given = f"It returned {made!r}"
+        if isinstance(made, ActorRef):
+            made.stop(block=False)
+            given += ", an actor that runs already and has been told to stop"
+        remedy = f"{given}. Give the class, or a function that makes and returns one new actor."
+        return InvalidSpec("start", self.actor_class, remedy)
 
     def _become(self, made: type[Any]) -> None:
         """Be a cell for what the factory made: it could not be asked before."""

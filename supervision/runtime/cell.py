@@ -116,8 +116,11 @@ class Cell(HandOffCell[A], Generic[A]):
         runner = local.runner
         if runner is not None:
             sender = runner.cell
-            if sender is not None and sender.is_dead:
-                self.system.refuse_fenced(sender, self.name)
+            if sender is not None:
+                if sender.is_dead:
+                    self.system.refuse_fenced(sender, self.name)
+                if sender is self:
+                    message = self.for_this_life(message)
         q = self.items
         if q is None:
             q = self._open_mailbox()
@@ -215,8 +218,16 @@ class Cell(HandOffCell[A], Generic[A]):
         if q.qsize() >= self.mailbox_max:
             future.offer_exception(MailboxFull(self.mailbox_max, unsent=message, address=self.name))
             return future
+        if runner is not None and runner.cell is self:
+            self._answer_in_this_life(future)
         self._put(q, (message, future, copy_context()))
         return future
+
+    def _answer_in_this_life(self, future: Future[Any]) -> None:
+        """See that no later life handles what was asked of oneself."""
+        if self._is_outlived:
+            self.when_dead(future, lambda _reason: future.offer_exception(self.dead_error()))
+            future.add_waiter(lambda: self.forget_bond(future))
 
     @overload
     def stop(

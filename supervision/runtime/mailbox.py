@@ -17,7 +17,13 @@ from callboard.supervision.model.notices import Down, Exit
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import ActorDeadError, SystemStopped, Timeout
 from callboard.supervision.runtime.incarnation import Incarnation
-from callboard.supervision.runtime.notices import ChildExited, ChildStarted, ForOneLife, Notice
+from callboard.supervision.runtime.notices import (
+    ChildExited,
+    ChildStarted,
+    ForOneLife,
+    Notice,
+    ToOneself,
+)
 from callboard.supervision.runtime.seam import Actor
 from callboard.supervision.runtime.views import MailboxView
 
@@ -114,6 +120,8 @@ class MailboxCell(Incarnation[A]):
             future.offer_exception(
                 ActorDeadError(f"{self} stopped before handling the message", address=self.name)
             )
+        elif type(message) is ToOneself:
+            self.system.dead_letters.record(message.message, address=self.name)
         elif not isinstance(message, (Notice, Down, Exit)):
             self.system.dead_letters.record(message, address=self.name)
 
@@ -132,6 +140,10 @@ class MailboxCell(Incarnation[A]):
     def _is_outlived(self) -> bool:
         """Whether its mailbox is the address's own, for whoever comes next."""
         return self.address is not None and self.address.keeps_mailbox
+
+    def for_this_life(self, message: Any) -> Any:
+        """Return how to put what this incarnation tells itself: a later one must not get it."""
+        return ToOneself(self, message) if self._is_outlived else message
 
     def notify(self, message: Any) -> bool:
         """Put a notice in order with the messages; never refused for lack of room.

@@ -29,7 +29,7 @@ from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.handoff import NOT_DONE
 from callboard.supervision.runtime.incarnation import Incarnation
 from callboard.supervision.runtime.mailbox import copy_context, drain
-from callboard.supervision.runtime.notices import Notice
+from callboard.supervision.runtime.notices import Notice, ToOneself
 from callboard.supervision.runtime.seam import Actor
 
 if TYPE_CHECKING:
@@ -198,6 +198,8 @@ class Address(Generic[A]):
     def _undeliverable(self, message: Any, future: Future[Any] | None) -> None:
         if future is not None:
             future.offer_exception(self.dead_error())
+        elif type(message) is ToOneself:
+            self.system.dead_letters.record(message.message, address=self.name)
         elif not isinstance(message, Notice):
             self.system.dead_letters.record(message, address=self.name)
 

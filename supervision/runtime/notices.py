@@ -18,6 +18,10 @@ class ForOneLife(Notice, frozen=True, gc=False):
     message: Any
 
 
+class ToOneself(ForOneLife, frozen=True, gc=False):
+    """What an incarnation told itself; a dead letter when its life is over."""
+
+
 class ForOneMonitor(ForOneLife, frozen=True, gc=False):
     """A `Down` on its way: handled only if nobody has taken its monitor back meanwhile."""
 

@@ -206,14 +206,14 @@ class Pool:
             line.put(None)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
-        until_s = self.now_s() + timeout_s
+        # Every actor has ended or been killed: a handler that still runs has the grace of a kill.
+        until_s = self.now_s() + min(timeout_s, self._settings.kill_grace_s)
         with self._lock:
             self._is_stopped = True
             threads = [each.thread for each in (*self.workers, *self.abandoned, *self._leaving)]
             threads += [worker.thread for worker, _ in self.pinned.values()]
             if self.reserved is not None:
                 threads.append(self.reserved.thread)
-        self.watcher.stop()
         self.users.put(None)
         self.systems.put(None)
         for _, line in list(self.pinned.values()):
@@ -222,6 +222,7 @@ class Pool:
         for thread in threads:
             if thread is not me:
                 thread.join(waitable(max(0.0, until_s - self.now_s())))
+        self.watcher.stop()  # it pursues to the last
         return tuple(each.name for each in threads if each is not me and each.is_alive())
 
     # -- workers -----------------------------------------------------------

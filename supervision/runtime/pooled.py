@@ -104,6 +104,10 @@ class PooledCell(Cell[A]):
         self._put(q, (message, None, copy_context()))
         return True
 
+    def for_this_life(self, message: Any) -> Any:
+        """Return it as it is, as for `notify`."""
+        return message
+
     def stop(
         self,
         *,

@@ -619,6 +619,28 @@ class TestAHandlerThatDoesNotYield:
             assert [until.first().is_replaced, until.first().is_replaced] == [True, False]
             over.set()
 
+    @pytest.mark.parametrize("is_abandoned", [False, True])
+    def test_is_not_waited_for_by_a_stop_longer_than_the_grace(self, *, is_abandoned: bool) -> None:
+        events: list[object] = []
+        over = threading.Event()
+        settings = Settings(kill_grace_s=0.05)
+        system = ActorSystem("graceless", settings=settings, on_event=events.append)
+        box = Box(system)
+        ref = system.spawn(Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), over.wait(WITHIN_S))))
+        box.take()
+        ref.kill()
+        if is_abandoned:
+            _Until(system, events, HandlerAbandoned).first()
+
+        began_s = system.clock.now_s()
+        report = system.stop(timeout_s=WITHIN_S)
+
+        assert system.clock.now_s() - began_s < WITHIN_S / 2
+        assert report.unstopped == ()
+        assert [name.startswith("graceless-") for name in report.abandoned] == [True]
+        over.set()
+
 
 class _Until:
     """Waits for an event of a kind, by the system's own timers."""

@@ -181,6 +181,22 @@ class TestSpawn:
         assert reason.error == InvalidSpec.__name__
         assert "partial" in reason.message
 
+    def test_of_a_factory_that_starts_an_actor_itself_fails_and_leaves_none_behind(
+        self, system: ActorSystem
+    ) -> None:
+        started: list[ActorRef[Any]] = []
+
+        def factory() -> Any:
+            started.append(Puppet.start())
+            return started[0]
+
+        reason = reason_of(system.spawn(factory))
+
+        assert isinstance(reason, Crashed)
+        assert f"It returned {started[0]!r}" in reason.message
+        assert "Give the class" in reason.message
+        assert reason_of(started[0]) == Normal()
+
     def test_of_a_factory_that_makes_no_actor_fails_the_start(self, system: ActorSystem) -> None:
         def factory() -> Any:
             return object()

@@ -12,6 +12,7 @@ import pytest
 
 from callboard.supervision import (
     ActorDeadError,
+    ActorRef,
     Address,
     AskCycle,
     Backoff,
@@ -20,6 +21,7 @@ from callboard.supervision import (
     Crashed,
     DeleteChild,
     DynamicSupervisor,
+    Future,
     InvalidSpec,
     Normal,
     RestartChild,
@@ -51,6 +53,19 @@ def address(tree: Tree, name: str) -> Address[Any]:
     found = tree.system.lookup(name)
     assert found is not None
     return found
+
+
+def cell_at(tree: Tree, name: str) -> ActorRef[Any]:
+    """Return the ref of who lives at an address now."""
+    ref = address(tree, name).ref
+    assert ref is not None
+    return ref
+
+
+def noted(handled: list[int], actor: Any) -> Callable[[Any], None]:
+    """Return what a handler does that notes the life in which it was made."""
+    incarnation = actor.incarnation
+    return lambda _: handled.append(incarnation)
 
 
 def name_at(address: Address[Any]) -> str:
@@ -583,3 +598,54 @@ class TestAnAskThatHoldsUpARestart:
         tree.world.advance(1.5)
 
         assert asked.get(timeout=0) == ("b", 2)
+
+
+class TestWhatAChildSentToItself:
+    """It is for this life alone, like a timer; what is sent to one's address is not."""
+
+    @staticmethod
+    def holding(tree: Tree, act: Callable[[Any], object]) -> list[int]:
+        """Have a kept child send itself something, behind a message that it crashes of."""
+        tree.grow(tree.spec("a", name="ada", keeps_mailbox=True))
+        handled: list[int] = []
+        tree.ref("a").tell(Do(lambda actor: (act(Do(noted(handled, actor))), boom())))
+        tree.world.settle()
+        assert tree.ref("a").incarnation == 2
+        return handled
+
+    def test_does_not_outlive_it(self, tree: Tree) -> None:
+        handled = self.holding(tree, lambda message: cell_at(tree, "ada").tell(message))
+
+        assert handled == []
+        assert tree.system.dead_letters.count == 1
+
+    def test_does_not_outlive_it_when_it_is_asked(self, tree: Tree) -> None:
+        asked: list[Future[Any]] = []
+        handled = self.holding(
+            tree, lambda message: asked.append(cell_at(tree, "ada").ask(message, block=False))
+        )
+
+        assert handled == []
+        assert isinstance(asked[0].error, ActorDeadError)
+
+    def test_is_served_in_this_life_as_ever(self, tree: Tree) -> None:
+        tree.grow(tree.spec("a", name="ada", keeps_mailbox=True))
+        handled: list[int] = []
+
+        tree.ref("a").tell(Do(lambda actor: actor.actor_ref.tell(Do(noted(handled, actor)))))
+        tree.world.settle()
+
+        assert handled == [1]
+
+    def test_is_a_dead_letter_when_the_child_does_not_come_back(self, tree: Tree) -> None:
+        tree.grow(tree.spec("a", name="ada", keeps_mailbox=True, restart=RestartType.TRANSIENT))
+
+        tree.ref("a").tell(Do(lambda actor: (actor.actor_ref.tell("more"), actor.stop())))
+        tree.world.settle()
+
+        assert [each.message for each in tree.system.dead_letters.latest] == ["more"]
+
+    def test_outlives_it_at_its_address(self, tree: Tree) -> None:
+        handled = self.holding(tree, lambda message: address(tree, "ada").tell(message))
+
+        assert handled == [1]  # noted for the first life, by the second
