@@ -4,7 +4,7 @@ from typing import Any
 
 import pykka
 
-from callboard.supervision import ActorSystem, ChildSpec, SupervisedActor, Supervisor
+from callboard.supervision import ActorSystem, ChildSpec, EventLog, SupervisedActor, Supervisor
 
 
 # begin before
@@ -43,8 +43,8 @@ if __name__ == "__main__":
     spec = ChildSpec(
         id="counter", start=SupervisedCounter, args=(10,), name="counter", keeps_mailbox=True
     )
-    with ActorSystem() as system:
-        system.spawn(Supervisor, [spec]).wait_started()
+    with ActorSystem(on_event=EventLog()) as system:
+        root = system.spawn(Supervisor, [spec], intensity=3, period_s=5.0).wait_started()
         counter = system.lookup("counter")
         assert counter is not None
         print(counter.ask({"by": 1}))
@@ -53,7 +53,5 @@ if __name__ == "__main__":
         except ValueError:
             print("crashed")
         print(counter.ask({"by": 1}), "again, from the start")
-        ref = counter.ref
-        assert ref is not None
-        print(ref.proxy().count.get(), "by proxy")
+        print("the root has ended:", root.wait(timeout_s=0))
     # end run

@@ -53,6 +53,13 @@ class DeliveryError(CallboardError):
         """Whom the message was for."""
 
 
+def is_seconds(value: object) -> bool:
+    """Say whether it is a time to wait: a number, 0 or more, `math.inf` included."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value >= 0  # NaN is not
+
+
 class InvalidSpec(CallboardError, ValueError):
     """A programmer's slip in a child spec or a flag, refused before anything starts.
 

@@ -32,7 +32,8 @@ class Exit(msgspec.Struct, frozen=True):
     reason, unless that is `Normal`.
 
     Args:
-        who: the ref of the actor that ended, or that sent the signal.
+        who: the ref of the actor that ended, or that sent the signal; the name by which nobody was
+            found to link with.
         reason: why it ended, or what the signal said.
 
     Source: OTP, `{'EXIT', Pid, Reason}`.

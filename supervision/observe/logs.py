@@ -24,6 +24,7 @@ from callboard.supervision.model.events import (
     SupervisorFinished,
     SupervisorGaveUp,
 )
+from callboard.supervision.model.reasons import is_abnormal
 from callboard.supervision.model.specs import ChildKind
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 from callboard.supervision.runtime.clock import SystemClock
@@ -76,7 +77,7 @@ class EventLog:
     Lines carry `FIELDS` as attributes. What others wrote is shortened and
     escaped; message bodies are never logged. Of one kind of event at most
     `lines_max` lines appear in `window_s` seconds; how many were left out is
-    said when the next window begins, or by `flush`.
+    said when the next window begins, or by `flush`, which a system that stops calls.
 
     Args:
         logger: where to; None: `callboard.events`.
@@ -101,7 +102,7 @@ class EventLog:
 
     def __call__(self, event: object) -> None:
         """Log one event."""
-        line = _LINES.get(type(event)) or _Line(logging.INFO, type(event).__name__)
+        line = _line_of(event)
         level = _level_of(event, line.level)
         if not self._logger.isEnabledFor(level):
             return
@@ -151,6 +152,13 @@ class SafeFormatter(logging.Formatter):
         return escaped(super().formatException(ei), keeps_lines=True)
 
 
+def _line_of(event: object) -> _Line:
+    line = _LINES.get(type(event)) or _Line(logging.INFO, type(event).__name__)
+    if isinstance(event, ChildCrashed) and not is_abnormal(event.reason):
+        return line._replace(event="child.ended")  # a permanent one, which should not
+    return line
+
+
 def _level_of(event: object, level: int) -> int:
     """Return the level of an event's kind, or another one by what the event is about.
 
@@ -173,6 +181,8 @@ def _said(event: object) -> dict[str, Any]:
         said["supervisor"] = event.supervisor
     if isinstance(event, ChildEvent):
         said["incarnation"] = event.incarnation
+    if isinstance(event, DeadLetter):
+        said["message_type"] = type(event.message).__qualname__
     for name in getattr(event, "__struct_fields__", ()):
         if name in _NOT_LOGGED:
             continue

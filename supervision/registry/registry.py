@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
+from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 
 from callboard.supervision.model.errors import DeliveryError, InvalidSpec
 from callboard.supervision.model.patterns import ANY, value_fits
@@ -27,9 +27,7 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.interrupts import passes
 from callboard.supervision.runtime.names import Address
-
-if TYPE_CHECKING:
-    from callboard.supervision.runtime.system import ActorSystem
+from callboard.supervision.runtime.system import ActorSystem
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -86,6 +84,8 @@ class Registry(Generic[K, V]):
         listeners: Iterable[str] = (),
         meta: Mapping[Hashable, object] = _NOTHING,
     ) -> None:
+        if not isinstance(system, ActorSystem):
+            raise InvalidSpec("system", system, "Give the ActorSystem whose actors it is to find.")
         if not (isinstance(name, str) and name):
             raise InvalidSpec("name", name, "Give text that is not empty.")
         if not isinstance(keys, Keys):

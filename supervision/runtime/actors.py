@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from callboard.supervision.model.errors import InvalidSpec
-from callboard.supervision.model.notices import Down
+from callboard.supervision.model.notices import Down, Exit
 from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
 from callboard.supervision.model.requests import handlers_of
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import ActorDeadError, NoSystem, UnhandledMessage
+from callboard.supervision.runtime.errors import (
+    ActorDeadError,
+    ClassAsMessage,
+    NoSystem,
+    UnhandledMessage,
+)
 from callboard.supervision.runtime.idle import IdleWatch
 from callboard.supervision.runtime.interrupts import passes
 from callboard.supervision.runtime.mailbox import copy_context
@@ -63,7 +68,8 @@ class SupervisedActor(PooledActor):
     hand_off: ClassVar[bool] = False
     """Whether the handlers are short enough to run on the asker's own thread when idle.
 
-    They must not block there, and a timeout cannot end them.
+    They must not block there, and nothing can end them: an ask that is answered so returns when its
+    handler does, whatever its `timeout`, which only travels on with what the handler itself asks.
     """
 
     starts_at_once: ClassVar[bool] = True
@@ -195,6 +201,8 @@ class SupervisedActor(PooledActor):
         """
         if isinstance(message, (Down,)):
             return
+        if isinstance(message, type):
+            raise ClassAsMessage(message.__name__)
         msg = f"{type(self).__name__} has no handler for {type(message).__name__}"
         raise UnhandledMessage(msg)
 
@@ -306,6 +314,9 @@ class SupervisedActor(PooledActor):
         Returns:
             The monitor's number, for `demonitor`.
 
+        Raises:
+            InvalidSpec: it is no ref, no address and no name.
+
         Source: Erlang, erlang:monitor/2.
         """
         number = self.system.new_monitor()
@@ -355,6 +366,7 @@ class SupervisedActor(PooledActor):
 
         Raises:
             ActorDeadError: the target has ended and this actor does not trap exits.
+            InvalidSpec: it is no ref, no address and no name.
 
         Source: Erlang, erlang:link/1.
         """
@@ -365,9 +377,13 @@ class SupervisedActor(PooledActor):
         if other is not None and mine.linked(other):
             return
         if not self.trap_exit:
-            msg = f"{target} has ended"
-            raise ActorDeadError(msg, address=str(target))
-        mine.exit_from(other, NoActor())
+            who = target if isinstance(target, str) else target.name
+            msg = f"nobody is at {who}" if other is None else f"{other} has ended"
+            raise ActorDeadError(msg, address=who)
+        if other is None:
+            mine.notify(Exit(target if isinstance(target, str) else target.name, NoActor()))
+        else:
+            mine.exit_from(other, NoActor())
 
     def unlink(self, target: Cell[Any] | Address[Any] | str) -> None:
         """Undo a link; harmless where there is none. Source: Erlang, erlang:unlink/1."""
@@ -379,6 +395,8 @@ class SupervisedActor(PooledActor):
     def _find(self, target: Cell[Any] | Address[Any] | str) -> Cell[Any] | None:
         if self.actor_ref.is_dead:
             self.system.refuse_fenced(self.actor_ref, str(target))
+        if not isinstance(target, (str, Cell, Address)):
+            raise InvalidSpec("target", target, "Give a ref, an address or a name.")
         found = self.system.lookup(target) if isinstance(target, str) else target
         return None if found is None else found.ref
 

@@ -97,7 +97,7 @@ class BornCell(EndingCell[A]):
         """Return the error for what the factory gave instead; an actor that it started is ended."""
         given = f"It returned {made!r}"
         if isinstance(made, ActorRef):
-            made.stop(block=False)
+            _ = made.stop(block=False)
             given += ", an actor that runs already and has been told to stop"
         remedy = f"{given}. Give the class, or a function that makes and returns one new actor."
         return InvalidSpec("start", self.actor_class, remedy)

@@ -279,6 +279,20 @@ class Cell(HandOffCell[A], Generic[A]):
             future.offer(value=False)
         return future.get() if block else future
 
+    def wait(self, timeout_s: float | None = None) -> ExitReason | None:
+        """Wait until the actor has ended, `terminate` included; return why it did.
+
+        For a host that must know that its tree has ended by itself, as a supervisor does that
+        gives up. An actor monitors instead.
+
+        Args:
+            timeout_s: seconds; None waits as long as it takes.
+
+        Returns:
+            None when `timeout_s` seconds passed before.
+        """
+        return self.reason if self.actor_stopped.wait(timeout_s) else None
+
     def proxy(self) -> Any:
         """Return a proxy to the actor's methods and attributes; it costs a microsecond.
 

@@ -302,11 +302,14 @@ class EndingCell(MailboxCell[A]):
         if runner is not None:
             self.system.dispatcher.interrupt(self, runner)
 
-    def _killed_error(self) -> Exception:
+    def _killed_error(self, reason: ExitReason | None = None) -> Exception:
         special = None if self.address is None else self.address.killed_error()
         if special is not None:
             return special
-        return ActorKilled(f"{self} was killed while handling the message", address=self.name)
+        if reason is None or isinstance(reason, Killed):
+            return ActorKilled(f"{self} was killed while handling the message", address=self.name)
+        said = f"{self} ended before it answered the message: {reason}"
+        return ActorKilled(said, address=self.name)
 
     def _break_down(self, error: BaseException) -> None:
         """End at once after what should not happen: an exception that got past all hooks."""

@@ -21,7 +21,10 @@ class ActorDeadError(DeliveryError, PykkaActorDeadError):
 
 
 class ActorKilled(ActorDeadError):
-    """The actor was killed while it handled the message; how far it came is not known."""
+    """The actor was killed while it handled the message; how far it came is not known.
+
+    Or it ended otherwise with the answer still to come (`reply_later`); the text says how.
+    """
 
     code: ClassVar[str] = "actor_killed"
     remedy: str = "Find out what took effect, then repeat the message to whoever came next."
@@ -127,6 +130,18 @@ class UnhandledMessage(Refusal):
 
     code: ClassVar[str] = "unhandled_message"
     remedy: str = "Mark a method of the actor with @handles for this message type."
+
+
+class ClassAsMessage(UnhandledMessage):
+    """The message is a class, where an instance of it was meant.
+
+    Args:
+        name: the class.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.remedy = f"Send an instance of it: {name}(...)."
+        super().__init__(f"the message is the class {name} itself. {self.remedy}")
 
 
 class NoSystem(CallboardError, TypeError):

@@ -61,6 +61,9 @@ class NameTaken(CallboardError):
         self.holder = holder
 
 
+_NOBODY_REMEDY = "Ask again when its supervisor has started the next one, or ask why it does not."
+
+
 class Address(Generic[A]):
     """The stable name of an actor: it answers again after a restart.
 
@@ -207,7 +210,9 @@ class Address(Generic[A]):
         """Return what a sender gets when nobody lives here."""
         if not self.system.is_serving:
             return SystemStopped(f"{self.system} has been stopped", address=self.name)
-        return ActorDeadError(f"nobody is at {self.name}", address=self.name)
+        error = ActorDeadError(f"nobody is at {self.name}", address=self.name)
+        error.remedy = _NOBODY_REMEDY
+        return error
 
     def timeout_error(self, future: Future[Any]) -> Exception:
         """Return what an asker gets whose time ran out while its message waited."""

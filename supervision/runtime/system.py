@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import msgspec
 
-from callboard.supervision.model.errors import InvalidSpec
+from callboard.supervision.model.errors import InvalidSpec, is_seconds
 from callboard.supervision.model.reasons import ExitReason, Shutdown, is_abnormal
 from callboard.supervision.model.reports import StopReport
 from callboard.supervision.runtime import process
@@ -56,8 +56,12 @@ class ActorSystem:
         name: begins the names of its threads, and stands in errors.
         settings: the bounds; see `Settings`.
         on_event: gets every event, on whatever thread it happened; it must be
-            short. One that raises is dropped and counted, never fatal.
+            short. One that raises is dropped and counted, never fatal. If it has a method `flush`,
+            as `EventLog` has, that is called when the system has stopped.
         runtime: real threads unless a simulation is given.
+
+    Raises:
+        InvalidSpec: a value that cannot be, with the field and the remedy.
     """
 
     def __init__(
@@ -69,6 +73,12 @@ class ActorSystem:
         runtime: Runtime | None = None,
     ) -> None:
         process.refuse_free_threading()
+        if not (isinstance(name, str) and name):
+            raise InvalidSpec("name", name, "Give text that is not empty.")
+        if settings is not None and not isinstance(settings, Settings):
+            raise InvalidSpec("settings", settings, "Give Settings(...), or None.")
+        if on_event is not None and not callable(on_event):
+            raise InvalidSpec("on_event", on_event, "Give a function of one event, or None.")
         self.name = name
         self.settings = settings or Settings()
         self.on_event = on_event
@@ -89,6 +99,7 @@ class ActorSystem:
         self.lookup = self.names.get
         """`lookup(name)` is the address, or None. One dictionary read, no message, no lock."""
         self.roots: dict[EndingCell[Any], None] = {}
+        self._roots_of: dict[str, int] = {}
         self.is_open = True
         self.is_serving = True
         """False once nobody will come any more: it is being stopped, or was given up."""
@@ -122,6 +133,7 @@ class ActorSystem:
 
         Raises:
             SystemStopped: the system has been stopped.
+            InvalidSpec: it is neither a class nor a function.
         """
         return self.start_child(None, actor, args, kwargs)
 
@@ -194,6 +206,9 @@ class ActorSystem:
         runner = local.runner
         if runner is not None and runner.cell is not None and runner.cell.is_dead:
             self.refuse_fenced(runner.cell, getattr(factory, "__name__", "a new actor"))
+        if not callable(factory):
+            remedy = "Give the actor's class; a ChildSpec is for a supervisor."
+            raise InvalidSpec("actor", factory, remedy)
         birth = Birth(factory, args, {} if kwargs is None else kwargs, copy_context())
         made_by: Any = factory  # a class mostly; a function has a name as well
         cell_class: Any = getattr(made_by, "cell_class", None)
@@ -209,6 +224,8 @@ class ActorSystem:
             incarnation=incarnation if address is None else address.incarnations + 1,
         )
         if parent is None:
+            if cell.is_system and address is None and tag is None:
+                cell.tag = self._number_among_roots(cell)
             self.roots[cell] = None
         if address is not None:
             address.enter(cell)
@@ -220,6 +237,14 @@ class ActorSystem:
             cell.kill()
             raise
         return cell
+
+    def _number_among_roots(self, cell: Cell[Any]) -> int | None:
+        """Return what tells this supervisor from the others that nobody named; None: the first."""
+        made_by = cell.name
+        with self.rare:
+            number = self._roots_of.get(made_by, 0) + 1
+            self._roots_of[made_by] = number
+        return number if number > 1 else None
 
     def _lend(self, cell: Cell[Any]) -> bool:
         """Start an actor whose start is known to be short right here, if this thread may run it."""
@@ -341,7 +366,7 @@ class ActorSystem:
         outer_s = None if runner is None else runner.deadline_s
         if timeout is None:
             timeout = self.settings.ask_timeout_s
-        elif not timeout >= 0:  # not-a-number included
+        elif not is_seconds(timeout):
             raise InvalidSpec("timeout", timeout, _TIMEOUT_REMEDY)
         if timeout == math.inf:
             return outer_s
@@ -391,6 +416,15 @@ class ActorSystem:
         except BaseException:  # noqa: BLE001 -- named edge: an event hook must not hurt an actor
             self.count("failed_hooks")
 
+    def _flush_hook(self) -> None:
+        """Have the hook say what it still holds back, if it can."""
+        flush = getattr(self.on_event, "flush", None)
+        if callable(flush):
+            try:
+                flush()
+            except Exception:  # noqa: BLE001 -- named edge: as in `emit`
+                self.count("failed_hooks")
+
     # -- ending ------------------------------------------------------------
 
     def become_foreign(self, dispatcher: Any) -> None:
@@ -419,7 +453,7 @@ class ActorSystem:
         """
         self.refuse_inside()
         timeout_s = self.settings.stop_timeout_s if timeout_s is None else timeout_s
-        if not timeout_s >= 0:  # not-a-number included
+        if not is_seconds(timeout_s):
             raise InvalidSpec("timeout_s", timeout_s, "Give seconds, 0 or more, or None.")
         with self.rare:
             self.is_open = self.is_serving = False
@@ -467,6 +501,7 @@ class ActorSystem:
         for address in list(self.names.values()):
             self.release(address)
         process.leave(self)
+        self._flush_hook()
         unstopped = [*self._unstopped, *unstopped]
         return StopReport(unstopped=tuple(unstopped), abandoned=abandoned)
 

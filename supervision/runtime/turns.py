@@ -307,7 +307,9 @@ class TurningCell(BornCell[A]):
         is_told = self.in_hand is None and self.runner is not None  # a hand-off has neither
         future = self.future_in_hand()
         if not outlives and not is_told:
-            self.when_dead(future, lambda _reason: future.offer_exception(self._killed_error()))
+            self.when_dead(
+                future, lambda reason: future.offer_exception(self._killed_error(reason))
+            )
             if not future.add_waiter(lambda: self.forget_bond(future)):
                 self.forget_bond(future)  # nobody waits for it any more
         return future

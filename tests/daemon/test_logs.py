@@ -15,6 +15,7 @@ from callboard.supervision import (
     Crashed,
     DeadLetter,
     Killed,
+    Normal,
     SupervisedActor,
     Supervisor,
 )
@@ -190,6 +191,24 @@ class TestACrash:
         assert told["ERROR"].startswith("actor.crashed incarnation=1 reason=crashed: ZeroDivision")
         assert told["ERROR"].endswith(" actor=alone")
         assert told["WARNING"].startswith("child.crashed supervisor=root child_id=healed ")
+
+
+class TestTheWordsOfALine:
+    def test_of_a_dead_letter_names_the_type_of_the_message_alone(
+        self, logger: logging.Logger, lines: Lines
+    ) -> None:
+        EventLog(logger)(DeadLetter("a secret", "ada", "dead"))
+
+        assert lines.said == ["message.undelivered message_type=str address=ada why=dead"]
+
+    def test_of_a_permanent_child_that_ended_in_order_does_not_call_it_a_crash(
+        self, logger: logging.Logger, lines: Lines
+    ) -> None:
+        EventLog(logger)(
+            ChildCrashed(supervisor="root", child_id="a", incarnation=1, reason=Normal())
+        )
+
+        assert lines.said[0].startswith("child.ended supervisor=root child_id=a")
 
 
 class TestAStorm:

@@ -396,3 +396,10 @@ class TestWhatCannotBe:
 
             assert rooms.count() == 0
             assert mine.count() == 1
+
+
+def test_a_registry_needs_a_system() -> None:
+    nowhere: Any = None
+
+    with pytest.raises(InvalidSpec, match="system=None"):
+        Registry(nowhere, "rooms")

@@ -5,6 +5,7 @@ from __future__ import annotations
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ import pytest
 from callboard.supervision import (
     LATER,
     ActorDeadError,
+    ActorKilled,
+    ActorRef,
     ActorSystem,
     InvalidSpec,
     Settings,
+    Shutdown,
     Timeout,
 )
 from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, crash, idle
@@ -292,3 +296,33 @@ class TestASuspendedActor:
         assert ref.stop()
         assert box.waiting == []
         assert system.dead_letters.count == 1
+
+
+class TestWhatAnAskerIsToldWhoseAnswerWillNotCome:
+    def later(self, system: ActorSystem, end: Callable[[ActorRef[Any]], object]) -> str:
+        def promise(actor: Any) -> Any:
+            actor.reply_later()
+            return LATER
+
+        ref = system.spawn_named("ada", Puppet)
+        asked = ref.ask(Do(promise), block=False)
+        idle(ref)
+        end(ref)
+        with pytest.raises(ActorKilled) as told:
+            asked.get()
+        assert not told.value.is_outcome_known
+        return str(told.value)
+
+    def test_is_how_the_actor_ended(self, system: ActorSystem) -> None:
+        said = self.later(system, lambda ref: ref.exit(Shutdown()))
+
+        assert said == "ada (incarnation 1) ended before it answered the message: shutdown"
+
+    def test_is_that_it_was_killed(self, system: ActorSystem) -> None:
+        assert "was killed" in self.later(system, lambda ref: ref.kill())
+
+    def test_at_an_address_is_not_to_ask_by_the_address(self, system: ActorSystem) -> None:
+        with pytest.raises(ActorDeadError) as told:
+            system.reserve("ada").ask("anything")
+
+        assert "its supervisor has started the next one" in told.value.remedy

@@ -16,6 +16,7 @@ from callboard.supervision import (
     Crashed,
     Down,
     Exit,
+    InvalidSpec,
     Killed,
     NoActor,
     Normal,
@@ -553,3 +554,30 @@ class TestADeathInTheMiddleOf:
 
         assert isinstance(reason_of(two), Crashed)
         assert isinstance(reason_of(one), Crashed)
+
+
+class TestATargetThatIsNobody:
+    @pytest.mark.parametrize("target", [None, 3, Puppet])
+    def test_is_refused_as_no_target_at_all(self, system: ActorSystem, target: Any) -> None:
+        def bind(actor: Any) -> list[InvalidSpec]:
+            refused: list[InvalidSpec] = []
+            for act in (actor.link, actor.monitor, actor.unlink):
+                with pytest.raises(InvalidSpec, match="Give a ref, an address or a name") as error:
+                    act(target)
+                refused.append(error.value)
+            return refused
+
+        refused = system.spawn(Trapping).ask(Do(bind))
+
+        assert [(each.field, each.value) for each in refused] == [("target", target)] * 3
+
+    def test_is_named_in_the_exit_of_who_traps(self, system: ActorSystem, box: Box) -> None:
+        ref = system.spawn(Trapping, hears=box.put)
+
+        ref.ask(Do(lambda actor: actor.link("nobody")))
+
+        assert box.take() == Exit("nobody", NoActor())
+
+    def test_is_named_in_the_error_of_who_does_not(self, system: ActorSystem) -> None:
+        with pytest.raises(ActorDeadError, match="nobody is at nobody"):
+            system.spawn(Puppet).ask(Do(lambda actor: actor.link("nobody")))

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
     AskCycle,
+    ChildSpec,
     DeadLetter,
     DeliveryError,
     InvalidSpec,
@@ -25,7 +26,9 @@ from callboard.supervision import (
     Settings,
     Shutdown,
     StopReport,
+    Supervisor,
     SystemStopped,
+    UnhandledMessage,
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.chance import time_of
@@ -691,3 +694,98 @@ def test_what_a_signal_raises_while_a_thread_starts_is_no_lack_of_threads(
 
     with pytest.raises(struck or RuntimeError):
         start_thread(Struck())
+
+
+class TestWhatCannotBe:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("name", 3),
+            ("name", ""),
+            ("settings", {"workers_max": 3}),
+            ("on_event", 3),
+        ],
+    )
+    def test_is_refused_when_a_system_is_made(self, field: str, value: object) -> None:
+        given: dict[str, Any] = {field: value}
+
+        with pytest.raises(InvalidSpec) as refused:
+            ActorSystem(**given)
+
+        assert (refused.value.field, refused.value.value) == (field, value)
+
+    def test_is_refused_when_an_actor_is_started(self, system: ActorSystem) -> None:
+        for given in (3, ChildSpec(id="a", start=Puppet)):
+            with pytest.raises(InvalidSpec, match=r"actor=.*a ChildSpec is for a supervisor") as no:
+                system.spawn(cast("Any", given))
+            assert no.value.field == "actor"
+
+    @pytest.mark.parametrize("value", ["1", True, -1])
+    def test_is_refused_as_a_time_to_wait(self, system: ActorSystem, value: Any) -> None:
+        ref = system.spawn(Puppet)
+
+        with pytest.raises(InvalidSpec, match="timeout="):
+            ref.ask(Do(give(1)), timeout=value)
+        with pytest.raises(InvalidSpec, match="timeout_s="):
+            system.stop(value)
+        assert system.is_open
+
+    def test_is_refused_as_a_message_that_is_a_class(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet)
+
+        with pytest.raises(UnhandledMessage, match=r"the class Do itself") as refused:
+            ref.ask(Do)
+
+        assert refused.value.remedy == "Send an instance of it: Do(...)."
+        assert ref.is_alive()
+
+
+class TestTheHook:
+    def test_is_flushed_when_the_system_has_stopped(self) -> None:
+        class Hook:
+            said: ClassVar[list[str]] = []
+
+            def __call__(self, event: object) -> None:
+                self.said.append(type(event).__name__)
+
+            def flush(self) -> None:
+                self.said.append("flushed")
+
+        with ActorSystem(on_event=Hook()) as system:
+            crash(system.spawn(Puppet))
+
+        assert Hook.said == ["ActorCrashed", "flushed"]
+
+    def test_that_cannot_be_flushed_hurts_nobody(self) -> None:
+        class Hook:
+            def __call__(self, event: object) -> None: ...
+
+            def flush(self) -> None:
+                raise Boom
+
+        with ActorSystem(on_event=Hook()) as system:
+            system.spawn(Puppet)
+
+        assert system.counts == {"failed_hooks": 1}
+
+
+class TestToWaitForAnEnd:
+    def test_gives_the_reason(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet)
+        ref.exit(Shutdown())
+
+        assert ref.wait() == Shutdown()
+        assert ref.wait(0) == Shutdown()
+
+    def test_gives_nothing_while_it_lives(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet).wait_started()
+
+        assert ref.wait(0.01) is None
+
+
+class TestRootSupervisors:
+    def test_that_nobody_named_are_told_apart(self, system: ActorSystem) -> None:
+        spec = ChildSpec(id="a", start=Puppet)
+        roots = [system.spawn(Supervisor, [spec]).wait_started() for _ in range(3)]
+
+        assert [root.path for root in roots] == ["Supervisor", "Supervisor 2", "Supervisor 3"]
