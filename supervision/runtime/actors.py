@@ -12,7 +12,6 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.errors import (
     ActorDeadError,
-    ClassAsMessage,
     NoSystem,
     UnhandledMessage,
 )
@@ -202,7 +201,9 @@ class SupervisedActor(PooledActor):
         if isinstance(message, (Down,)):
             return
         if isinstance(message, type):
-            raise ClassAsMessage(message.__name__)
+            error = UnhandledMessage(f"the message is the class {message.__name__} itself")
+            error.remedy = f"Send an instance of it: {message.__name__}(...)."
+            raise error
         msg = f"{type(self).__name__} has no handler for {type(message).__name__}"
         raise UnhandledMessage(msg)
 

@@ -132,18 +132,6 @@ class UnhandledMessage(Refusal):
     remedy: str = "Mark a method of the actor with @handles for this message type."
 
 
-class ClassAsMessage(UnhandledMessage):
-    """The message is a class, where an instance of it was meant.
-
-    Args:
-        name: the class.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.remedy = f"Send an instance of it: {name}(...)."
-        super().__init__(f"the message is the class {name} itself. {self.remedy}")
-
-
 class NoSystem(CallboardError, TypeError):
     """A supervised actor was to start without saying in which system."""
 
