@@ -10,7 +10,37 @@ if __name__ != "callboard.actors":
         " then import callboard.actors"
     )
     raise ImportError(msg)
+from callboard.actors.connections.messages import AddMcpClient as AddMcpClient
+from callboard.actors.connections.messages import AttachAgent as AttachAgent
+from callboard.actors.connections.messages import AttachClient as AttachClient
+from callboard.actors.connections.messages import CallTool as CallTool
+from callboard.actors.connections.messages import CancelPrompt as CancelPrompt
+from callboard.actors.connections.messages import ConnectionMessage as ConnectionMessage
+from callboard.actors.connections.messages import DetachAgent as DetachAgent
+from callboard.actors.connections.messages import DetachClient as DetachClient
+from callboard.actors.connections.messages import GetMcpClient as GetMcpClient
+from callboard.actors.connections.messages import ListMcpClients as ListMcpClients
+from callboard.actors.connections.messages import ListTools as ListTools
+from callboard.actors.connections.messages import Prompt as Prompt
+from callboard.actors.connections.messages import PromptResult as PromptResult
+from callboard.actors.connections.messages import RemoveMcpClient as RemoveMcpClient
+from callboard.actors.connections.messages import ResumeSession as ResumeSession
+from callboard.actors.connections.ports import AgentConnection as AgentConnection
+from callboard.actors.connections.ports import AgentConnector as AgentConnector
+from callboard.actors.connections.ports import AgentEnd as AgentEnd
+from callboard.actors.connections.ports import AgentHello as AgentHello
+from callboard.actors.connections.ports import AgentUpdate as AgentUpdate
+from callboard.actors.connections.ports import ClientEvent as ClientEvent
+from callboard.actors.connections.ports import ClientSink as ClientSink
+from callboard.actors.connections.ports import Connectors as Connectors
+from callboard.actors.connections.ports import McpConnection as McpConnection
+from callboard.actors.connections.ports import McpConnector as McpConnector
+from callboard.actors.connections.ports import McpTool as McpTool
 from callboard.actors.errors import AgentBusy as AgentBusy
+from callboard.actors.errors import AgentDied as AgentDied
+from callboard.actors.errors import AgentNotAttached as AgentNotAttached
+from callboard.actors.errors import AgentTimeout as AgentTimeout
+from callboard.actors.errors import DuplicateMcpClient as DuplicateMcpClient
 from callboard.actors.errors import DuplicateRole as DuplicateRole
 from callboard.actors.errors import DuplicateSession as DuplicateSession
 from callboard.actors.errors import IdempotencyConflict as IdempotencyConflict
@@ -18,8 +48,17 @@ from callboard.actors.errors import InvalidField as InvalidField
 from callboard.actors.errors import InvalidOrgId as InvalidOrgId
 from callboard.actors.errors import InvalidUserId as InvalidUserId
 from callboard.actors.errors import MaxSessionsReached as MaxSessionsReached
+from callboard.actors.errors import McpCallLost as McpCallLost
+from callboard.actors.errors import McpClientDown as McpClientDown
+from callboard.actors.errors import McpClientNotFound as McpClientNotFound
+from callboard.actors.errors import McpConnectError as McpConnectError
+from callboard.actors.errors import McpTimeout as McpTimeout
+from callboard.actors.errors import McpToolError as McpToolError
 from callboard.actors.errors import MessageTooLarge as MessageTooLarge
+from callboard.actors.errors import NoConnector as NoConnector
 from callboard.actors.errors import PromptError as PromptError
+from callboard.actors.errors import PromptTimeout as PromptTimeout
+from callboard.actors.errors import ReplayGap as ReplayGap
 from callboard.actors.errors import SessionCrashed as SessionCrashed
 from callboard.actors.errors import SessionError as SessionError
 from callboard.actors.errors import SessionHasLog as SessionHasLog
@@ -31,6 +70,7 @@ from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SpawnError as SpawnError
 from callboard.actors.errors import StoreError as StoreError
 from callboard.actors.errors import StoreOutcomeUnknown as StoreOutcomeUnknown
+from callboard.actors.errors import TooManyCalls as TooManyCalls
 from callboard.actors.errors import TransitionError as TransitionError
 from callboard.actors.errors import UpdateFailed as UpdateFailed
 from callboard.actors.errors import VersionConflict as VersionConflict
@@ -81,6 +121,14 @@ from callboard.actors.sessions.data import Session as Session
 from callboard.actors.sessions.data import SessionPatch as SessionPatch
 from callboard.actors.sessions.holds import Hold as Hold
 from callboard.actors.sessions.holds import HoldKind as HoldKind
+from callboard.actors.sessions.links import AgentInfo as AgentInfo
+from callboard.actors.sessions.links import AgentMemory as AgentMemory
+from callboard.actors.sessions.links import AgentSpec as AgentSpec
+from callboard.actors.sessions.links import ClientInfo as ClientInfo
+from callboard.actors.sessions.links import LinkState as LinkState
+from callboard.actors.sessions.links import McpClientInfo as McpClientInfo
+from callboard.actors.sessions.links import McpSpec as McpSpec
+from callboard.actors.sessions.links import Transport as Transport
 from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
@@ -95,20 +143,45 @@ from callboard.actors.workspace import WorkspaceProvider as WorkspaceProvider
 __all__ = [
     "AGENT_API",
     "STANDARD",
+    "AddMcpClient",
     "AgentBusy",
+    "AgentConnection",
+    "AgentConnector",
+    "AgentDied",
+    "AgentEnd",
+    "AgentHello",
+    "AgentInfo",
+    "AgentMemory",
+    "AgentNotAttached",
+    "AgentSpec",
+    "AgentTimeout",
+    "AgentUpdate",
     "AppendMessage",
+    "AttachAgent",
+    "AttachClient",
     "BeginSpawn",
+    "CallTool",
+    "CancelPrompt",
     "Cleaner",
     "CleanupInactive",
+    "ClientEvent",
+    "ClientInfo",
+    "ClientSink",
     "ComposedPrompts",
+    "ConnectionMessage",
+    "Connectors",
     "CountSessions",
     "CreateSession",
+    "DetachAgent",
+    "DetachClient",
+    "DuplicateMcpClient",
     "DuplicateRole",
     "DuplicateSession",
     "EnvironmentSecrets",
     "Fault",
     "FindSession",
     "FolderWorkspaces",
+    "GetMcpClient",
     "GetMessages",
     "GetSession",
     "GetSessionRef",
@@ -124,17 +197,38 @@ __all__ = [
     "InvalidOrgId",
     "InvalidUserId",
     "Keeping",
+    "LinkState",
+    "ListMcpClients",
     "ListSessions",
+    "ListTools",
     "MaxSessionsReached",
+    "McpCallLost",
+    "McpClientDown",
+    "McpClientInfo",
+    "McpClientNotFound",
+    "McpConnectError",
+    "McpConnection",
+    "McpConnector",
+    "McpSpec",
+    "McpTimeout",
+    "McpTool",
+    "McpToolError",
     "Message",
     "MessagePage",
     "MessageTooLarge",
+    "NoConnector",
     "NotStarted",
     "PassivateSession",
     "Presence",
+    "Prompt",
     "PromptComposer",
     "PromptError",
+    "PromptResult",
+    "PromptTimeout",
     "RecordActivity",
+    "RemoveMcpClient",
+    "ReplayGap",
+    "ResumeSession",
     "ReviveSession",
     "Role",
     "SecretError",
@@ -165,7 +259,9 @@ __all__ = [
     "StoreOutcomeUnknown",
     "SystemdWatchdog",
     "TerminateSession",
+    "TooManyCalls",
     "TransitionError",
+    "Transport",
     "UpdateFailed",
     "UpdateSession",
     "UpdateSystemPrompt",

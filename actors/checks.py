@@ -16,7 +16,25 @@ from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_h
 
 import msgspec
 
-from callboard.actors.errors import InvalidField, InvalidOrgId, InvalidUserId, MessageTooLarge
+from callboard.actors.connections.messages import (
+    AddMcpClient,
+    AttachAgent,
+    AttachClient,
+    CallTool,
+    CancelPrompt,
+    GetMcpClient,
+    ListTools,
+    Prompt,
+    RemoveMcpClient,
+    ResumeSession,
+)
+from callboard.actors.errors import (
+    DuplicateMcpClient,
+    InvalidField,
+    InvalidOrgId,
+    InvalidUserId,
+    MessageTooLarge,
+)
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.messages import (
     AppendMessage,
@@ -42,6 +60,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.sessions.data import SessionPatch
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
+from callboard.actors.sessions.links import AgentSpec, McpSpec, Setting, Transport
 
 _CLASSES_MAX = 1_024
 """How many message classes are remembered with what was found out about them."""
@@ -303,6 +322,72 @@ def _patch(_: str, value: SessionPatch, limits: SessionLimits) -> None:
     check_patch(value, limits)
 
 
+def _settings(name: str, value: Mapping[str, Setting], limits: SessionLimits) -> None:
+    size_bytes = 0
+    for key, setting in value.items():
+        text = setting if isinstance(setting, str) else setting.name
+        where = f"{name}.{key}"
+        _check_text(where, key, limits.key_chars_max)
+        if "\0" in text or not _is_utf8(text):
+            raise InvalidField(where, "(not shown)", "Give text without NUL.")
+        size_bytes += len(key) + len(text)
+    if size_bytes > limits.metadata_bytes_max:
+        raise MessageTooLarge(name, size_bytes, bytes_max=limits.metadata_bytes_max)
+
+
+def _command(name: str, value: tuple[str, ...], limits: SessionLimits) -> None:
+    if not value or not value[0]:
+        raise InvalidField(name, value, "Give the program and its arguments.")
+    for each in value:
+        if "\0" in each or not _is_utf8(each):
+            raise InvalidField(name, each, "Give text without NUL.")
+    size_bytes = sum(map(len, value))
+    if size_bytes > limits.metadata_bytes_max:
+        raise MessageTooLarge(name, size_bytes, bytes_max=limits.metadata_bytes_max)
+
+
+def _mcp_spec(name: str, value: McpSpec, limits: SessionLimits) -> None:
+    _name(f"{name}.id", value.id, limits)
+    if value.name:
+        _name(f"{name}.name", value.name, limits)
+    _settings(f"{name}.env", value.env, limits)
+    _settings(f"{name}.headers", value.headers, limits)
+    if value.transport is Transport.STDIO:
+        _command(f"{name}.command", value.command, limits)
+    elif not value.url or not value.url.startswith(("http://", "https://")):
+        where = f"{name}.url"
+        raise InvalidField(where, value.url, "Give the URL of the server, http or https.")
+
+
+def _mcp_specs(name: str, value: tuple[McpSpec, ...], limits: SessionLimits) -> None:
+    for place, spec in enumerate(value):
+        _mcp_spec(f"{name}[{place}]", spec, limits)
+        if spec.id in [each.id for each in value[:place]]:
+            raise DuplicateMcpClient(spec.id)
+
+
+def _agent_spec(name: str, value: AgentSpec, limits: SessionLimits) -> None:
+    _name(f"{name}.kind", value.kind, limits)
+    _command(f"{name}.command", value.command, limits)
+    _settings(f"{name}.env", value.env, limits)
+    if value.cwd is not None:
+        _check_text(f"{name}.cwd", value.cwd, limits.reason_chars_max)
+
+
+def _arguments(name: str, value: object, limits: SessionLimits) -> None:
+    try:
+        size_bytes = len(msgspec.json.encode(value))
+    except (TypeError, ValueError, UnicodeEncodeError, RecursionError) as unsayable:
+        raise InvalidField(name, value, "Give what JSON can say.") from unsayable
+    if size_bytes > limits.content_bytes_max:
+        raise MessageTooLarge(name, size_bytes, bytes_max=limits.content_bytes_max)
+
+
+def _sink(name: str, value: object, _: SessionLimits) -> None:
+    if not all(callable(getattr(value, each, None)) for each in ("send", "ended", "close", "kill")):
+        raise InvalidField(name, value, "Give a ClientSink: send, ended, close and kill.")
+
+
 _TO_SESSION: tuple[tuple[str, Rule], ...] = (("session_id", _session_id),)
 _FILTER: tuple[tuple[str, Rule], ...] = (
     ("user_id", _user_id),
@@ -335,6 +420,9 @@ _RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
             ("variables", _structure),
             ("metadata", _structure),
             ("client_capabilities", _structure),
+            ("agent", _agent_spec),
+            ("mcp", _mcp_specs),
+            ("client", _sink),
             ("session_id", _session_id),
             ("idempotency_key", _key),
         ),
@@ -348,5 +436,33 @@ _RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
         GetMessages: (*_TO_SESSION, ("after_seq", _number), ("limit", _page_of_messages)),
         ListSessions: (*_FILTER, ("after_id", _session_id), ("limit", _page_of_sessions)),
         CountSessions: _FILTER,
+        AddMcpClient: (*_TO_SESSION, ("spec", _mcp_spec)),
+        RemoveMcpClient: (*_TO_SESSION, ("client_id", _name)),
+        GetMcpClient: (*_TO_SESSION, ("client_id", _name)),
+        ListTools: (*_TO_SESSION, ("client_id", _name), ("timeout_s", _seconds)),
+        CallTool: (
+            *_TO_SESSION,
+            ("client_id", _name),
+            ("name", _name),
+            ("arguments", _arguments),
+            ("timeout_s", _seconds),
+        ),
+        AttachAgent: (*_TO_SESSION, ("spec", _agent_spec), ("agent_session_id", _key)),
+        Prompt: (
+            *_TO_SESSION,
+            ("content", _content),
+            ("blocks", _arguments),
+            ("timeout_s", _seconds),
+            ("client_msg_id", _key),
+        ),
+        CancelPrompt: (*_TO_SESSION, ("grace_s", _seconds)),
+        AttachClient: (
+            *_TO_SESSION,
+            ("sink", _sink),
+            ("after_seq", _number),
+            ("kind", _name),
+            ("peer", _name),
+        ),
+        ResumeSession: _TO_SESSION,
     }
 )

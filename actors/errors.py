@@ -280,6 +280,243 @@ class AgentBusy(SessionError):
     is_retryable: ClassVar[bool] = True
 
 
+class NoConnector(SessionError):
+    """Nothing here can open connections of this kind.
+
+    Args:
+        kind: which kind.
+        extra: the extra of this distribution that brings it, if one does.
+    """
+
+    code: ClassVar[str] = "no_connector"
+    remedy: str = "Give SessionSystem one in connectors=Connectors(...)."
+
+    def __init__(self, kind: str, *, extra: str | None = None) -> None:
+        super().__init__(f"there is no connector for {shown(kind)}")
+        self.kind = kind
+        self.extra = extra
+        if extra is not None:
+            self.remedy = (
+                f"Install callboard[{extra}] and give SessionSystem its connector in"
+                " connectors=Connectors(...)."
+            )
+
+
+class McpClientNotFound(SessionError):
+    """The session has no MCP client of this id.
+
+    Args:
+        client_id: what was asked for.
+    """
+
+    code: ClassVar[str] = "mcp_client_not_found"
+    remedy: str = "List the session's MCP clients, or add one."
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__(f"there is no MCP client {shown(client_id)}")
+        self.client_id = client_id
+
+
+class DuplicateMcpClient(SessionError):
+    """The session has an MCP client of this id already.
+
+    Args:
+        client_id: the id that is taken.
+    """
+
+    code: ClassVar[str] = "duplicate_mcp_client"
+    remedy: str = "Use the client that is there, remove it first, or choose another id."
+
+    def __init__(self, client_id: str) -> None:
+        super().__init__(f"there is an MCP client {shown(client_id)} already")
+        self.client_id = client_id
+
+
+class McpConnectError(SessionError):
+    """The MCP server could not be reached.
+
+    Args:
+        client_id: which client.
+        detail: what went wrong, shortened, without secrets.
+    """
+
+    code: ClassVar[str] = "mcp_connect_error"
+    remedy: str = "Look at the server's command or URL, and at what it says itself."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, client_id: str, detail: str) -> None:
+        super().__init__(f"MCP client {shown(client_id)} could not be connected: {detail}")
+        self.client_id = client_id
+        self.detail = detail
+
+
+class McpTimeout(SessionError):
+    """The MCP server did not answer in time.
+
+    Args:
+        client_id: which client.
+        what: what it was to do.
+        timeout_s: how long it was given, in seconds.
+    """
+
+    code: ClassVar[str] = "mcp_timeout"
+    remedy: str = "Allow more time with timeout_s=, or find out what keeps the server busy."
+    is_retryable: ClassVar[bool] = True
+    is_outcome_known: ClassVar[bool] = False
+
+    def __init__(self, client_id: str, what: str, timeout_s: float) -> None:
+        super().__init__(f"MCP client {shown(client_id)}: no answer to {what} in {timeout_s} s")
+        self.client_id = client_id
+        self.what = what
+        self.timeout_s = timeout_s
+
+
+class McpClientDown(SessionError):
+    """The MCP client is down; it is opened again by itself unless it has failed.
+
+    Args:
+        client_id: which client.
+        status: how it is.
+        detail: why, without secrets.
+    """
+
+    code: ClassVar[str] = "mcp_client_down"
+    remedy: str = "Try again when the client is up; add one that has failed anew."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, client_id: str, status: str, *, detail: str = "") -> None:
+        said = f": {detail}" if detail else ""
+        super().__init__(f"MCP client {shown(client_id)} is {status}{said}")
+        self.client_id = client_id
+        self.status = status
+        self.detail = detail
+
+
+class McpCallLost(McpClientDown):
+    """The MCP client died while it worked on the call: whether it took effect is not known."""
+
+    code: ClassVar[str] = "mcp_call_lost"
+    remedy: str = "Find out what took effect; then call again when the client is up."
+    is_outcome_known: ClassVar[bool] = False
+
+
+class McpToolError(SessionError):
+    """The tool said that it failed.
+
+    Args:
+        tool: which tool.
+        detail: what it said, shortened.
+    """
+
+    code: ClassVar[str] = "mcp_tool_error"
+    remedy: str = "See what the tool says; change the arguments."
+
+    def __init__(self, tool: str, detail: str) -> None:
+        super().__init__(f"the tool {shown(tool)} failed: {detail}")
+        self.tool = tool
+        self.detail = detail
+
+
+class TooManyCalls(SessionError):
+    """The MCP client has as many calls under way as it may.
+
+    Args:
+        client_id: which client.
+        calls_max: the bound.
+    """
+
+    code: ClassVar[str] = "too_many_calls"
+    remedy: str = "Wait for calls that are under way."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, client_id: str, calls_max: int) -> None:
+        super().__init__(f"MCP client {shown(client_id)} has {calls_max} calls under way")
+        self.client_id = client_id
+        self.calls_max = calls_max
+
+
+class AgentNotAttached(SessionError):
+    """The session has no agent."""
+
+    code: ClassVar[str] = "agent_not_attached"
+    remedy: str = "Attach an agent first (AttachAgent)."
+
+
+class AgentDied(SessionError):
+    """The agent has died, or is not there just now; it is started again unless it has failed.
+
+    Args:
+        returncode: of its process, if that is known.
+        stderr_tail: the end of what it wrote to its standard error, without secrets.
+        detail: what else is known.
+    """
+
+    code: ClassVar[str] = "agent_died"
+    remedy: str = "See what it said; prompt again when it is up."
+    is_retryable: ClassVar[bool] = True
+    is_outcome_known: ClassVar[bool] = False
+
+    def __init__(
+        self, returncode: int | None = None, stderr_tail: str = "", *, detail: str = ""
+    ) -> None:
+        said = "the agent is gone" if not detail else f"the agent is gone: {detail}"
+        super().__init__(said if returncode is None else f"{said} (it returned {returncode})")
+        self.returncode = returncode
+        self.stderr_tail = stderr_tail
+        self.detail = detail
+
+
+class AgentTimeout(SessionError):
+    """The agent did not start, or did not make or load its conversation, in time.
+
+    Args:
+        what: what it was to do.
+        timeout_s: how long it was given, in seconds.
+    """
+
+    code: ClassVar[str] = "agent_timeout"
+    remedy: str = "Start the agent by hand to see what it waits for."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, what: str, timeout_s: float) -> None:
+        super().__init__(f"the agent did not {what} within {timeout_s} s")
+        self.what = what
+        self.timeout_s = timeout_s
+
+
+class PromptTimeout(SessionError):
+    """The agent worked on a prompt for too long; it has been told to stop.
+
+    Args:
+        timeout_s: how long it was given, in seconds.
+    """
+
+    code: ClassVar[str] = "prompt_timeout"
+    remedy: str = "Allow more time with timeout_s=; read the log for what it did."
+    is_outcome_known: ClassVar[bool] = False
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"the agent had not finished after {timeout_s} s")
+        self.timeout_s = timeout_s
+
+
+class ReplayGap(SessionError):
+    """The log does not go on where the client has stopped.
+
+    Args:
+        oldest_seq: number of the first message that the log can give.
+        last_seq: number of its last one.
+    """
+
+    code: ClassVar[str] = "replay_gap"
+    remedy: str = "Attach with after_seq one less than oldest_seq, and forget what came before."
+
+    def __init__(self, oldest_seq: int, last_seq: int) -> None:
+        super().__init__(f"the log has the messages {oldest_seq} to {last_seq}")
+        self.oldest_seq = oldest_seq
+        self.last_seq = last_seq
+
+
 class StoreError(SessionError):
     """The store did not keep a change: it was undone, the session is at its last commit."""
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
+from callboard.actors.connections.messages import ResumeSession
 from callboard.actors.errors import InvalidField, SessionRestarting, ShuttingDown, SpawnError
 from callboard.actors.messages import (
     BeginSpawn,
@@ -194,6 +195,16 @@ class SessionManager(SystemActor):
         self.reply_later(outlives=True).offer_exception(error)
         return LATER
 
+    @handles(ResumeSession)
+    def on_resume_session(self, message: ResumeSession) -> Session | Later:
+        """Start a session that sleeps; reply its snapshot."""
+        check(message, self._services.limits)
+        row = self._table.row(message.session_id)
+        if row.presence is Presence.QUARANTINED:
+            error = address_of(row).dead_error()
+            return self._refused(error)
+        return self._started(self._waker.revive(ReviveSession(message.session_id)))
+
     @handles(PassivateSession)
     def on_passivate_session(self, message: PassivateSession) -> Session | Later:
         """Put a session to sleep if it has nothing to do; reply its snapshot."""
@@ -363,6 +374,7 @@ class SessionManager(SystemActor):
         match decision.verdict:
             case Verdict.REMOVED:
                 self.remove(row)
+                return
             case Verdict.ASLEEP | Verdict.QUARANTINED if ending is not None:
                 self._ender.clean_up(row, ending)
             case Verdict.ASLEEP:
@@ -377,6 +389,12 @@ class SessionManager(SystemActor):
                 self._ender.remind(row, ending)  # it may have been in hand when that one ended
             case Verdict.RESTARTING | Verdict.VOID:
                 self._waker.answer_sleepers(row)
+        self._look_at_links(row)
+
+    def _look_at_links(self, row: Row) -> None:
+        """Have the connections closed of a session that rests or is gone."""
+        if row.latest().session.has_links:
+            self._services.connections.look(row)
 
     def _note_cause(self, row: Row, news: News) -> None:
         """Note what ended an incarnation, for those who wait until the session is spawned."""
@@ -395,6 +413,7 @@ class SessionManager(SystemActor):
         last = self._table.remove(row.id)
         if row.id in self._book.spawns:  # it never was: a create may be repeated
             self._book.creates.forget(row.id)
+        self._look_at_links(row)
         self.system.release(address_of(row))
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)

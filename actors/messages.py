@@ -19,6 +19,7 @@ import msgspec
 
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.links import AgentSpec, McpSpec
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.supervision.model.requests import Request
 
@@ -182,6 +183,9 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         variables: what its prompt is composed with.
         metadata: the creator's own notes.
         client_capabilities: what its client can do.
+        agent: the agent to start; the session is ACTIVE when it is up.
+        mcp: the MCP clients to open; the session is ACTIVE when all are up.
+        client: a `ClientSink` that follows the session from its first message on; in process only.
         session_id: an id of the creator's choice; None: a new UUIDv7.
         activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
         idempotency_key: repeated with the same content it creates nothing and gets the first
@@ -196,6 +200,9 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
     variables: Mapping[str, object] = EMPTY
     metadata: Mapping[str, object] = EMPTY
     client_capabilities: Mapping[str, object] | None = None
+    agent: AgentSpec | None = None
+    mcp: tuple[McpSpec, ...] | None = None
+    client: object | None = None
     session_id: str | None = None
     activate: bool = True
     idempotency_key: str | None = None

@@ -11,6 +11,11 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 
 from callboard.actors.checks import check
+from callboard.actors.connections.line import ConnectionsPartition
+from callboard.actors.connections.messages import ConnectionMessage
+from callboard.actors.connections.ports import Connectors
+from callboard.actors.connections.reads import LINK_READS, answer_about_links
+from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.errors import InvalidField, SessionNotFound, WorkspaceError
 from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
@@ -30,7 +35,7 @@ from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
 from callboard.actors.sessions.internal import EndAll
-from callboard.actors.sessions.naming import JANITOR, MANAGER, PARTITIONS
+from callboard.actors.sessions.naming import CONNECTIONS, JANITOR, MANAGER, PARTITIONS
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
@@ -99,6 +104,7 @@ class SessionSystem:
         tenants: whether every session needs a user and an organisation.
         unique_role: whether a user's living sessions must play different roles.
         faults: whether crashes may be injected (`InjectCrash`).
+        connectors: what opens MCP clients and starts agents; None: there is nothing that does.
         keeping: how long what nobody uses is kept: `keeping.STANDARD`, `keeping.AGENT_API`, or
             a `Keeping` of your own.
         max_idle_s: in place of the bound of this name in `keeping`; None: as there.
@@ -134,6 +140,7 @@ class SessionSystem:
         tenants: bool = False,
         unique_role: bool = False,
         faults: bool = False,
+        connectors: Connectors | None = None,
         keeping: Keeping = STANDARD,
         max_idle_s: float | None = None,
         cleanup_interval_s: float | None = None,
@@ -185,6 +192,9 @@ class SessionSystem:
         if cleaner is not None:
             self._planners.append(cleaners(cleaner))
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
+        if connectors is not None and not isinstance(connectors, Connectors):
+            raise InvalidSpec("connectors", connectors, "Give a Connectors(...), or None.")
+        self._connectors = connectors
         self._watchdog = watchdog
         self._on_event = on_event
         self._runtime = runtime
@@ -224,6 +234,14 @@ class SessionSystem:
             partitions=self._partitions,
             manager=manager,
             **self._options,
+        )
+        services.connections = Switchboard(
+            system,
+            services.table,
+            self._connectors,
+            services.secrets,
+            partitions=self._partitions,
+            content_bytes_max=self._limits.content_bytes_max,
         )
         services.planners += self._planners
         try:
@@ -268,6 +286,22 @@ class SessionSystem:
                 **budget,
             },
         )
+        connections_partition = ChildSpec(
+            id="partition",
+            start=ConnectionsPartition,
+            args=(services.connections,),
+            name=CONNECTIONS,
+        )
+        connections = ChildSpec(
+            id=CONNECTIONS,
+            start=PartitionSupervisor,
+            args=(connections_partition,),
+            kwargs={
+                "partitions": services.partitions,
+                "with_arguments": _numbered,
+                **budget,
+            },
+        )
         janitor = ChildSpec(id=JANITOR, start=Janitor, args=(services,), name=JANITOR)
         manager = ChildSpec(id=MANAGER, start=SessionManager, args=(services,), name=MANAGER)
         in_front = [janitor, manager]
@@ -276,7 +310,7 @@ class SessionSystem:
         front = ChildSpec(
             id="front", start=Supervisor, args=(tuple(in_front),), kwargs=dict(budget)
         )
-        return ([sessions, front],)
+        return ([sessions, connections, front],)
 
     def _root_ended(self, reason: ExitReason | None) -> None:
         self._is_over = True
@@ -382,8 +416,8 @@ class SessionSystem:
 
         Args:
             message: one of ours, or a `SessionMessage` of your own.
-            timeout: seconds; None is the system's `ask_timeout_s` (5 s), `math.inf` waits
-                for ever.
+            timeout: seconds; None is the system's `ask_timeout_s` (5 s), or what a message to a
+                connection allows its work (`patience_s`); `math.inf` waits for ever.
 
         Raises:
             SessionError: a declared answer: not found, not valid, not now.
@@ -394,6 +428,8 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
+        if timeout is None and isinstance(message, ConnectionMessage):
+            timeout = message.patience_s
         return self._recipient(message).ask(message, timeout=timeout)
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
@@ -402,6 +438,8 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
+        if timeout is None and isinstance(message, ConnectionMessage):
+            timeout = message.patience_s
         return await self._recipient(message).ask_async(message, timeout=timeout)
 
     def tell(self, message: Request[Any]) -> None:
@@ -512,6 +550,9 @@ class SessionSystem:
         if isinstance(message, READS):
             check(message, services.limits)
             return True, answer(services.table, message, now_s=services.system.clock.now_s())
+        if isinstance(message, LINK_READS):
+            check(message, services.limits)
+            return True, answer_about_links(services.table, message)
         if isinstance(message, GetSessionRef):
             check(message, services.limits)
             return True, self.address(message.session_id)

@@ -67,7 +67,7 @@ def broken_laws(sessions: SessionSystem) -> list[str]:
 
 def _tree(sessions: SessionSystem) -> Iterator[str]:
     parts = parts_of(sessions)
-    expected = ["sessions", "front", "front/janitor", "front/manager"]
+    expected = ["sessions", "connections", "front", "front/janitor", "front/manager"]
     expected += [partition_name(number) for number in range(services_of(sessions).partitions)]
     for path in expected:
         if path not in parts or parts[path].is_dead or not parts[path].is_started:

@@ -40,6 +40,7 @@ from callboard.actors.sessions.internal import (
     SessionStays,
     SpawnSession,
 )
+from callboard.actors.sessions.linked import Connections, LinkedActor
 from callboard.actors.sessions.spawn import (
     AGAIN,
     STRUCK,
@@ -59,7 +60,6 @@ from callboard.supervision import (
     Refusal,
     Shutdown,
     StopStart,
-    SupervisedActor,
     handles,
 )
 
@@ -81,6 +81,7 @@ class Services(Protocol):
     limits: SessionLimits
     book: Book
     secrets: Secrets
+    connections: Connections
     planners: list[Planner]
 
     def plan(self, session: Session) -> tuple[Step, ...]:
@@ -100,7 +101,7 @@ class Services(Protocol):
         ...
 
 
-class SessionActor(SupervisedActor, Generic[D]):
+class SessionActor(LinkedActor, Generic[D]):
     """The behaviour of a session. Subclass it with messages and data of your own.
 
         class Asked(msgspec.Struct, frozen=True):
@@ -141,12 +142,11 @@ class SessionActor(SupervisedActor, Generic[D]):
     """
 
     callboard_starts: ClassVar[tuple[str, ...]] = (
-        *SupervisedActor.callboard_starts,
+        *LinkedActor.callboard_starts,
         "initial_data",
     )
 
     _async_messages: ClassVar[frozenset[type[Any]]] = frozenset({SpawnSession, CleanUp})
-    _draft: Draft | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
@@ -262,8 +262,14 @@ class SessionActor(SupervisedActor, Generic[D]):
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
         self._draft = draft = Draft(self._row, start, self._services.limits)
         services = self._services
-        self._go_on(draft, services.plan(draft.session) if services.planners else ())
+        has_links = draft.session.has_links
+        self._go_on(draft, services.plan(draft.session) if services.planners or has_links else ())
+        if has_links:
+            self._wake_links()
         self.commit()
+        if has_links:
+            self._look()
+            self._log_grew()
         state = draft.session.state
         if state is SessionState.TERMINATING:
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
@@ -364,6 +370,8 @@ class SessionActor(SupervisedActor, Generic[D]):
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
+        if entry.version.session.client is not None:
+            self._log_grew()
 
     def _working(self) -> Draft:
         draft = self._draft
@@ -527,6 +535,8 @@ class SessionActor(SupervisedActor, Generic[D]):
         """End in order, unless there is something to do."""
         since_s = message.unless_active_since_s
         if may_sleep(self._row) and (since_s is None or self._row.active_s <= since_s):
+            if self.session.has_links:
+                self._let_links_sleep()
             self.stop()
         elif since_s is None:
             self._services.announce(SessionStays(self._row.id))

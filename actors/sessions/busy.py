@@ -11,6 +11,7 @@ from typing import Any
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.holds import HoldKind
+from callboard.actors.sessions.linking import keeps_awake
 from callboard.actors.sessions.table import Row
 
 
@@ -19,7 +20,11 @@ def has_work(row: Row) -> bool:
     if address_of(row).mailbox_size:
         return True
     draft = row.holder
-    return isinstance(draft, Draft) and (draft.uncommitted > 0 or draft.holds_back(HoldKind.WORK))
+    if isinstance(draft, Draft) and (draft.uncommitted > 0 or draft.holds_back(HoldKind.WORK)):
+        return True
+    # Of a prompt the snapshot says it: it goes on over the end of the incarnation that began it.
+    agent = row.latest().session.agent
+    return agent is not None and agent.is_busy
 
 
 def is_busy(row: Row) -> bool:
@@ -34,4 +39,5 @@ def may_sleep(row: Row) -> bool:
     """Say whether nobody would miss the actor: no work is left, and nobody is attached."""
     draft = row.holder
     is_attached = isinstance(draft, Draft) and draft.holds_back(HoldKind.ATTACHED)
+    is_attached = is_attached or keeps_awake(row.latest().session)
     return not is_attached and not has_work(row)

@@ -13,6 +13,7 @@ from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.frozen import freeze
 from callboard.actors.sessions.keys import Created, content_of
+from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
@@ -58,8 +59,9 @@ class Creator:
         if self._book.is_draining:  # what was created before is told all the same
             msg = "the sessions are being shut down"
             raise ShuttingDown(msg, address=MANAGER)
+        first = self._first_snapshot(message)
         row = self._table.reserve(
-            self._first_snapshot(message),
+            first,
             active_s=now_s,
             limits=services.limits,
             unique_role=services.unique_role,
@@ -68,6 +70,8 @@ class Creator:
         self._system.names[address.name] = address
         if key is not None:
             self._book.creates.remember(key, content, row.id, now_s=now_s)
+        if first.client is not None:
+            services.connections.attach(row.id, first.client.number, message.client, 0)
         if message.activate:
             return self._waker.start(row, Cause.CREATE)
         row.note(Standing(0, Presence.ASLEEP, since_s=now_s))
@@ -92,7 +96,7 @@ class Creator:
             raise InvalidField("kind", kind, f"Give one of {', '.join(sorted(services.kinds))}.")
         wall_s = self._system.clock.wall_s()
         capabilities = message.client_capabilities
-        return Session(
+        session = Session(
             id=self._system.ids.new_id() if message.session_id is None else message.session_id,
             kind=kind,
             user_id=message.user_id,
@@ -106,6 +110,28 @@ class Creator:
             client_capabilities=None
             if capabilities is None
             else freeze("client_capabilities", capabilities, limits),
+        )
+        if message.agent is None and message.mcp is None and message.client is None:
+            return session
+        return self._linked(session, message)
+
+    def _linked(self, session: Session, message: CreateSession) -> Session:
+        """Return the first snapshot with the connections that it is created with.
+
+        Raises:
+            NoConnector: one of them cannot be opened here.
+        """
+        connectors = self._services.connections.connectors
+        if message.mcp:
+            connectors.for_mcp()
+        if message.agent is not None:
+            connectors.for_agent(message.agent.kind)
+        return linked(
+            session,
+            mcp=message.mcp or (),
+            agent=message.agent,
+            has_client=message.client is not None,
+            wall_s=session.created_at,
         )
 
     def came_to_be(self, row: Row) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from callboard.actors.errors import InvalidField
 from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.links import AgentInfo, ClientInfo, McpClientInfo
 from callboard.actors.sessions.states import (
     Presence,
     SessionState,
@@ -73,6 +74,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         variables: what the prompt was composed with.
         message_count: how many messages its log holds.
         last_seq: number of the last one.
+        mcp_servers: its MCP clients, in the order they were added. While it is not awake the
+            states of its connections are those of its last commit.
+        agent: its agent, if it has one.
+        client: who follows it, or was the last to do so.
         client_capabilities: what its client can do.
         metadata: the creator's own notes.
         data: one frozen struct of the behaviour's own type, or None.
@@ -99,6 +104,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     variables: Mapping[str, object] = EMPTY
     message_count: int = 0
     last_seq: int = 0
+    mcp_servers: tuple[McpClientInfo, ...] = ()
+    agent: AgentInfo | None = None
+    client: ClientInfo | None = None
     client_capabilities: Mapping[str, object] | None = None
     metadata: Mapping[str, object] = EMPTY
     data: object = None
@@ -113,6 +121,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def status(self) -> SessionStatus:
         """The coarser view of the state, for people."""
         return status_of(self.state)
+
+    @property
+    def has_links(self) -> bool:
+        """Whether it is, or was, connected to anything."""
+        return bool(self.mcp_servers) or self.agent is not None or self.client is not None
 
 
 class SessionPatch(msgspec.Struct, frozen=True, kw_only=True):

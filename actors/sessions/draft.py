@@ -230,13 +230,18 @@ class Draft:
         return self.session
 
     def enter(self, changes: Mapping[str, object]) -> Session:
-        """Set fields of the snapshot that a step of the spawn has made, and return it.
+        """Set fields that a step of the spawn, or a connection, has made; return the snapshot.
 
         No activity, as far as idling goes.
         """
         version = self._base.session.version + 1
         self.session = msgspec.structs.replace(self.session, **{**changes, "version": version})
         return self.session
+
+    @property
+    def next_version(self) -> int:
+        """The version that the changes made now will get."""
+        return self._base.session.version + 1
 
     def _change(self, *, wall_s: float, now_s: float, **changes: object) -> Session:
         self.active_s = now_s

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from callboard.actors.sessions.data import Role
+from callboard.actors.sessions.frozen import EMPTY
 from callboard.supervision.model.requests import Request
 from callboard.supervision.runtime.notices import Notice
 
@@ -150,3 +153,101 @@ class WalkOn(msgspec.Struct, frozen=True):
     """To the manager: go on looking at many rows, a few at a time."""
 
     walk: Any
+
+
+# -- about a session's connections -------------------------------------------
+
+
+class WorkOver(Notice, frozen=True):
+    """To a session: something that it had handed to a connection is over."""
+
+    hold: Any
+
+
+class LinkUp(Notice, frozen=True):
+    """To a session: this connection can be used. Repeated when somebody looks."""
+
+    key: str
+    restarts: int
+    changes: Mapping[str, Any] = EMPTY
+
+
+class LinkDown(Notice, frozen=True):
+    """To a session: this connection has died, or could not be opened."""
+
+    key: str
+    error: Any
+    acked_seq: int = 0
+
+
+class LinkFailed(Notice, frozen=True):
+    """To a session: this connection died too often, and is not opened again."""
+
+    key: str
+
+
+class Said(Notice, frozen=True):
+    """A whole message of an agent, for the log."""
+
+    role: Role
+    content: str
+    metadata: Mapping[str, object] = EMPTY
+
+
+class PromptDone(Notice, frozen=True):
+    """What became of a prompt, and whom to tell when the log has all of it."""
+
+    reply: Any
+    stop_reason: str = ""
+    error: Any = None
+
+
+class AgentPacket(Notice, frozen=True):
+    """To a session: what its agent has said. The next one comes when this has been heard.
+
+    It is sent again when somebody looks: `number` tells whether it was heard before.
+    """
+
+    key: str
+    number: str
+    items: tuple[Any, ...]
+    done: PromptDone | None = None
+
+
+class Heard(Notice, frozen=True):
+    """To an agent's connection: the session has kept this packet."""
+
+    number: str
+
+
+class LogGrew(Notice, frozen=True):
+    """To a client's connection: there is more to send."""
+
+
+class Live(Notice, frozen=True):
+    """To a client's connection: updates that belong behind this message of the log."""
+
+    after_seq: int
+    updates: tuple[Any, ...]
+
+
+class RunTool(Request[Any], frozen=True):
+    """To an MCP client's connection: run this tool, or, without a name, list them all."""
+
+    name: str | None
+    arguments: Mapping[str, object]
+    timeout_s: float
+
+
+class RunPrompt(Request[Any], frozen=True):
+    """To an agent's connection: work on this."""
+
+    content: str
+    blocks: tuple[Mapping[str, object], ...]
+    timeout_s: float
+
+
+class StopPrompt(Request[bool], frozen=True):
+    """To an agent's connection: work no more; killed when it has not stopped in this time."""
+
+    grace_s: float

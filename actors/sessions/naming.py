@@ -22,3 +22,22 @@ def partition_name(number: int) -> str:
 def session_name(session_id: str) -> str:
     """Return the name of a session's address."""
     return f"session/{session_id}"
+
+
+CONNECTIONS: Final = "connections"
+"""The id in the tree of the line of connections, and what its partitions' names begin with."""
+
+
+def connections_partition_name(number: int) -> str:
+    """Return the name under which a partition of the connections is reached."""
+    return f"{CONNECTIONS}/{number}"
+
+
+def links_name(session_id: str) -> str:
+    """Return the name of the supervisor of a session's connections."""
+    return f"links/{session_id}"
+
+
+def link_name(session_id: str, key: str) -> str:
+    """Return the name of one connection of a session."""
+    return f"link/{key}/{session_id}"

@@ -87,6 +87,8 @@ class Services:
         self.book = Book(partitions)
         self.commit = MemoryStore().commit
         """Keep a commit and publish it. Any thread."""
+        self.connections: Any = None
+        """Sees to the sessions' connections: a `Switchboard`, made above."""
         self.root: Any = None
         self.sweep_due_s: float | None = None
         self.is_crowded = False
@@ -94,7 +96,10 @@ class Services:
 
     def plan(self, session: Session) -> tuple[Step, ...]:
         """Return what a session needs, in the order in which it is done. Any thread."""
-        return plan(self.planners, session) if self.planners else ()
+        steps = plan(self.planners, session) if self.planners else ()
+        if session.has_links:
+            steps = (*steps, *self.connections.plan(session))
+        return steps
 
     def tell(self, session: Session, kind: str, **details: object) -> None:
         """Emit an event of a session. Any thread; it never waits."""

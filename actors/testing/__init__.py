@@ -3,6 +3,15 @@
 `pytest_plugins = ["callboard.actors.testing.plugin"]` brings the stage as the fixture `callboard`.
 """
 
+from callboard.actors.testing.connections import Barrier as Barrier
+from callboard.actors.testing.connections import Faults as Faults
+from callboard.actors.testing.connections import MemoryAgent as MemoryAgent
+from callboard.actors.testing.connections import MemoryAgents as MemoryAgents
+from callboard.actors.testing.connections import MemoryClient as MemoryClient
+from callboard.actors.testing.connections import MemoryMcp as MemoryMcp
+from callboard.actors.testing.connections import MemoryMcpConnection as MemoryMcpConnection
+from callboard.actors.testing.connections import Turn as Turn
+from callboard.actors.testing.connections import echo as echo
 from callboard.actors.testing.fakes import Fake as Fake
 from callboard.actors.testing.fakes import FakeCleaner as FakeCleaner
 from callboard.actors.testing.fakes import FakePrompts as FakePrompts
@@ -12,11 +21,20 @@ from callboard.actors.testing.kit import Callboard as Callboard
 from callboard.actors.testing.kit import Unstopped as Unstopped
 
 __all__ = [
+    "Barrier",
     "Callboard",
     "Fake",
     "FakeCleaner",
     "FakePrompts",
     "FakeSecrets",
     "FakeWorkspaces",
+    "Faults",
+    "MemoryAgent",
+    "MemoryAgents",
+    "MemoryClient",
+    "MemoryMcp",
+    "MemoryMcpConnection",
+    "Turn",
     "Unstopped",
+    "echo",
 ]

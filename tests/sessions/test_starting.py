@@ -230,6 +230,7 @@ class TestAStartThatIsSlow:
         with suppress(CallboardError):  # whichever came first
             answer.get(timeout=WITHIN_S)
         assert sessions.ask(CountSessions(), timeout=WITHIN_S) == 2
+        create(sessions, "eve")  # behind what the partition was told before
         assert broken_laws(sessions) == []
 
     def test_does_not_keep_the_system_from_stopping(self, sessions: SessionSystem) -> None:
