@@ -179,8 +179,11 @@ class SessionManager(SystemActor):
             if row is not None and not self._book.spawns.join(session_id, [reply]):
                 reply.offer(row.session())  # it has just become active
             return LATER
+        start = self._book.starts.get(session_id)
         if isinstance(begun, Session):
-            return begun
+            if not is_spawning or start is None:
+                return begun
+            begun = start  # it spawns, but that its start is over has not been heard yet
         if begun.session is not None:
             return begun.session
         if begun.session_id not in self._book.starts and begun.error is None and row is not None:

@@ -55,14 +55,15 @@ class Callboard:
         Another crash of the same session within a minute is counted too: after more than three
         it is quarantined, which is then what the snapshot says.
         """
-        cell = sessions.address(session_id).ref
+        cell, restarts = sessions.address(session_id).ref, sessions.get(session_id).restarts
         if cell is not None:
             cell.kill()
 
         def has_settled() -> bool:
             address = sessions.address(session_id)
-            presence = sessions.get(session_id).presence
-            is_back = presence is Presence.AWAKE and address.ref not in {None, cell}
+            session = sessions.get(session_id)
+            presence, is_told = session.presence, session.restarts > restarts or cell is None
+            is_back = presence is Presence.AWAKE and address.ref not in {None, cell} and is_told
             return is_back or presence in {Presence.QUARANTINED, Presence.ASLEEP}
 
         self.simulation.run(has_settled)
