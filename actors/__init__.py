@@ -10,6 +10,11 @@ if __name__ != "callboard.actors":
         " then import callboard.actors"
     )
     raise ImportError(msg)
+from callboard.actors.audit import AuditEvent as AuditEvent
+from callboard.actors.audit import AuditFile as AuditFile
+from callboard.actors.audit import AuditFileRefused as AuditFileRefused
+from callboard.actors.audit import AuditLogger as AuditLogger
+from callboard.actors.audit import AuditSink as AuditSink
 from callboard.actors.connections.messages import AddMcpClient as AddMcpClient
 from callboard.actors.connections.messages import AttachAgent as AttachAgent
 from callboard.actors.connections.messages import AttachClient as AttachClient
@@ -40,6 +45,7 @@ from callboard.actors.errors import AgentBusy as AgentBusy
 from callboard.actors.errors import AgentDied as AgentDied
 from callboard.actors.errors import AgentNotAttached as AgentNotAttached
 from callboard.actors.errors import AgentTimeout as AgentTimeout
+from callboard.actors.errors import AuditError as AuditError
 from callboard.actors.errors import DuplicateMcpClient as DuplicateMcpClient
 from callboard.actors.errors import DuplicateRole as DuplicateRole
 from callboard.actors.errors import DuplicateSession as DuplicateSession
@@ -67,9 +73,11 @@ from callboard.actors.errors import SessionQuarantined as SessionQuarantined
 from callboard.actors.errors import SessionRestarting as SessionRestarting
 from callboard.actors.errors import SessionTerminating as SessionTerminating
 from callboard.actors.errors import ShuttingDown as ShuttingDown
+from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
 from callboard.actors.errors import StoreError as StoreError
 from callboard.actors.errors import StoreOutcomeUnknown as StoreOutcomeUnknown
+from callboard.actors.errors import SubscriptionClosed as SubscriptionClosed
 from callboard.actors.errors import TooManyCalls as TooManyCalls
 from callboard.actors.errors import TransitionError as TransitionError
 from callboard.actors.errors import UpdateFailed as UpdateFailed
@@ -104,9 +112,16 @@ from callboard.actors.messages import ReviveSession as ReviveSession
 from callboard.actors.messages import SessionMessage as SessionMessage
 from callboard.actors.messages import SessionPage as SessionPage
 from callboard.actors.messages import Shutdown as Shutdown
+from callboard.actors.messages import Subscribe as Subscribe
 from callboard.actors.messages import TerminateSession as TerminateSession
 from callboard.actors.messages import UpdateSession as UpdateSession
 from callboard.actors.messages import UpdateSystemPrompt as UpdateSystemPrompt
+from callboard.actors.metrics import METRICS as METRICS
+from callboard.actors.metrics import Metric as Metric
+from callboard.actors.metrics import MetricKind as MetricKind
+from callboard.actors.metrics import MetricsSink as MetricsSink
+from callboard.actors.prometheus import MetricsExtraMissing as MetricsExtraMissing
+from callboard.actors.prometheus import PrometheusMetrics as PrometheusMetrics
 from callboard.actors.prompts import ComposedPrompts as ComposedPrompts
 from callboard.actors.prompts import PromptComposer as PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets as EnvironmentSecrets
@@ -119,6 +134,8 @@ from callboard.actors.sessions.data import Message as Message
 from callboard.actors.sessions.data import Role as Role
 from callboard.actors.sessions.data import Session as Session
 from callboard.actors.sessions.data import SessionPatch as SessionPatch
+from callboard.actors.sessions.events import EventKind as EventKind
+from callboard.actors.sessions.events import SessionEvent as SessionEvent
 from callboard.actors.sessions.holds import Hold as Hold
 from callboard.actors.sessions.holds import HoldKind as HoldKind
 from callboard.actors.sessions.links import AgentInfo as AgentInfo
@@ -129,9 +146,12 @@ from callboard.actors.sessions.links import LinkState as LinkState
 from callboard.actors.sessions.links import McpClientInfo as McpClientInfo
 from callboard.actors.sessions.links import McpSpec as McpSpec
 from callboard.actors.sessions.links import Transport as Transport
+from callboard.actors.sessions.outlets import EventsLost as EventsLost
+from callboard.actors.sessions.outlets import LogSink as LogSink
 from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
+from callboard.actors.sessions.subscriptions import Subscription as Subscription
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem
 from callboard.actors.system import StartedAlready as StartedAlready
@@ -142,6 +162,7 @@ from callboard.actors.workspace import WorkspaceProvider as WorkspaceProvider
 
 __all__ = [
     "AGENT_API",
+    "METRICS",
     "STANDARD",
     "AddMcpClient",
     "AgentBusy",
@@ -159,6 +180,12 @@ __all__ = [
     "AppendMessage",
     "AttachAgent",
     "AttachClient",
+    "AuditError",
+    "AuditEvent",
+    "AuditFile",
+    "AuditFileRefused",
+    "AuditLogger",
+    "AuditSink",
     "BeginSpawn",
     "CallTool",
     "CancelPrompt",
@@ -178,6 +205,8 @@ __all__ = [
     "DuplicateRole",
     "DuplicateSession",
     "EnvironmentSecrets",
+    "EventKind",
+    "EventsLost",
     "Fault",
     "FindSession",
     "FolderWorkspaces",
@@ -201,6 +230,7 @@ __all__ = [
     "ListMcpClients",
     "ListSessions",
     "ListTools",
+    "LogSink",
     "MaxSessionsReached",
     "McpCallLost",
     "McpClientDown",
@@ -216,10 +246,15 @@ __all__ = [
     "Message",
     "MessagePage",
     "MessageTooLarge",
+    "Metric",
+    "MetricKind",
+    "MetricsExtraMissing",
+    "MetricsSink",
     "NoConnector",
     "NotStarted",
     "PassivateSession",
     "Presence",
+    "PrometheusMetrics",
     "Prompt",
     "PromptComposer",
     "PromptError",
@@ -238,6 +273,7 @@ __all__ = [
     "SessionActor",
     "SessionCrashed",
     "SessionError",
+    "SessionEvent",
     "SessionHasLog",
     "SessionLimits",
     "SessionManager",
@@ -253,10 +289,14 @@ __all__ = [
     "SessionTerminating",
     "Shutdown",
     "ShuttingDown",
+    "SlowConsumer",
     "SpawnError",
     "StartedAlready",
     "StoreError",
     "StoreOutcomeUnknown",
+    "Subscribe",
+    "Subscription",
+    "SubscriptionClosed",
     "SystemdWatchdog",
     "TerminateSession",
     "TooManyCalls",

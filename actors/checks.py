@@ -54,6 +54,7 @@ from callboard.actors.messages import (
     ReviveSession,
     SessionMessage,
     Shutdown,
+    Subscribe,
     TerminateSession,
     UpdateSession,
     UpdateSystemPrompt,
@@ -297,6 +298,13 @@ def _check_page(name: str, value: int, page_max: int) -> None:
         raise InvalidField(name, value, f"Give a number from 1 to {page_max}.")
 
 
+def _waiting_events(name: str, value: int, limits: SessionLimits) -> None:
+    if not 1 <= value <= limits.subscription_events_max:
+        raise InvalidField(
+            name, value, f"Give a number from 1 to {limits.subscription_events_max}."
+        )
+
+
 def _tail_of_messages(name: str, value: int, limits: SessionLimits) -> None:
     if not 0 <= value <= limits.page_messages_max:
         raise InvalidField(name, value, f"Give a number from 0 to {limits.page_messages_max}.")
@@ -464,5 +472,6 @@ _RULES: Mapping[type, tuple[tuple[str, Rule], ...]] = MappingProxyType(
             ("peer", _name),
         ),
         ResumeSession: _TO_SESSION,
+        Subscribe: (*_TO_SESSION, ("events_max", _waiting_events)),
     }
 )

@@ -517,6 +517,48 @@ class ReplayGap(SessionError):
         self.last_seq = last_seq
 
 
+class AuditError(SessionError):
+    """The operation must be audited before it has an effect, and was not: nothing was done.
+
+    Args:
+        operation: name of the message's type.
+        cause: why it was not audited.
+    """
+
+    code: ClassVar[str] = "audit_error"
+    remedy: str = "Look at the audit sink; then try again."
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, operation: str, cause: str) -> None:
+        super().__init__(f"{operation} was refused, since it was not audited: {cause}")
+        self.operation = operation
+        self.cause = cause
+
+
+class SlowConsumer(SessionError):
+    """The reader of a subscription was too slow: events were lost, and it is closed.
+
+    Args:
+        lost: how many did not reach the reader, those that waited for it included.
+        events_max: how many might wait.
+    """
+
+    code: ClassVar[str] = "slow_consumer"
+    remedy: str = "Subscribe anew, and read the sessions to see where they are."
+
+    def __init__(self, lost: int, *, events_max: int) -> None:
+        super().__init__(f"{lost} events were lost: no more than {events_max} may wait")
+        self.lost = lost
+        self.events_max = events_max
+
+
+class SubscriptionClosed(SessionError):
+    """The subscription is closed, and all its events are read."""
+
+    code: ClassVar[str] = "subscription_closed"
+    remedy: str = "Subscribe anew; a session that has gone has no more events."
+
+
 class StoreError(SessionError):
     """The store did not keep a change: it was undone, the session is at its last commit."""
 

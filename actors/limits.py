@@ -25,6 +25,7 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
         system_prompt_bytes_max: a system prompt.
         page_sessions_max: sessions in one page.
         page_messages_max: messages in one page.
+        subscription_events_max: events that may wait for one subscriber.
         uncommitted_max: commits of one session that may wait for the store.
 
     Raises:
@@ -45,6 +46,7 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     system_prompt_bytes_max: int = 262_144
     page_sessions_max: int = 1_000
     page_messages_max: int = 10_000
+    subscription_events_max: int = 100_000
     uncommitted_max: int = 64
 
     def __post_init__(self) -> None:

@@ -9,7 +9,6 @@ and the `Table`, which the system owns.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
@@ -31,8 +30,11 @@ from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
 from callboard.actors.sessions.ending import Ender
+from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.gate import Gate, name_of
 from callboard.actors.sessions.internal import (
     AreYouThere,
+    Audited,
     DrainCheck,
     EndAll,
     FailNow,
@@ -50,12 +52,21 @@ from callboard.actors.sessions.internal import (
     WalkOn,
 )
 from callboard.actors.sessions.naming import session_name
+from callboard.actors.sessions.outlasting import outlast
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.starts import Start
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.table import Row
-from callboard.actors.sessions.verdict import GivenUp, News, Verdict, decide, view_of
+from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.verdict import (
+    Decision,
+    GivenUp,
+    News,
+    NotStarted,
+    Verdict,
+    decide,
+    view_of,
+)
 from callboard.actors.sessions.waking import Waker
 from callboard.actors.sessions.walks import Walk
 from callboard.actors.sessions.watching import Watcher
@@ -70,12 +81,8 @@ from callboard.supervision import (
 )
 from callboard.supervision.model.reasons import is_abnormal
 from callboard.supervision.runtime.actors import SystemActor
-from callboard.supervision.runtime.operations import Until
 
 Ref: TypeAlias = Any
-
-_OUTLAST_CHECK_S = 0.001
-"""How often a new manager looks whether a killed one still works."""
 
 
 class SessionManager(SystemActor):
@@ -100,7 +107,8 @@ class SessionManager(SystemActor):
 
     def on_start(self) -> Any:
         """Take over: look at every row, go on with what the predecessor had begun."""
-        yield from self._outlast_predecessor()
+        yield from outlast(self, self._book.keeper)
+        self._book.keeper = self.actor_ref
         self._table.recount()
         self._book.starts.take_over()
         for row in self._table.rows():
@@ -109,16 +117,7 @@ class SessionManager(SystemActor):
         self._creator.release_strays()
         self._waker.take_over()
         self._ender.take_over()
-
-    def _outlast_predecessor(self) -> Generator[Until, bool, None]:
-        """Wait until a killed predecessor's handler is over: two must not write at once."""
-        predecessor: Ref = self._book.keeper
-        until_s = self.system.clock.now_s() + self.system.settings.kill_grace_s
-        while predecessor is not None and predecessor.is_at_work:
-            if self.system.clock.now_s() > until_s:
-                break
-            yield Until(lambda: False, _OUTLAST_CHECK_S)
-        self._book.keeper = self.actor_ref
+        self._services.feed.look_after(self._table.get)
 
     def _take_over(self, row: Row) -> None:
         address_of(row).is_wanted = False
@@ -363,10 +362,13 @@ class SessionManager(SystemActor):
 
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out."""
+        before = row.standing
         decision = decide(news, view_of(row), now_s=self.system.clock.now_s())
         if decision.standing is not None:
             row.note(decision.standing)
         ending = self._book.endings.get(row.id)
+        if self._services.feed.is_heard:
+            self._tell(row, news, before, decision)
         self._note_cause(row, news)
         rests = decision.verdict in {Verdict.ASLEEP, Verdict.QUARANTINED}
         if rests and ending is not None and self._ender.spares(row, ending):
@@ -411,9 +413,34 @@ class SessionManager(SystemActor):
         elif reason is not None and is_abnormal(reason):
             spawning.fail(SpawnError(f"session {row.id} crashed while it was spawned: {reason}"))
 
+    def _tell(self, row: Row, news: News, before: Standing | None, decision: Decision) -> None:
+        """Emit what the news and the verdict say; a session's end is told by `remove`."""
+        tell, session, standing = self._services.tell, row.latest().session, decision.standing
+        reason = getattr(news, "reason", None)
+        is_failure = standing is not None and standing.restarts > (before.restarts if before else 0)
+        if is_failure or isinstance(news, NotStarted):
+            details: dict[str, object] = {"error": name_of(reason)}
+            if is_failure and standing is not None:
+                details.update(incarnation=standing.incarnation, failed_on=standing.failed_on)
+            tell(session, EventKind.ERROR, **details)
+        if decision.verdict is Verdict.ASLEEP and row.id not in self._book.endings:
+            tell(session, EventKind.ASLEEP)
+        elif decision.verdict is Verdict.QUARANTINED:
+            restarts = 0 if standing is None else standing.restarts
+            tell(session, EventKind.QUARANTINED, restarts=restarts)
+
+    def _tell_the_end(self, row: Row, last: Session) -> None:
+        tell, ending = self._services.tell, self._book.endings.get(row.id)
+        if ending is not None and ending.expires_after_s is not None:
+            tell(last, EventKind.EXPIRED, idle_longer_than_s=ending.expires_after_s)
+        lived_s = max(0.0, self.system.clock.wall_s() - last.created_at)
+        tell(last, EventKind.TERMINATED, reason=last.state_reason, seconds=lived_s)
+
     def remove(self, row: Row) -> None:
         """Take a row out of the table, and tell everybody who waits for that."""
         last = self._table.remove(row.id)
+        if last is not None and self._services.feed.is_heard:
+            self._tell_the_end(row, last)
         if row.id in self._book.spawns:  # it never was: a create may be repeated
             self._book.creates.forget(row.id)
         self._look_at_links(row)
@@ -454,3 +481,28 @@ class SessionManager(SystemActor):
             cell.exit(Crashed("InjectedFault", "an exit signal on purpose"))
         else:
             cell.notify(FailNow())
+
+
+class AuditedManager(SessionManager):
+    """The same, where every operation must be audited before it is done (`audit_required`).
+
+    Args:
+        services: what the system lends.
+    """
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        self._gate = Gate(services)
+
+    def _handle_receive(self, message: Any) -> Any:
+        """Have an operation audited before it is done."""
+        if not self._gate.is_for(message):
+            return super()._handle_receive(message)
+        check(message, self._services.limits)
+        self._gate.pass_later(message, self.reply_later(outlives=True))
+        return LATER
+
+    @handles(Audited)
+    def on_audited(self, message: Audited) -> Any:
+        """Do what has been audited, for whoever asked for it."""
+        return super()._handle_receive(message.message)

@@ -18,9 +18,11 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
+from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, McpSpec
 from callboard.actors.sessions.states import Presence, SessionState
+from callboard.actors.sessions.subscriptions import EVENTS_MAX, Subscription
 from callboard.supervision.model.requests import Request
 
 R_co = TypeVar("R_co", covariant=True)
@@ -89,6 +91,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         oldest_idle_s: how long the session that has been idle longest has been so.
         janitor_lag_s: how long the janitor's sweep is overdue.
         failing: the parts of the tree that do not run, by their paths.
+        hung: sessions that have been at work on one message for too long, the first few.
+        subscriptions: how many are open.
+        slow_subscriptions: how many have been closed because their readers were too slow.
+        audit_lost: how many audit records were not kept.
     """
 
     is_healthy: bool = True
@@ -97,6 +103,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     oldest_idle_s: float = 0.0
     janitor_lag_s: float = 0.0
     failing: tuple[str, ...] = ()
+    hung: tuple[str, ...] = ()
+    subscriptions: int = 0
+    slow_subscriptions: int = 0
+    audit_lost: int = 0
 
 
 # -- to the session --------------------------------------------------------
@@ -415,6 +425,21 @@ class GetSessionRef(Request[Any], frozen=True):
     """
 
     session_id: str
+
+
+class Subscribe(Request[Subscription], frozen=True):
+    """Read along as events happen, from now on; in process only.
+
+    Args:
+        session_id: whose events; None: everybody's.
+        kinds: which of them; empty: all.
+        events_max: how many may wait for the reader; one more, and the subscription is
+            closed with SlowConsumer.
+    """
+
+    session_id: str | None = None
+    kinds: tuple[EventKind, ...] = ()
+    events_max: int = EVENTS_MAX
 
 
 class Health(Request[HealthReport], frozen=True):

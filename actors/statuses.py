@@ -122,6 +122,11 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "mcp_tool_error": Status(422, EX_DATAERR),
         "too_many_calls": Status(429, EX_TEMPFAIL),
         "replay_gap": Status(409, EX_DATAERR),
+        "audit_error": Status(503, EX_IOERR),
+        "audit_file_refused": Status(500, EX_CONFIG),
+        "metrics_extra_missing": Status(500, EX_CONFIG),
+        "slow_consumer": Status(410, EX_TEMPFAIL),
+        "subscription_closed": Status(410, EX_NOINPUT),
         "store_error": Status(503, EX_IOERR),
         "store_outcome_unknown": Status(503, EX_IOERR),
         # Messages that got no answer.

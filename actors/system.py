@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from callboard.actors.audit import AuditSink
 from callboard.actors.checks import check
 from callboard.actors.connections.line import ConnectionsPartition
 from callboard.actors.connections.messages import ConnectionMessage
@@ -21,26 +22,31 @@ from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
 from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
-from callboard.actors.manager import SessionManager
+from callboard.actors.manager import AuditedManager, SessionManager
 from callboard.actors.messages import (
     READS,
     GetSessionRef,
     Health,
     HealthReport,
     SessionMessage,
+    Subscribe,
 )
+from callboard.actors.metrics import MetricsSink
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
+from callboard.actors.sessions.hung import HUNG_AFTER_S, hung
 from callboard.actors.sessions.internal import EndAll
-from callboard.actors.sessions.naming import CONNECTIONS, JANITOR, MANAGER, PARTITIONS
+from callboard.actors.sessions.naming import CONNECTIONS, JANITOR, MANAGER, PARTITIONS, SERVICES
+from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
+from callboard.actors.sessions.subscriptions import Subscription
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
     ActorSystem,
@@ -119,6 +125,12 @@ class SessionSystem:
         default_prompt: what that is.
         cleaner: does what else is to be done when a session ends; None: nothing.
         secrets: knows what the names in specs stand for; None: the environment.
+        audit: where records of what is done to sessions go; None: nowhere.
+        audit_required: whether an operation is refused with AuditError, before it has an
+            effect, when the sink fails, is full or takes too long (2 s).
+        metrics: where numbers go; None: nowhere.
+        log: a logger that gets one line for each event of a session; None: none.
+        hung_after_s: so long at work on one message, a session is named in `health`.
         on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
             and what is given up to the logger `callboard.events`, many of a kind summed up.
             Where the host has not configured logging, Python prints those lines to stderr.
@@ -152,6 +164,11 @@ class SessionSystem:
         default_prompt: str | None = None,
         cleaner: Cleaner | None = None,
         secrets: Secrets | None = None,
+        audit: AuditSink | None = None,
+        audit_required: bool = False,
+        metrics: MetricsSink | None = None,
+        log: LogSink | None = None,
+        hung_after_s: float = HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
     ) -> None:
@@ -169,6 +186,11 @@ class SessionSystem:
             "grace_s": grace_s,
         }
         given = {field: bound for field, bound in own.items() if bound is not None}
+        if not (_are_seconds(hung_after_s) and hung_after_s > 0):
+            remedy = "Give seconds above zero, or math.inf to call none hung."
+            raise InvalidSpec("hung_after_s", hung_after_s, remedy)
+        if audit_required and audit is None:
+            raise InvalidSpec("audit_required", audit_required, "Give an audit sink with it.")
         self._name = name
         self._limits = limits
         self._settings = settings
@@ -177,6 +199,11 @@ class SessionSystem:
             "unique_role": unique_role,
             "faults": faults,
             "keeping": msgspec.structs.replace(keeping, **given),
+            "audit": audit,
+            "audit_required": audit_required,
+            "metrics": metrics,
+            "log": log,
+            "hung_after_s": hung_after_s,
         }
         if workspace is None or isinstance(workspace, (str, os.PathLike)):
             workspace = None if workspace is None else FolderWorkspaces(workspace)
@@ -273,6 +300,9 @@ class SessionSystem:
 
     def _tree(self, services: Services) -> tuple[list[ChildSpec]]:
         budget: dict[str, object] = {"intensity": INTENSITY, "period_s": PERIOD_S}
+        serving = ChildSpec(
+            id=SERVICES, start=Supervisor, args=(services.observing.specs,), kwargs=dict(budget)
+        )
         partition = ChildSpec(
             id="partition", start=SessionPartition, args=(services,), name=PARTITIONS
         )
@@ -303,19 +333,22 @@ class SessionSystem:
             },
         )
         janitor = ChildSpec(id=JANITOR, start=Janitor, args=(services,), name=JANITOR)
-        manager = ChildSpec(id=MANAGER, start=SessionManager, args=(services,), name=MANAGER)
+        kind = AuditedManager if services.audit_required else SessionManager
+        manager = ChildSpec(id=MANAGER, start=kind, args=(services,), name=MANAGER)
         in_front = [janitor, manager]
         if self._watchdog is not None:
             in_front.append(ChildSpec(id="heart", start=Heart, args=(services, self._watchdog)))
         front = ChildSpec(
             id="front", start=Supervisor, args=(tuple(in_front),), kwargs=dict(budget)
         )
-        return ([sessions, connections, front],)
+        return ([serving, sessions, connections, front],)
 
     def _root_ended(self, reason: ExitReason | None) -> None:
         self._is_over = True
         if self._system is not None:
             self._system.give_up()
+        if self._services is not None:
+            self._services.feed.close()
         if self._end is not None:
             self._end.offer(reason)
 
@@ -501,6 +534,7 @@ class SessionSystem:
         services = self._started()
         now_s = services.system.clock.now_s()
         oldest_s = services.table.oldest_active_s()
+        observing = services.observing
         failing = services.failing_parts()
         due_s = services.sweep_due_s
         return HealthReport(
@@ -510,6 +544,10 @@ class SessionSystem:
             oldest_idle_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
             janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
             failing=("root",) if self._is_over else failing,
+            hung=hung(services.at_work, now_s=now_s, after_s=services.hung_after_s),
+            subscriptions=services.feed.subscriptions,
+            slow_subscriptions=services.feed.closed_as_slow,
+            audit_lost=observing.audit_lost(),
         )
 
     def tree(self, *, nodes_max: int = NODES_MAX, children_max: int = CHILDREN_MAX) -> TreeNode:
@@ -558,7 +596,21 @@ class SessionSystem:
             return True, self.address(message.session_id)
         if isinstance(message, Health):
             return True, self.health()
+        if isinstance(message, Subscribe):
+            check(message, services.limits)
+            return True, self._subscribe(services, message)
         return False, None
+
+    @staticmethod
+    def _subscribe(services: Services, message: Subscribe) -> Subscription:
+        session_id = message.session_id
+        if session_id is not None:
+            services.table.row(session_id)
+        feed = services.feed
+        opened = feed.subscribe(session_id, message.kinds, events_max=message.events_max)
+        if session_id is not None and session_id not in services.table:
+            opened.close()  # it went meanwhile, and perhaps nobody was told
+        return opened
 
     def _recipient(self, message: Request[Any]) -> Address[Any]:
         if isinstance(message, SessionMessage):

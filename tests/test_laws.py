@@ -311,7 +311,7 @@ class TestLaw4OneEnd:
 
         draft.append(Role.USER, "from the old one", wall_s=0, now_s=0)
         with pytest.raises(FencedError):
-            old._keep(draft.hand_in())
+            old._keep(draft)
 
         assert texts(sessions, ada) == ["from the new one"]
         assert sessions.system.counts["fenced_commits"] == 1

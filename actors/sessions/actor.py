@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+
+import msgspec
 
 from callboard.actors.checks import check, check_patch
 from callboard.actors.errors import (
@@ -30,6 +33,8 @@ from callboard.actors.sessions.busy import has_work, may_sleep
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.errands import do, undo
+from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.feed import Feed
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.internal import (
@@ -51,7 +56,12 @@ from callboard.actors.sessions.spawn import (
     to_undo,
 )
 from callboard.actors.sessions.spawning import Spawning
-from callboard.actors.sessions.states import SessionEvent, SessionState, takes_messages
+from callboard.actors.sessions.states import (
+    Presence,
+    SessionEvent,
+    SessionState,
+    takes_messages,
+)
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.journal import Outcome
 from callboard.supervision import (
@@ -83,22 +93,44 @@ class Services(Protocol):
     secrets: Secrets
     connections: Connections
     planners: list[Planner]
+    at_work: dict[Row, float]
+    feed: Feed
 
     def plan(self, session: Session) -> tuple[Step, ...]:
         """Return what a session needs, in the order in which it is done."""
-        ...
-
-    def tell(self, session: Session, kind: str, **details: object) -> None:
-        """Emit an event of a session."""
         ...
 
     def commit(self, entry: SessionEntry) -> Outcome:
         """Keep a commit and publish it, or hand it to whoever does."""
         ...
 
+    def keep(self, draft: Draft) -> Outcome:
+        """Commit and publish what has changed, or hand it to whoever does; tell what it says."""
+        ...
+
+    def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
+        """Emit an event of a session, if anybody listens."""
+        ...
+
     def announce(self, notice: object) -> None:
         """Tell the manager; it may be dead just now."""
         ...
+
+
+class StepDoneWithout(msgspec.Struct, frozen=True):
+    """An event of the system's hook: a step of a spawn failed that the session does without.
+
+    Args:
+        session_id: whose.
+        step: its name.
+        error: what failed, without secrets.
+    """
+
+    log_level: ClassVar[int] = logging.WARNING
+
+    session_id: str
+    step: str
+    error: str
 
 
 class SessionActor(LinkedActor, Generic[D]):
@@ -235,7 +267,7 @@ class SessionActor(LinkedActor, Generic[D]):
         """Keep what this handler has changed so far, whatever becomes of the rest of it."""
         draft = self._working()
         if draft.has_changed:
-            self._keep(draft.hand_in())
+            self._keep(draft)
 
     def hold(self, kind: HoldKind = HoldKind.WORK) -> Hold:
         """Say that something goes on after this handler: the session does not sleep meanwhile.
@@ -270,6 +302,8 @@ class SessionActor(LinkedActor, Generic[D]):
         if has_links:
             self._look()
             self._log_grew()
+        if self.incarnation > 1 or self._row.standing is not None:
+            self._tell_that_it_runs()
         state = draft.session.state
         if state is SessionState.TERMINATING:
             self.continue_with(EndSession(self._row.id, draft.session.state_reason or ""))
@@ -307,9 +341,20 @@ class SessionActor(LinkedActor, Generic[D]):
         else:
             super().continue_with(message)
 
+    def _tell_that_it_runs(self) -> None:
+        """Say why it begins once more. Of a crash that nobody has noted yet: it is a restart."""
+        incarnation, standing = self.incarnation, self._row.standing
+        before = None if standing is None else standing.presence
+        if standing is not None and standing.incarnation < incarnation - 1:
+            before = None
+        was_asleep = before is Presence.ASLEEP
+        kind = EventKind.AWAKE if was_asleep else EventKind.RESTARTED
+        self._services.tell(self.session, kind, incarnation=incarnation)
+
     def let_go(self, reason: ExitReason) -> None:
         """Hold the session's versions no longer."""
         super().let_go(reason)
+        self._rest()
         if self._draft is not None:
             self._draft.let_go()
 
@@ -325,6 +370,9 @@ class SessionActor(LinkedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
+            # What is declared short is not looked after: it would pay for it with every message.
+            if not self.hand_off or type(known) in self._async_messages:
+                self._services.at_work[self._row] = self.system.clock.now_s()
         handle = super()._handle_receive
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         if type(anything) in self._async_messages:
@@ -332,6 +380,7 @@ class SessionActor(LinkedActor, Generic[D]):
         try:
             result = handle(message)
         except Refusal:
+            self._rest()
             self._working().discard()
             raise
         finally:
@@ -354,23 +403,34 @@ class SessionActor(LinkedActor, Generic[D]):
         finally:
             # A refusal, or cancelled since its asker's time ran out: the actor lives on.
             if not has_returned:
+                self._rest()
                 self._working().discard()
             if is_asked:
                 self._row.heard_s = self.system.clock.now_s()
         return self._kept(result)
 
+    def _rest(self) -> None:
+        """Be at work no more."""
+        self._services.at_work.pop(self._row, None)
+
     def _kept(self, result: Any) -> Any:
+        if self._services.at_work:
+            self._rest()
         draft = self._working()
         if draft.has_changed:
-            self._keep(draft.hand_in())
+            self._keep(draft)
         return result
 
-    def _keep(self, entry: SessionEntry) -> None:
-        if self._services.commit(entry) is Outcome.FENCED:
+    def _keep(self, draft: Draft) -> None:
+        services = self._services
+        # `Services.keep`, written out for when nobody listens: it is a part of every append.
+        is_heard = services.feed.is_heard
+        outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
+        if outcome is Outcome.FENCED:
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
-        if entry.version.session.client is not None:
+        if draft.session.client is not None:
             self._log_grew()
 
     def _working(self) -> Draft:
@@ -490,7 +550,9 @@ class SessionActor(LinkedActor, Generic[D]):
         except SessionError as cause:
             if step.otherwise is None or spawning.cancelled is not None:
                 raise
-            services.tell(draft.session, "error", name=step.name, error=str(cause))
+            error = type(cause).__name__
+            services.tell(draft.session, EventKind.ERROR, name=step.name, error=error)
+            self.system.emit(StepDoneWithout(draft.session.id, step.name, str(cause)))
             changes = step.otherwise
         draft.enter(changes)
         self.commit()

@@ -25,6 +25,7 @@ class Ending:
 
     __slots__ = (
         "answers",
+        "expires_after_s",
         "idle_longer_than_s",
         "is_forced",
         "number",
@@ -47,6 +48,8 @@ class Ending:
         self.until_s = until_s
         self.answers = answers
         self.idle_longer_than_s = idle_longer_than_s
+        self.expires_after_s = idle_longer_than_s
+        """The same, and still known when there is no way back."""
         self.is_forced = False
         self.undertaker: Any = None
         """Who undoes what the session has spawned, in place of its actor."""

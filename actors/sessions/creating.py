@@ -11,6 +11,7 @@ from callboard.actors.errors import (
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
+from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import freeze
 from callboard.actors.sessions.keys import Created, content_of
 from callboard.actors.sessions.linking import linked
@@ -66,6 +67,8 @@ class Creator:
             limits=services.limits,
             unique_role=services.unique_role,
         )
+        first = row.latest().session
+        services.tell(first, EventKind.CREATED, kind=first.kind, agent_role=first.agent_role)
         address = row.address = SessionAddress(self._system, row, services)
         self._system.names[address.name] = address
         if key is not None:
@@ -143,7 +146,9 @@ class Creator:
         if isinstance(row.address, SessionAddress) and is_begun and not has_failed:
             return True
         self._book.creates.forget(row.id)
-        self._table.remove(row.id)
+        last = self._table.remove(row.id)
+        if last is not None:
+            self._services.tell(last, EventKind.TERMINATED, reason="it never started")
         return False
 
     def release_strays(self) -> None:

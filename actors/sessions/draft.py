@@ -20,6 +20,7 @@ from callboard.actors.errors import (
     VersionConflict,
 )
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.sessions import events
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch, checked_data
 from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
@@ -269,6 +270,14 @@ class Draft:
     def is_full(self) -> bool:
         """Whether the next handler must wait until the store has caught up."""
         return self.uncommitted >= self.limits.uncommitted_max
+
+    def told(self, at: float) -> tuple[events.SessionEvent, ...]:
+        """Say what the changes since the last entry tell; see `events.changes`.
+
+        Args:
+            at: UTC now, seconds since the epoch.
+        """
+        return events.changes(self._base.session, self.session, self.log, at=at)
 
     def hand_in(
         self, *, reply: object = None, value: object = None, events: tuple[object, ...] = ()

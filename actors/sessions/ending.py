@@ -181,7 +181,7 @@ class Ender:
             return
         was_cleanup = ending.idle_longer_than_s is not None
         if was_cleanup:
-            ending.idle_longer_than_s = None
+            ending.idle_longer_than_s = ending.expires_after_s = None
             ending.reason = reason
         if was_cleanup or until_s < ending.until_s:
             ending.number, ending.until_s = number, until_s
@@ -253,12 +253,12 @@ class Ender:
             draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
             steps = to_undo(self._services.plan(draft.session))
             if steps and self._must_be_undone(ending):
-                self._services.commit(draft.hand_in())
+                self._services.keep(draft)
                 draft.let_go()
                 self._send_undertaker(row, ending, steps)
                 return
             draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-            self._services.commit(draft.hand_in())
+            self._services.keep(draft)
         self._desk.remove(row)
 
     # -- undone in the place of its actor ----------------------------------

@@ -18,6 +18,7 @@ import msgspec
 
 from callboard.actors.secrets import Secrets, Vault
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.spawn import Changes, Step, cause_of
 from callboard.supervision import ActorRef, Request, SupervisedActor, handles
 
@@ -25,7 +26,7 @@ from callboard.supervision import ActorRef, Request, SupervisedActor, handles
 class Ledger(Protocol):
     """To whom it is told how a step went."""
 
-    def tell(self, session: Session, kind: str, **details: object) -> None:
+    def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
         """Emit an event of a session."""
         ...
 
@@ -150,7 +151,7 @@ async def undo(
         except Exception:  # noqa: BLE001 -- named edge: a cleanup step
             is_done = False
         seconds = clock.now_s() - begun_s
-        ledger.tell(session, "cleanup_step", name=step.name, ok=is_done, seconds=seconds)
+        ledger.tell(session, EventKind.CLEANUP_STEP, name=step.name, ok=is_done, seconds=seconds)
 
 
 class Begin(msgspec.Struct, frozen=True):

@@ -251,3 +251,13 @@ class StopPrompt(Request[bool], frozen=True):
     """To an agent's connection: work no more; killed when it has not stopped in this time."""
 
     grace_s: float
+
+
+class LookAgain(Notice, frozen=True):
+    """To whoever reads a backlog: something is in it."""
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """To the manager: this operation has been audited; do it."""
+
+    message: Any

@@ -10,6 +10,12 @@ MANAGER: Final = "manager"
 JANITOR: Final = "janitor"
 """The janitor's name."""
 
+SERVICES: Final = "services"
+"""The line's id in the tree of what serves all sessions."""
+
+EVENTS: Final = "events"
+"""The event hub's name. The writers of the sinks are called `audit`, `metrics` and `log`."""
+
 PARTITIONS: Final = "sessions"
 """The line's id in the tree, and what its partitions' names begin with."""
 

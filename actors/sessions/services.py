@@ -5,39 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from callboard.actors.audit import AuditSink
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
+from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Session
-from callboard.actors.sessions.draft import SessionEntry
-from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.draft import Draft
+from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
+from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.internal import Crowded
 from callboard.actors.sessions.naming import JANITOR, MANAGER, partition_name
+from callboard.actors.sessions.observing import Observing
+from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.spawn import Planner, Step, plan
-from callboard.actors.sessions.table import Table
+from callboard.actors.sessions.table import Row, Table
 from callboard.actors.storage.journal import Outcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import ActorSystem
 
 if TYPE_CHECKING:
     from callboard.supervision import Address
-
-
-class StepTold(msgspec.Struct, frozen=True):
-    """How a step of a session's spawn or cleanup went.
-
-    Args:
-        session_id: whose.
-        kind: "cleanup_step", or "error" of a step that the session does without.
-        details: `name` of the step; `ok` and `seconds`, or the `error`.
-    """
-
-    session_id: str
-    kind: str
-    details: Mapping[str, object] = EMPTY
 
 
 class Services:
@@ -54,6 +43,11 @@ class Services:
         keeping: how long what nobody uses is kept.
         secrets: what steps of a spawn get their secrets from.
         manager: the manager's address.
+        audit: where records of operations go; None: nowhere.
+        audit_required: whether an operation is refused that cannot be audited.
+        metrics: where numbers go; None: nowhere.
+        log: a logger that gets a line for each event of a session; None: none.
+        hung_after_s: so long at work on one message, a session is called hung.
     """
 
     def __init__(
@@ -69,6 +63,11 @@ class Services:
         keeping: Keeping,
         secrets: Secrets,
         manager: Address[Any],
+        audit: AuditSink | None = None,
+        audit_required: bool = False,
+        metrics: MetricsSink | None = None,
+        log: LogSink | None = None,
+        hung_after_s: float = HUNG_AFTER_S,
     ) -> None:
         self.system = system
         self.kinds = kinds
@@ -89,6 +88,13 @@ class Services:
         """Keep a commit and publish it. Any thread."""
         self.connections: Any = None
         """Sees to the sessions' connections: a `Switchboard`, made above."""
+        self.observing = Observing(system, self.table, audit=audit, metrics=metrics, log=log)
+        self.feed = self.observing.feed
+        """The events; `feed.is_heard` says whether they are worth being made. Any thread."""
+        self.at_work: dict[Row, float] = {}
+        """Sessions with a message in hand, and since when; each enters and leaves by itself."""
+        self.audit_required = audit_required
+        self.hung_after_s = hung_after_s
         self.root: Any = None
         self.sweep_due_s: float | None = None
         self.is_crowded = False
@@ -101,17 +107,13 @@ class Services:
             steps = (*steps, *self.connections.plan(session))
         return steps
 
-    def tell(self, session: Session, kind: str, **details: object) -> None:
-        """Emit an event of a session. Any thread; it never waits."""
-        self.system.emit(StepTold(session.id, kind, details))
-
     def announce(self, notice: object) -> None:
         """Tell the manager; while it restarts the notice waits in its mailbox."""
         self.manager.notify(notice)
 
     def failing_parts(self) -> tuple[str, ...]:
         """Return the names of the parts that do not run just now. Any thread, no message."""
-        parts = [MANAGER, *map(partition_name, range(self.partitions))]
+        parts = [*self.observing.parts, MANAGER, *map(partition_name, range(self.partitions))]
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(name for name, part in found if part is None or not part.is_alive())
 
@@ -125,6 +127,32 @@ class Services:
             self.is_crowded = True
             janitor.notify(Crowded())
 
+    def emit(self, *events: SessionEvent) -> None:
+        """Have events numbered and passed on, in this order. Any thread; it never waits."""
+        for event in events:
+            self.feed.put(event)
+
+    def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
+        """Emit an event of a session, if anybody listens. Any thread; it never waits.
+
+        Args:
+            session: a snapshot: it says whose.
+            kind: what has happened.
+            details: names, numbers and truth values; see `EventKind`.
+        """
+        if self.feed.is_heard:
+            self.feed.put(event_of(session, kind, self.system.clock.wall_s(), **details))
+
+    def keep(self, draft: Draft) -> Outcome:
+        """Commit what a working state has changed, and tell what that says. Any thread."""
+        if not self.feed.is_heard:
+            return self.commit(draft.hand_in())
+        told = draft.told(self.system.clock.wall_s())
+        outcome = self.commit(draft.hand_in(events=told))
+        if outcome is Outcome.COMMITTED:
+            self.emit(*told)
+        return outcome
+
     def find_part(self, path: str) -> Any:
         """Return the living part of the tree at this path below the root, or None."""
         part: Any = self.root
@@ -133,6 +161,3 @@ class Services:
             below: list[Any] = [] if actor is None else actor.linked_children()
             part = next((each for each in below if str(each.tag) == step), None)
         return part
-
-
-__all__ = ["Outcome", "Services", "SessionEntry"]

@@ -267,7 +267,7 @@ class Waker:
         if message.patch is not None:
             draft = take_care(row, services.limits)
             draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
-            services.commit(draft.hand_in())
+            services.keep(draft)
             draft.let_go()
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.

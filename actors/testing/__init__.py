@@ -19,12 +19,18 @@ from callboard.actors.testing.fakes import FakeSecrets as FakeSecrets
 from callboard.actors.testing.fakes import FakeWorkspaces as FakeWorkspaces
 from callboard.actors.testing.kit import Callboard as Callboard
 from callboard.actors.testing.kit import Unstopped as Unstopped
+from callboard.actors.testing.observing import FakeAudit as FakeAudit
+from callboard.actors.testing.observing import FakeLog as FakeLog
+from callboard.actors.testing.observing import FakeMetrics as FakeMetrics
 
 __all__ = [
     "Barrier",
     "Callboard",
     "Fake",
+    "FakeAudit",
     "FakeCleaner",
+    "FakeLog",
+    "FakeMetrics",
     "FakePrompts",
     "FakeSecrets",
     "FakeWorkspaces",

@@ -319,6 +319,23 @@ class Address(Generic[A]):
         elif not self.take_back(q):
             self._drain(q)
 
+    def forward(self, message: Any, future: Future[Any]) -> None:
+        """Send in somebody else's name: what the handler answers goes to `future`.
+
+        For addresses that keep a mailbox.
+
+        Args:
+            message: what to send.
+            future: where an asker waits, as `reply_later` returned it. When that one has
+                given up, the message is not handled any more.
+
+        Source: Erlang, `Pid ! {'$gen_call', From, Request}` with another one's `From`.
+        """
+        try:
+            self._wait_in_line(message, future)
+        except CallboardError as error:
+            future.offer_exception(error)
+
     def notify(self, message: Any) -> bool:
         """Put a notice in order with the messages; never refused for lack of room.
 

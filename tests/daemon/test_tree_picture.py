@@ -59,7 +59,7 @@ class TestThePicture:
             ada_now.kill()
             sessions.ask(AppendMessage("ada", Role.USER, "x"))
 
-            partition = sessions.tree().children[0].children[0]
+            partition = sessions.tree().children[1].children[0]
 
         ada = partition.children[0]
         assert (ada.name, ada.incarnation, ada.restarts) == ("session/ada", 2, 1)

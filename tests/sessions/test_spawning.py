@@ -37,9 +37,15 @@ from callboard.actors import (
     WorkspaceError,
 )
 from callboard.actors.secrets import Vault
-from callboard.actors.sessions.services import StepTold
+from callboard.actors.sessions.actor import StepDoneWithout
 from callboard.actors.sessions.spawn import Planner, Step
-from callboard.actors.testing import FakeCleaner, FakePrompts, FakeSecrets, FakeWorkspaces
+from callboard.actors.testing import (
+    FakeAudit,
+    FakeCleaner,
+    FakePrompts,
+    FakeSecrets,
+    FakeWorkspaces,
+)
 from callboard.supervision import Future
 from tests.laws import broken_laws
 from tests.runtime.kit import Gate
@@ -68,10 +74,16 @@ class Ports:
         self.workspaces = FakeWorkspaces()
         self.prompts = FakePrompts()
         self.cleaner = FakeCleaner()
+        self.audit = FakeAudit()
         self.events: list[object] = []
 
     def open(self, **options: Any) -> SessionSystem:
-        ports = {"workspace": self.workspaces, "prompts": self.prompts, "cleaner": self.cleaner}
+        ports = {
+            "workspace": self.workspaces,
+            "prompts": self.prompts,
+            "cleaner": self.cleaner,
+            "audit": self.audit,
+        }
         return self.stage.open(**{**ports, "on_event": self.events.append, **options})
 
     def hasten(self, sessions: SessionSystem) -> None:
@@ -81,10 +93,11 @@ class Ports:
 
     def told(self, session_id: str, kind: str) -> list[dict[str, Any]]:
         """Return the details of a session's events of a kind."""
+        self.stage.settle()
         return [
             dict(each.details)
-            for each in self.events
-            if isinstance(each, StepTold) and (each.session_id, each.kind) == (session_id, kind)
+            for each in self.audit.records
+            if (each.session_id, each.event_type) == (session_id, kind)
         ]
 
     def steps(self, session_id: str) -> list[tuple[str, bool]]:
@@ -271,8 +284,10 @@ class TestAPrompt:
         assert ada.system_prompt == "Be kind."
         assert ada.state is SessionState.ACTIVE
         (told,) = ports.told(ada.id, "error")
-        assert told["name"] == "prompt"
-        assert "tone" in told["error"]
+        assert told == {"name": "prompt", "error": "PromptError"}
+        (why,) = (each for each in ports.events if isinstance(each, StepDoneWithout))
+        assert (why.session_id, why.step) == (ada.id, "prompt")
+        assert "tone" in why.error
 
     def test_that_is_too_long_is_no_prompt(self, ports: Ports) -> None:
         limits = SessionLimits(system_prompt_bytes_max=5)

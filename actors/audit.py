@@ -1,0 +1,158 @@
+"""Who did what to which session? A port for records that are kept, and two places to keep them.
+
+A record holds no message, prompt, variable, exception text or secret: whose
+session, what happened, when, and numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.observe.text import CHARS_MAX, escaped
+
+AUDIT_WAITING_MAX: Final = 10_000
+"""Records that may wait for the sink; what comes beyond is lost, counted and told."""
+
+AUDIT_WAIT_S: Final = 2.0
+"""With `audit_required`: how long the sink may take before an operation is refused."""
+
+_NOTHING: Final[Mapping[str, object]] = {}
+
+_MODE: Final = 0o600
+
+
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One record.
+
+    Args:
+        event_type: what: the kind of a session's event, `events_lost`, or, with
+            `audit_required`, the name of the operation that is about to be done.
+        at: when: UTC, seconds since the epoch.
+        session_id: which session, if it has one yet.
+        user_id: whose it is.
+        org_id: the user's organisation.
+        seq: the event's number in its session. After the writer's crash a record may
+            come twice, with the same number.
+        details: names, numbers and truth values.
+    """
+
+    event_type: str
+    at: float
+    session_id: str | None = None
+    user_id: str | None = None
+    org_id: str | None = None
+    seq: int | None = None
+    details: Mapping[str, object] = _NOTHING
+
+
+class AuditSink(Protocol):
+    """Where records go: a file, a table, a service. Called by one thread at a time, its own.
+
+    It may block, and it may raise: that delays and fails no operation unless the
+    system was told `audit_required`. What it raises counts as a loss.
+    """
+
+    def log_session_event(self, event: AuditEvent, /) -> None:
+        """Keep one record; with `audit_required` it is kept when this returns."""
+        ...
+
+
+class AuditFileRefused(CallboardError, OSError):
+    """The audit file is not private: others may read or write it, or it is no file of ours."""
+
+    code = "audit_file_refused"
+    remedy: str = "Make it a regular file of your own with mode 0600, or name a new one."
+
+
+class AuditFile:
+    """Appends records to a file, one JSON object a line, readable by its owner alone.
+
+    A file that was moved away or removed (log rotation) is made anew.
+
+    Args:
+        path: the file; its folder must exist.
+        is_durable: whether every record is on the disk (fsync) before the next one.
+
+    Raises:
+        AuditFileRefused: others may read or write it, or it is no regular file of ours.
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, is_durable: bool = False) -> None:
+        self._path = os.fspath(path)
+        self._is_durable = is_durable
+        self._file: int | None = self._open()
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        opened = os.open(self._path, flags, _MODE)
+        seen = os.fstat(opened)
+        is_ours = stat.S_ISREG(seen.st_mode) and seen.st_uid == os.geteuid()
+        if not is_ours or seen.st_mode & 0o077:
+            os.close(opened)
+            msg = f"{self._path} has mode {stat.S_IMODE(seen.st_mode):04o} or is no file of ours"
+            raise AuditFileRefused(msg)
+        return opened
+
+    def log_session_event(self, event: AuditEvent, /) -> None:
+        """Append one record."""
+        if self._file is None or self._has_moved(self._file):
+            self.close()
+            self._file = self._open()
+        line = memoryview(msgspec.json.encode(event) + b"\n")
+        while line:
+            line = line[os.write(self._file, line) :]
+        if self._is_durable:
+            os.fsync(self._file)
+
+    def _has_moved(self, opened: int) -> bool:
+        try:
+            there = Path(self._path).lstat()
+        except FileNotFoundError:
+            return True
+        return not os.path.samestat(there, os.fstat(opened))
+
+    def close(self) -> None:
+        """Close the file; the next record opens it again."""
+        opened, self._file = self._file, None
+        if opened is not None:
+            os.close(opened)
+
+
+class AuditLogger:
+    """Writes records to a logger at INFO, one line each, with the fields as attributes.
+
+    Args:
+        logger: where to; None: `callboard.audit`.
+    """
+
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self._logger = logger or logging.getLogger("callboard.audit")
+
+    def log_session_event(self, event: AuditEvent, /) -> None:
+        """Write one line."""
+        said: dict[str, Any] = {
+            name: _plain(getattr(event, name)) for name in event.__struct_fields__
+        }
+        shown = " ".join(
+            f"{name}={value}" for name, value in said.items() if value not in (None, "")
+        )
+        self._logger.info("%s", shown, extra=said)
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if isinstance(value, Mapping):
+        text = msgspec.json.encode(value).decode() if value else ""
+    else:
+        text = str(value)
+    return escaped(text, chars_max=CHARS_MAX)

@@ -1,0 +1,461 @@
+"""Audit, metrics and log: complete while they keep up, counted when not, and at nobody's cost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from callboard.actors import (
+    METRICS,
+    AuditError,
+    AuditEvent,
+    AuditFile,
+    AuditFileRefused,
+    AuditLogger,
+    CleanupInactive,
+    CreateSession,
+    EventKind,
+    EventsLost,
+    MetricKind,
+    MetricsExtraMissing,
+    PrometheusMetrics,
+    SessionNotFound,
+    SessionPatch,
+    SessionSystem,
+    TerminateSession,
+    UpdateSession,
+)
+from callboard.actors.metrics import LABEL_VALUES_MAX
+from callboard.actors.sessions.events import event_of
+from callboard.actors.testing import FakeAudit, FakeLog, FakeMetrics
+from callboard.supervision import InvalidSpec, Timeout
+from tests.house import ROOT
+from tests.sessions.stage import (
+    PATIENT_S,
+    Boom,
+    Fall,
+    Say,
+    Stage,
+    Which,
+    later,
+    part_of,
+    services_of,
+)
+
+
+class SinkIsDown(Exception):
+    pass
+
+
+def down(record: AuditEvent) -> None:
+    raise SinkIsDown(record.event_type)
+
+
+def outlet_of(sessions: SessionSystem) -> Any:
+    return services_of(sessions).observing._audit
+
+
+class TestTheAudit:
+    def test_has_a_record_of_every_operation_and_no_content(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit)
+
+        ada = opened.ask(CreateSession(user_id="ada", org_id="acme", metadata={"k": "hush"})).id
+        opened.ask(Say(ada, text="hush"))
+        opened.ask(UpdateSession(ada, patch=SessionPatch(system_prompt="hush")))
+        with pytest.raises(Boom):
+            opened.ask(Fall(ada, text="hush"))
+        assert opened.ask(Which(ada), timeout=PATIENT_S) == 2
+        opened.ask(TerminateSession(ada, "done"))
+        stage.settle()
+
+        assert {*audit.types} >= {"created", "updated", "error", "restarted", "terminated"}
+        assert [each.seq for each in audit.records] == list(range(1, len(audit.records) + 1))
+        assert {(each.session_id, each.user_id, each.org_id) for each in audit.records} == {
+            (ada, "ada", "acme")
+        }
+        assert "hush" not in repr(audit.records)
+
+    def test_is_complete_when_the_system_has_stopped(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit)
+        for _ in range(20):
+            opened.ask(CreateSession())
+
+        opened.stop()
+
+        assert audit.types.count("created") == 20
+
+    def test_goes_on_with_the_record_that_its_writer_died_of_once_more(self, stage: Stage) -> None:
+        deadly: list[object] = [None]
+
+        def die(record: AuditEvent) -> None:
+            if record.event_type == "created" and deadly:
+                deadly.clear()
+                raise SystemExit
+
+        audit = FakeAudit(die)
+        opened = stage.open(audit=audit)
+
+        ada = opened.ask(CreateSession()).id
+        stage.advance(1.0)
+
+        assert audit.types == ["created", "state_changed"]
+        assert opened.ask(Which(ada)) == 1
+
+    def test_gives_a_record_up_that_kills_every_writer(self, stage: Stage) -> None:
+        def die(record: AuditEvent) -> None:
+            if record.event_type == "created":
+                raise SystemExit
+
+        audit = FakeAudit(die)
+        opened = stage.open(audit=audit)
+
+        ada = opened.ask(CreateSession()).id
+        stage.advance(2.0)
+
+        assert audit.types == ["events_lost", "state_changed"]
+        assert opened.health().audit_lost == 1
+        assert opened.ask(Which(ada)) == 1
+
+
+class TestASinkThatFails:
+    def test_fails_no_operation_and_its_losses_are_told_once(self, stage: Stage) -> None:
+        heard: list[object] = []
+        audit = FakeAudit(down)
+        opened = stage.open(audit=audit, on_event=heard.append)
+
+        ada = opened.ask(CreateSession()).id
+        opened.ask(TerminateSession(ada))
+        stage.settle()
+        assert opened.health().audit_lost == 5
+        audit.before = None
+        opened.ask(CreateSession())
+        stage.settle()
+
+        assert audit.types == ["events_lost", "created", "state_changed"]
+        assert audit.records[0].details == {"lost": 5}
+        assert [each for each in heard if isinstance(each, EventsLost)] == [
+            EventsLost(sink="audit", reason="SinkIsDown")
+        ]
+
+    def test_that_is_slow_delays_no_operation_and_what_finds_no_room_is_counted(
+        self, stage: Stage
+    ) -> None:
+        audit = FakeAudit(lambda _: stage.play.gate.wait())
+        opened = stage.open(audit=audit)
+        outlet_of(opened).backlog.items_max = 3
+
+        opened.ask(CreateSession())
+        stage.settle()  # the writer has the first record in hand
+        for _ in range(3):
+            opened.ask(CreateSession())
+        stage.settle()
+
+        assert opened.health().audit_lost == 8 - 3
+        stage.play.gate.open()
+        stage.settle()
+        assert audit.types == ["created", "events_lost", "state_changed", "created"]
+        assert audit.records[1].details == {"lost": 5}
+
+    def test_is_a_line_of_the_default_log(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        opened = stage.open(audit=FakeAudit(down))
+
+        opened.ask(CreateSession())
+        stage.settle()
+
+        (line,) = caplog.records
+        assert (line.name, line.levelno) == ("callboard.events", logging.ERROR)
+        assert line.getMessage() == "EventsLost reason=SinkIsDown sink=audit"
+
+
+class TestWhatMustBeAudited:
+    def test_is_recorded_before_it_is_done(self, stage: Stage) -> None:
+        seen: list[tuple[str, int]] = []
+        audit = FakeAudit(lambda record: seen.append((record.event_type, len(opened._table()))))
+        opened = _Counted(stage, audit=audit, audit_required=True)
+
+        ada = opened.sessions.ask(CreateSession(user_id="ada")).id
+        opened.sessions.ask(TerminateSession(ada, "done"))
+        stage.settle()
+
+        first = dict(reversed(seen))
+        assert (first["CreateSession"], first["TerminateSession"]) == (0, 1)
+        (record,) = (each for each in audit.records if each.event_type == "TerminateSession")
+        assert (record.session_id, record.user_id) == (ada, "ada")
+        assert record.details == {"reason": "done"}
+
+    def test_is_refused_without_an_effect_when_the_sink_fails(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        audit.before = down
+
+        for operation in (
+            CreateSession(),
+            TerminateSession(ada),
+            CleanupInactive(idle_longer_than_s=0),
+        ):
+            with pytest.raises(AuditError, match=f"{type(operation).__name__}.*SinkIsDown"):
+                opened.ask(operation, timeout=PATIENT_S)
+
+        assert [each.id for each in (opened.get(ada),)] == [ada]
+        assert opened.health().sessions == 1
+        audit.before = None
+        assert opened.ask(TerminateSession(ada)).id == ada
+
+    def test_is_refused_when_the_sink_takes_too_long_and_nobody_else_waits(
+        self, stage: Stage
+    ) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        audit.before = stage.play.gate.wait
+
+        asked = later(opened, TerminateSession(ada))
+        stage.settle()
+        assert opened.ask(Say(ada, text="hello")) == 1
+        assert not asked.is_done
+        stage.advance(2.1)
+
+        assert isinstance(asked.error, AuditError)
+        stage.play.gate.open()
+        stage.settle()
+        assert opened.get(ada).id == ada
+
+    def test_is_refused_when_too_many_records_wait(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        outlet_of(opened).backlog.items_max = 0
+
+        with pytest.raises(AuditError, match="0 records wait"):
+            opened.ask(CreateSession())
+
+        assert opened.health().sessions == 0
+
+    def test_is_not_done_for_who_has_given_up(self, stage: Stage) -> None:
+        audit = FakeAudit(lambda _: stage.play.gate.wait())
+        opened = stage.open(audit=audit, audit_required=True)
+
+        with pytest.raises(Timeout):
+            opened.ask(CreateSession(), timeout=0.5)
+        stage.play.gate.open()
+        stage.settle()
+
+        assert opened.health().sessions == 0
+
+    def test_is_done_by_the_next_manager_when_this_one_is_killed(self, stage: Stage) -> None:
+        audit = FakeAudit(lambda _: stage.play.gate.wait())
+        opened = stage.open(audit=audit, audit_required=True)
+        asked = later(opened, CreateSession(session_id="ada"))
+        stage.settle()
+
+        part_of(opened, "front/manager").kill()
+        stage.play.gate.open()
+        stage.settle()
+
+        assert asked.get().id == "ada"
+
+    def test_says_what_is_wrong_as_before(self, stage: Stage) -> None:
+        opened = stage.open(audit=FakeAudit(), audit_required=True)
+
+        with pytest.raises(SessionNotFound):
+            opened.ask(TerminateSession("nobody"))
+
+    def test_needs_a_sink(self) -> None:
+        with pytest.raises(InvalidSpec, match="audit sink"):
+            SessionSystem(audit_required=True)
+
+
+class _Counted:
+    """A system, and how many sessions it has while a sink looks."""
+
+    def __init__(self, stage: Stage, **options: Any) -> None:
+        self.sessions = stage.open(**options)
+
+    def _table(self) -> list[Any]:
+        return services_of(self.sessions).table.rows()
+
+
+RECORD = AuditEvent(event_type="created", at=1.0, session_id="s", details={"kind": "session"})
+
+
+class TestTheFile:
+    def test_is_private_and_has_one_object_a_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        sink = AuditFile(path, is_durable=True)
+
+        sink.log_session_event(RECORD)
+        sink.log_session_event(RECORD)
+        sink.close()
+
+        lines = path.read_text().splitlines()
+        assert [json.loads(each)["session_id"] for each in lines] == ["s", "s"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_is_made_anew_when_it_was_moved_away(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        sink = AuditFile(path)
+        path.rename(tmp_path / "audit.jsonl.1")
+
+        sink.log_session_event(RECORD)
+
+        assert len(path.read_text().splitlines()) == 1
+
+    @pytest.mark.parametrize("spoil", ["readable", "a link"])
+    def test_is_refused_when_it_is_not_private(self, tmp_path: Path, spoil: str) -> None:
+        path = tmp_path / "audit.jsonl"
+        if spoil == "readable":
+            path.touch()
+            path.chmod(0o644)
+            expected: type[Exception] = AuditFileRefused
+        else:
+            path.symlink_to(tmp_path / "elsewhere")
+            expected = OSError
+
+        with pytest.raises(expected):
+            AuditFile(path)
+
+
+class TestTheLogger:
+    def test_gets_one_line_for_each_record_with_nothing_that_steers_a_terminal(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+
+        AuditLogger().log_session_event(
+            AuditEvent(event_type="created", at=1.0, user_id="a\nb", details={"kind": "x"})
+        )
+
+        (line,) = caplog.records
+        said = r'event_type=created at=1.0 user_id=a\nb details={"kind":"x"}'
+        assert (line.name, line.getMessage()) == ("callboard.audit", said)
+
+
+class TestMetrics:
+    def test_count_what_happens_and_measure_what_is(self, stage: Stage) -> None:
+        metrics = FakeMetrics()
+        opened = stage.open(metrics=metrics)
+        ada = opened.ask(CreateSession()).id
+        opened.ask(CreateSession())
+        opened.ask(Say(ada, text="hello"))
+        opened.ask(TerminateSession(ada))
+        stage.advance(10.0)
+
+        assert metrics.counters["callboard_session_events_total", "created"] == 2
+        assert metrics.counters["callboard_messages_total", "user"] == 1
+        assert len(metrics.histograms["callboard_session_lifetime_seconds",]) == 1
+        assert metrics.gauges["callboard_sessions", "awake"] == 1
+
+    def test_tell_only_so_many_steps_apart(self, stage: Stage) -> None:
+        metrics = FakeMetrics()
+        opened = stage.open(metrics=metrics)
+        session = opened.ask(CreateSession())
+
+        for number in range(LABEL_VALUES_MAX + 5):
+            step: dict[str, object] = {"name": f"n{number}", "ok": True, "seconds": 1.0}
+            services_of(opened).emit(event_of(session, EventKind.CLEANUP_STEP, 0.0, **step))
+        stage.settle()
+
+        steps = [key for key in metrics.histograms if key[0] == "callboard_cleanup_step_seconds"]
+        assert len(steps) == LABEL_VALUES_MAX + 1
+        assert len(metrics.histograms["callboard_cleanup_step_seconds", "other", "true"]) == 5
+
+    def test_that_fail_stop_nothing(self, stage: Stage) -> None:
+        class Broken(FakeMetrics):
+            def counter(self, *_: object) -> None:
+                raise SinkIsDown
+
+            gauge = counter
+
+        opened = stage.open(metrics=Broken())
+
+        ada = opened.ask(CreateSession()).id
+        stage.advance(30.0)
+
+        assert opened.ask(Which(ada)) == 1
+        assert opened.health().is_healthy
+
+    def test_are_listed_in_the_reference(self) -> None:
+        page = (ROOT / "docs" / "reference" / "events.md").read_text(encoding="utf-8")
+
+        for each in METRICS:
+            labels = ", ".join(f"`{label}`" for label in each.labels) or "-"
+            assert f"| `{each.name}` | {each.kind.value} | {labels} |" in page
+
+
+class TestPrometheus:
+    def test_exposes_them(self, stage: Stage) -> None:
+        registry = CollectorRegistry()
+        opened = stage.open(metrics=PrometheusMetrics(registry))
+
+        opened.ask(TerminateSession(opened.ask(CreateSession()).id))
+        stage.advance(10.0)
+
+        said = generate_latest(registry).decode()
+        assert 'callboard_session_events_total{kind="created"} 1.0' in said
+        assert "callboard_session_lifetime_seconds_count 1.0" in said
+        assert 'callboard_sessions{presence="awake"} 0.0' in said
+
+    def test_knows_every_name(self) -> None:
+        sink = PrometheusMetrics(CollectorRegistry())
+        give: dict[MetricKind, Callable[..., None]] = {
+            MetricKind.COUNTER: sink.counter,
+            MetricKind.GAUGE: sink.gauge,
+            MetricKind.HISTOGRAM: sink.histogram,
+        }
+
+        for each in METRICS:
+            give[each.kind](each.name, 1, dict.fromkeys(each.labels, "x"))
+
+    def test_says_which_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
+
+        with pytest.raises(MetricsExtraMissing) as caught:
+            PrometheusMetrics()
+
+        assert "callboard[metrics]" in caught.value.remedy
+
+
+class TestTheInjectedLogger:
+    def test_gets_a_line_for_each_event_at_its_level(self, stage: Stage) -> None:
+        log = FakeLog()
+        opened = stage.open(log=log)
+        ada = opened.ask(CreateSession(user_id="ada")).id
+        opened.ask(Say(ada, text="hush"))
+        with pytest.raises(Boom):
+            opened.ask(Fall(ada, text="hush"))
+        assert opened.ask(Which(ada), timeout=PATIENT_S) == 2
+        opened.ask(TerminateSession(ada, "done"))
+        stage.settle()
+
+        levels = {text.split()[0]: level for level, text in log.lines}
+        assert levels == {
+            "session.created": logging.INFO,
+            "session.state_changed": logging.INFO,
+            "session.message": logging.DEBUG,
+            "session.updated": logging.DEBUG,
+            "session.error": logging.WARNING,
+            "session.restarted": logging.WARNING,
+            "session.terminated": logging.INFO,
+        }
+        assert all(f"session_id={ada}" in text for _, text in log.lines)
+        assert "hush" not in repr(log.lines)
+
+    def test_may_be_any_logger(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "host")
+        with SessionSystem(log=logging.getLogger("host")) as sessions:
+            sessions.ask(CreateSession(session_id="ada"))
+
+        said = [each.getMessage() for each in caplog.records if each.name == "host"]
+        assert [text.split()[0] for text in said] == ["session.created", "session.state_changed"]
