@@ -15,30 +15,10 @@ from typing import Any, Final
 
 from callboard.actors.audit import AUDIT_WAIT_S, AuditEvent
 from callboard.actors.errors import AuditError
-from callboard.actors.messages import (
-    CleanupInactive,
-    CreateSession,
-    InjectCrash,
-    PassivateSession,
-    ReviveSession,
-    Shutdown,
-    TerminateSession,
-)
-from callboard.actors.sessions.internal import Audited
+from callboard.actors.sessions.internal import Audited, EndAll
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.writers import KeepFirst
-from callboard.supervision import Future
-
-_OPERATIONS: Final = (
-    CreateSession,
-    TerminateSession,
-    CleanupInactive,
-    PassivateSession,
-    ReviveSession,
-    InjectCrash,
-    Shutdown,
-)
-"""What the manager does to sessions at somebody's word."""
+from callboard.supervision import Future, Request
 
 _RECORDED: Final = ("reason", "dry_run", "agent_role", "kind", "idle_longer_than_s", "how", "part")
 """Fields of these that a record tells; what a session holds is not among them."""
@@ -55,8 +35,11 @@ class Gate:
         self._services = services
 
     def is_for(self, message: object) -> bool:
-        """Whether this message must be audited first."""
-        return isinstance(message, _OPERATIONS)
+        """Whether this message must be audited first: whatever the manager is asked to do.
+
+        All but the stop of the system, which must not depend on a sink.
+        """
+        return isinstance(message, Request) and not isinstance(message, EndAll)
 
     def pass_later(self, message: Any, reply: Future[Any]) -> None:
         """Have it audited, then send it on to the manager; or refuse it. It does not wait."""

@@ -19,16 +19,21 @@ from callboard.actors import (
     AuditFile,
     AuditFileRefused,
     AuditLogger,
+    BeginSpawn,
     CleanupInactive,
     CreateSession,
     EventKind,
     EventsLost,
     MetricKind,
     MetricsExtraMissing,
+    PassivateSession,
     PrometheusMetrics,
+    ResumeSession,
+    ReviveSession,
     SessionNotFound,
     SessionPatch,
     SessionSystem,
+    Shutdown,
     TerminateSession,
     UpdateSession,
 )
@@ -202,8 +207,13 @@ class TestWhatMustBeAudited:
 
         for operation in (
             CreateSession(),
-            TerminateSession(ada),
+            BeginSpawn(ada),
+            ResumeSession(ada),
+            ReviveSession(ada),
+            PassivateSession(ada),
             CleanupInactive(idle_longer_than_s=0),
+            TerminateSession(ada),
+            Shutdown(),
         ):
             with pytest.raises(AuditError, match=f"{type(operation).__name__}.*SinkIsDown"):
                 opened.ask(operation, timeout=PATIENT_S)
