@@ -25,7 +25,7 @@ from callboard.actors.messages import (
     Shutdown,
     TerminateSession,
 )
-from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.address import address_of, is_waited_for
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
@@ -120,10 +120,17 @@ class SessionManager(SystemActor):
         self._services.feed.look_after(self._table.get)
 
     def _take_over(self, row: Row) -> None:
-        address_of(row).is_wanted = False
+        self._is_looked_at(row)
         self._watcher.look_at(row)
-        if row.presence is Presence.ASLEEP and address_of(row).mailbox_size:
+        if row.presence is Presence.ASLEEP and is_waited_for(row):
             self._waker.wake(row)
+
+    @staticmethod
+    def _is_looked_at(row: Row) -> None:
+        """Have it told again that a message waits: before looking, so that none is missed."""
+        address = address_of(row)
+        if address is not None:
+            address.is_wanted = False
 
     def let_go(self, reason: ExitReason) -> None:
         """Answer those to whom this manager alone had promised something."""
@@ -203,7 +210,7 @@ class SessionManager(SystemActor):
         check(message, self._services.limits)
         row = self._table.row(message.session_id)
         if row.presence is Presence.QUARANTINED:
-            error = address_of(row).dead_error()
+            error = self._services.addresses.of(row).dead_error()
             return self._refused(error)
         return self._started(self._waker.revive(ReviveSession(message.session_id)))
 
@@ -212,7 +219,8 @@ class SessionManager(SystemActor):
         """Put a session to sleep if it has nothing to do; reply its snapshot."""
         check(message, self._services.limits)
         row = self._table.row(message.session_id)
-        if row.presence is not Presence.AWAKE or not address_of(row).is_alive():
+        address = address_of(row)
+        if row.presence is not Presence.AWAKE or address is None or not address.is_alive():
             return row.session()
         self._waker.put_to_sleep(row, self.reply_later(outlives=True))
         return LATER
@@ -314,7 +322,7 @@ class SessionManager(SystemActor):
         row = self._table.get(message.session_id)
         if row is None:
             return
-        address_of(row).is_wanted = False  # before looking: who comes later tells again
+        self._is_looked_at(row)
         if row.presence is Presence.ASLEEP:
             self._waker.wake(row)
 
@@ -322,7 +330,7 @@ class SessionManager(SystemActor):
     def on_session_ended(self, message: SessionEnded) -> None:
         """Find out what becomes of a session whose incarnation has ended."""
         row = self._table.get(message.session_id)
-        if row is not None and message.cell.address is address_of(row):
+        if row is not None and message.cell.address.row is row:
             self._watcher.ended(row, message.cell)
 
     @handles(SessionStays)
@@ -386,7 +394,7 @@ class SessionManager(SystemActor):
                 self._waker.fell_asleep(row)
             case Verdict.QUARANTINED:
                 self._waker.forget(row)
-                address_of(row).refuse_waiting()
+                self._services.addresses.of(row).refuse_waiting()
                 self._waker.answer_sleepers(row)
             case Verdict.RESTARTING if ending is not None and ending.is_forced:
                 self._ender.clean_up(row, ending)
@@ -444,7 +452,7 @@ class SessionManager(SystemActor):
         if row.id in self._book.spawns:  # it never was: a create may be repeated
             self._book.creates.forget(row.id)
         self._look_at_links(row)
-        self.system.release(address_of(row))
+        self._services.addresses.release(row)
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)
         self._ender.over(row.id, last)
@@ -459,7 +467,8 @@ class SessionManager(SystemActor):
             raise InvalidField("how", str(message.how), "Start with faults=True to inject crashes.")
         if message.session_id is not None:
             row = self._table.row(message.session_id)
-            cell = address_of(row).ref
+            address = address_of(row)
+            cell = None if address is None else address.ref
             if cell is None or cell.is_dead:
                 msg = f"{session_name(row.id)} does not run just now"
                 return self._refused(SessionRestarting(msg, address=row.id))

@@ -17,7 +17,7 @@ from callboard.actors.connections.messages import ConnectionMessage
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
 from callboard.actors.connections.switchboard import Switchboard
-from callboard.actors.errors import InvalidField, SessionNotFound, WorkspaceError
+from callboard.actors.errors import InvalidField, WorkspaceError
 from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
 from callboard.actors.keeping import STANDARD, Keeping
@@ -265,6 +265,7 @@ class SessionSystem:
         services.connections = Switchboard(
             system,
             services.table,
+            services.addresses,
             self._connectors,
             services.secrets,
             partitions=self._partitions,
@@ -516,10 +517,8 @@ class SessionSystem:
             SessionNotFound: there is none.
             InvalidField: this is no id.
         """
-        address = self._running().table.row(session_id).address
-        if not isinstance(address, Address):
-            raise SessionNotFound(session_id)
-        return address  # pyright: ignore[reportUnknownVariableType]  # of whichever behaviour
+        services = self._running()
+        return services.addresses.of(services.table.row(session_id))
 
     def behaviour(self, kind: str) -> type[SessionActor[Any]]:
         """Return the class that runs the sessions of a kind (`Session.kind`).

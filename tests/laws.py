@@ -80,6 +80,8 @@ def _rows(sessions: SessionSystem) -> Iterator[str]:
     parts = parts_of(sessions)
     for row in services.table.rows():
         address = row.address
+        if address is None and row.presence is Presence.ASLEEP:
+            continue  # nobody has anything to do with it
         if not isinstance(address, SessionAddress):
             yield f"{row.id} has no address"
             continue

@@ -15,7 +15,6 @@ import msgspec
 from callboard.actors.connections.owner import Connection, Ended, NotOpened, Opened, Owner, Work
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.secrets import SecretRef, Vault
-from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.internal import LinkDown, LinkUp
 from callboard.actors.sessions.linking import Link, links_of
@@ -188,7 +187,7 @@ class LinkActor(SupervisedActor, Generic[C, L]):
 
     def tell_session(self, notice: object) -> None:
         """Tell the session's next free incarnation."""
-        address_of(self.row).notify(notice)
+        self.switchboard.addresses.of(self.row).notify(notice)
 
     def run(self, number: int, make: Callable[[], Any]) -> Work[Any]:
         """Run a coroutine on the loop; `WorkDone` says how it ended."""

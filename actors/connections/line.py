@@ -16,7 +16,6 @@ from callboard.actors.connections.agent import AgentActor
 from callboard.actors.connections.client import ClientActor
 from callboard.actors.connections.mcp import McpActor
 from callboard.actors.connections.switchboard import LookAt, Switchboard
-from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.internal import FailNow, LinkDown, LinkFailed
 from callboard.actors.sessions.linking import Link, links_of
 from callboard.actors.sessions.links import AgentInfo, ClientInfo, McpClientInfo
@@ -127,7 +126,7 @@ class SessionLinks(DynamicSupervisor):
             if rest is not None:
                 yield from rest
         except ChildRefusal as refusal:  # there is no thread left, or all of it ends just now
-            address_of(self._row).notify(LinkDown(key, refusal))
+            self._switchboard.addresses.of(self._row).notify(LinkDown(key, refusal))
 
     def on_child_exited(self, message: ChildExited) -> Any:
         """Start it again if it crashed; look again, for it may have been the last, or be missed."""
@@ -143,7 +142,7 @@ class SessionLinks(DynamicSupervisor):
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the session."""
         self._given_up.add(str(event.child_id))
-        address_of(self._row).notify(LinkFailed(str(event.child_id)))
+        self._switchboard.addresses.of(self._row).notify(LinkFailed(str(event.child_id)))
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:
@@ -210,4 +209,4 @@ class ConnectionsPartition(DynamicSupervisor):
         row = self._switchboard.table.get(str(event.child_id))
         if row is not None:
             for key in links_of(row.latest().session):
-                address_of(row).notify(LinkFailed(key))
+                self._switchboard.addresses.of(row).notify(LinkFailed(key))

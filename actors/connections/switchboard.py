@@ -9,6 +9,7 @@ from callboard.actors.connections.owner import Work
 from callboard.actors.connections.ports import CLOSE_S, CONNECT_S, LOAD_S, ClientSink, Connectors
 from callboard.actors.limits import DEFAULT_LIMITS
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
+from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.internal import LinkDown, LinkUp
 from callboard.actors.sessions.linking import (
@@ -52,6 +53,7 @@ class Switchboard:
     Args:
         system: the actor system.
         table: the sessions.
+        addresses: where they are reached.
         connectors: what opens connections.
         secrets: knows the secrets that specs name.
         partitions: over how many supervisors they are spread, as the sessions are.
@@ -62,6 +64,7 @@ class Switchboard:
         self,
         system: ActorSystem,
         table: Table,
+        addresses: Addresses,
         connectors: Connectors | None = None,
         secrets: Secrets | None = None,
         *,
@@ -70,6 +73,7 @@ class Switchboard:
     ) -> None:
         self.system = system
         self.table = table
+        self.addresses = addresses
         self.connectors = Connectors() if connectors is None else connectors
         self.secrets: Secrets = EnvironmentSecrets() if secrets is None else secrets
         self.content_bytes_max = content_bytes_max

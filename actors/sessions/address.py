@@ -1,8 +1,20 @@
-"""Where a session is reached: it stays while incarnations come and go."""
+"""Where a session is reached: it stays while incarnations come and go.
+
+Of a million sessions most are asleep, and nobody has anything to do with them: those have
+no address. It is made when one is asked for or started, and kept in its row, under its
+name, from when somebody lives there or a message comes until the session sleeps again.
+Then it is given up to whoever still holds it: as long as somebody does, that one is found
+again, so that nobody can see that it was gone. Both under the lock for rare things:
+
+    keep    (1) is the row in the table still?   (2) in the names and in the row
+    remove  (1) the row is closed                (2) has it an address? give the name back
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakValueDictionary
 
 from callboard.actors.errors import (
     SessionCrashed,
@@ -16,19 +28,12 @@ from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Table
 from callboard.supervision import ActorSystem, Address, Future
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.incarnation import Incarnation
 
 
-class Services(Protocol):
-    """What an address needs of what its system's sessions share."""
-
-    def announce(self, notice: object) -> None:
-        """Tell the manager; it may be dead just now."""
-        ...
-
-
 class SessionAddress(Address[Any]):
-    """A session's name and mailbox, made with its row.
+    """A session's name and mailbox.
 
     A message waits here while the session is asleep (it wakes it) or
     restarting; a quarantined session's senders are refused at once. The manager is
@@ -38,30 +43,40 @@ class SessionAddress(Address[Any]):
     Args:
         system: whose names it joins.
         row: the session's place in the table.
-        services: by which the manager is told.
+        addresses: where it is kept.
     """
 
-    __slots__ = ("_row", "_services", "is_wanted")
+    __slots__ = ("__weakref__", "_addresses", "is_wanted", "row")
 
-    def __init__(self, system: ActorSystem, row: Row, services: Services) -> None:
+    def __init__(self, system: ActorSystem, row: Row, addresses: Addresses) -> None:
         super().__init__(system, session_name(row.id), keeps_mailbox=True)
-        self._row = row
-        self._services = services
+        self.row = row
+        self._addresses = addresses
         self.is_wanted = False
         """Whether the manager has been told that a message waits, and has not looked since."""
 
     def has_row(self, table: Table) -> bool:
         """Whether the row it was made with is in the table still."""
-        return table.get(self._row.id) is self._row
+        return table.get(self.row.id) is self.row
+
+    def enter(self, cell: Cell[Any]) -> int:
+        """Make `cell` the current incarnation; return its number."""
+        with self.system.rare:
+            self._addresses.keep(self)
+            return super().enter(cell)
+
+    def takes_messages(self) -> bool:
+        """Say whether messages wait here; it is not given up as long as one may."""
+        return self._addresses.keep(self) and super().takes_messages()
 
     def leave(self, cell: Incarnation[Any]) -> None:
         """Tell the manager that an incarnation has ended; also one that came to nothing."""
         super().leave(cell)
-        self._services.announce(SessionEnded(self._row.id, cell))
+        self._addresses.announce(SessionEnded(self.row.id, cell))
 
     def poke(self) -> None:
         """See that somebody takes what waits, or that it is refused."""
-        presence = self._row.presence
+        presence = self.row.presence
         if presence is Presence.QUARANTINED:
             self.refuse_waiting()
         elif self._is_terminating() and not self.is_alive():
@@ -69,12 +84,12 @@ class SessionAddress(Address[Any]):
         elif presence is Presence.ASLEEP and not self.is_alive():
             if not self.is_wanted:  # once, however many wait: notices have no bound
                 self.is_wanted = True
-                self._services.announce(SessionWaits(self._row.id))
+                self._addresses.announce(SessionWaits(self.row.id))
         else:
             super().poke()
 
     def _is_terminating(self) -> bool:
-        return self._row.latest().session.state is SessionState.TERMINATING
+        return self.row.latest().session.state is SessionState.TERMINATING
 
     def refuse_waiting(self) -> None:
         """Answer what waits: the session is quarantined, or being terminated without an actor."""
@@ -85,12 +100,12 @@ class SessionAddress(Address[Any]):
         """Return what a sender gets whose message nobody will take."""
         if not self.system.is_serving:
             return super().dead_error()
-        if self._row.presence is Presence.QUARANTINED:
-            error = self._row.session().last_error
+        if self.row.presence is Presence.QUARANTINED:
+            error = self.row.session().last_error
             return SessionQuarantined(f"{self.name} is quarantined: {error}", address=self.name)
-        if not self._row.is_closed and self._is_terminating():
-            return SessionTerminating(self._row.id)
-        return SessionNotFound(self._row.id)
+        if not self.row.is_closed and self._is_terminating():
+            return SessionTerminating(self.row.id)
+        return SessionNotFound(self.row.id)
 
     def killed_error(self) -> Exception:
         """Return what an asker gets whose message was in hand when the incarnation ended."""
@@ -98,7 +113,7 @@ class SessionAddress(Address[Any]):
 
     def timeout_error(self, future: Future[Any]) -> Exception:
         """Return what an asker gets whose time ran out: the reason, if it is known."""
-        presence = self._row.presence
+        presence = self.row.presence
         if presence is Presence.RESTARTING:
             return SessionRestarting(f"{self.name} is restarting", address=self.name)
         if presence is Presence.QUARANTINED:
@@ -106,8 +121,88 @@ class SessionAddress(Address[Any]):
         return super().timeout_error(future)
 
 
-def address_of(row: Row) -> SessionAddress:
-    """Return where a session of the table is reached."""
+class Addresses:
+    """Where all sessions of a system are reached. Any thread.
+
+    Args:
+        system: whose names they join.
+        announce: tells the manager; it may be dead just now.
+    """
+
+    def __init__(self, system: ActorSystem, announce: Callable[[object], None]) -> None:
+        self._system = system
+        self.announce = announce
+        self._given_up: WeakValueDictionary[Row, SessionAddress] = WeakValueDictionary()
+        """Those that somebody may still hold. Nothing but memory depends on when one goes."""
+
+    def of(self, row: Row) -> SessionAddress:
+        """Return where a session is reached; made if there is none just now."""
+        address = row.address
+        if address is None:
+            made = SessionAddress(self._system, row, self)
+            with self._system.rare:
+                address = row.address or self._given_up.setdefault(row, made)
+        assert isinstance(address, SessionAddress), "nobody else gives a row its address"
+        return address
+
+    def kept(self, row: Row) -> SessionAddress:
+        """Return where a session is reached, for somebody who is to live there."""
+        address = self.of(row)
+        with self._system.rare:
+            self.keep(address)
+        return address
+
+    def keep(self, address: SessionAddress) -> bool:
+        """Keep an address as its row's own; False when nobody will live there any more.
+
+        Under the lock for rare things.
+        """
+        row = address.row
+        if row.address is address:
+            return True
+        if row.is_closed or not self._system.is_serving:
+            address.keeps_mailbox = False
+            return False
+        address.incarnations = max(address.incarnations, row.incarnation)
+        # No call between the two: a kill would come between them.
+        self._system.names[address.name] = address
+        row.address = address
+        self._given_up.pop(row, None)
+        return True
+
+    def release(self, row: Row) -> None:
+        """Give back the name of a session that is no more, and answer what waits there."""
+        with self._system.rare:
+            address = address_of(row)
+        if address is not None:
+            self._system.release(address)
+
+    def give_up(self, row: Row) -> None:
+        """Do without the address of a session that sleeps, unless it is wanted. The manager."""
+        with self._system.rare:
+            address = address_of(row)
+            if (
+                address is None
+                or address.cell is not None
+                or address.items is not None
+                or address.incarnations != row.incarnation  # one that never began had a number, too
+                or row.presence is not Presence.ASLEEP
+            ):
+                return
+            address.is_wanted = False
+            self._given_up[row] = address
+            row.address = None
+            del self._system.names[address.name]
+
+
+def is_waited_for(row: Row) -> bool:
+    """Say whether a message waits for a session."""
+    address = address_of(row)
+    return address is not None and address.mailbox_size > 0
+
+
+def address_of(row: Row) -> SessionAddress | None:
+    """Return the address that a row has just now; None: nobody lives there, and nothing waits."""
     address = row.address
-    assert isinstance(address, SessionAddress), "the manager gives every row its address"
+    assert address is None or isinstance(address, SessionAddress), "see Addresses"
     return address

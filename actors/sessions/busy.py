@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.address import address_of, is_waited_for
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.holds import HoldKind
 from callboard.actors.sessions.linking import keeps_awake
@@ -17,7 +17,7 @@ from callboard.actors.sessions.table import Row
 
 def has_work(row: Row) -> bool:
     """Say whether something is left to do: a message waits, a change is not kept, work is held."""
-    if address_of(row).mailbox_size:
+    if is_waited_for(row):
         return True
     draft = row.holder
     if isinstance(draft, Draft) and (draft.uncommitted > 0 or draft.holds_back(HoldKind.WORK)):
@@ -31,7 +31,8 @@ def is_busy(row: Row) -> bool:
     """Say whether a session has work, or a handler of it is at work."""
     if has_work(row):
         return True
-    cell: Any = address_of(row).ref
+    address = address_of(row)
+    cell: Any = None if address is None else address.ref
     return cell is not None and (cell.is_at_work or cell.operation is not None)
 
 

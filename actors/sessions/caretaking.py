@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from callboard.actors.limits import SessionLimits
-from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.draft import Draft
-from callboard.actors.sessions.table import Row
 
 
-def take_care(row: Row, limits: SessionLimits) -> Draft:
+def take_care(address: SessionAddress, limits: SessionLimits) -> Draft:
     """Begin an incarnation without an actor, and return its working state. The manager alone.
 
     Whatever an actor of the session still hands in is refused from then on.
     """
-    address = address_of(row)
+    row = address.row
     while True:
         address.incarnations += 1
         start = row.begin(max(address.incarnations, row.incarnation + 1))

@@ -69,8 +69,6 @@ class Creator:
         )
         first = row.latest().session
         services.tell(first, EventKind.CREATED, kind=first.kind, agent_role=first.agent_role)
-        address = row.address = SessionAddress(self._system, row, services)
-        self._system.names[address.name] = address
         if key is not None:
             self._book.creates.remember(key, content, row.id, now_s=now_s)
         if first.client is not None:
@@ -142,8 +140,7 @@ class Creator:
         start = self._book.starts.get(row.id)
         has_failed = start is not None and start.cause is Cause.CREATE and start.error is not None
         has_run = row.incarnation > 0 or row.standing is not None
-        is_begun = has_run or start is not None
-        if isinstance(row.address, SessionAddress) and is_begun and not has_failed:
+        if (has_run or start is not None) and not has_failed:
             return True
         self._book.creates.forget(row.id)
         last = self._table.remove(row.id)

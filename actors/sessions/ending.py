@@ -221,7 +221,9 @@ class Ender:
         spawning = self._book.spawns.get(row.id)
         if spawning is not None and ending.idle_longer_than_s is None:
             spawning.cancel(ending.reason)
-        address_of(row).notify(EndSession(row.id, ending.reason, ending.idle_longer_than_s))
+        self._services.addresses.of(row).notify(
+            EndSession(row.id, ending.reason, ending.idle_longer_than_s)
+        )
 
     def grace_over(self, message: GraceOver) -> None:
         """Kill what has not ended in its time, and clean up in its place."""
@@ -248,17 +250,18 @@ class Ender:
             self._wait_for_undertaker(row.id, ending)
             return
         self._call_off(row)
-        draft, clock = take_care(row, self._services.limits), self._system.clock
+        services, clock = self._services, self._system.clock
+        draft = take_care(services.addresses.kept(row), services.limits)
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
             draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
-            steps = to_undo(self._services.plan(draft.session))
+            steps = to_undo(services.plan(draft.session))
             if steps and self._must_be_undone(ending):
-                self._services.keep(draft)
+                services.keep(draft)
                 draft.let_go()
                 self._send_undertaker(row, ending, steps)
                 return
             draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-            self._services.keep(draft)
+            services.keep(draft)
         self._desk.remove(row)
 
     # -- undone in the place of its actor ----------------------------------
@@ -278,7 +281,7 @@ class Ender:
         is_kept = before.presence is Presence.QUARANTINED
         presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
         row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
-        address_of(row).refuse_waiting()
+        self._services.addresses.of(row).refuse_waiting()
         ending.undertakers += 1
         ending.undertaker = self._system.spawn(Undertaker, row.session(), steps, self._services)
         self._wait_for_undertaker(row.id, ending)
@@ -304,7 +307,8 @@ class Ender:
         # session before it hears of the kill, however long it is busy with something else.
         if partition is not None:
             partition.notify(ForgetSession(row.id))
-        cell = address_of(row).ref
+        address = address_of(row)
+        cell = None if address is None else address.ref
         if cell is not None:
             cell.kill()
 

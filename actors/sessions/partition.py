@@ -10,7 +10,6 @@ from callboard.actors.sessions.internal import (
     SessionGivenUp,
     StartSession,
 )
-from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.backoff import Backoff
@@ -22,6 +21,7 @@ from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.names import Address
 from callboard.supervision.tree.interpreter import Ref
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
@@ -67,9 +67,10 @@ class SessionPartition(DynamicSupervisor):
         yield from super().on_start()
         self._services.announce(PartitionReady(self._number))
 
-    def name_of(self, child: Child[Ref]) -> str:
-        """Return a session's own name: its spec is that of all sessions of its kind."""
-        return session_name(str(child.key))
+    def name_of(self, child: Child[Ref]) -> Address[Any]:
+        """Return where a session is reached: its spec is that of all sessions of its kind."""
+        row: Any = child.args[0]
+        return self._services.addresses.kept(row)
 
     @handles(StartSession)
     def on_start_session(self, message: StartSession) -> Any:

@@ -83,4 +83,6 @@ class Pass:
         """Have a session fall asleep unless it has been active since the look."""
         self.told += 1
         seen_s = self._now_s if active_s is None else active_s
-        address_of(row).notify(FallAsleep(unless_active_since_s=seen_s))
+        address = address_of(row)
+        if address is not None:  # otherwise it sleeps by now
+            address.notify(FallAsleep(unless_active_since_s=seen_s))

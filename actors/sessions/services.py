@@ -10,6 +10,7 @@ from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
+from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import Draft
@@ -82,6 +83,7 @@ class Services:
         """Who says what a session spawns, in order; set before the first session. See `spawn.py`.
         None: a session is ACTIVE as soon as it has started."""
         self.manager = manager
+        self.addresses = Addresses(system, self.announce)
         self.table = Table(partitions, files_awake=keeping.passivates)
         self.book = Book(partitions)
         self.commit = MemoryStore().commit

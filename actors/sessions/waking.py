@@ -7,7 +7,7 @@ from typing import Any
 
 from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError
 from callboard.actors.messages import BeginSpawn, ReviveSession
-from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.address import is_waited_for
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.desk import Desk
@@ -265,7 +265,7 @@ class Waker:
             return row.session()
         clock = self._system.clock
         if message.patch is not None:
-            draft = take_care(row, services.limits)
+            draft = take_care(services.addresses.kept(row), services.limits)
             draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
             services.keep(draft)
             draft.let_go()
@@ -280,7 +280,7 @@ class Waker:
         sleepers = self._book.sleepers.setdefault(row.id, [])
         sleepers.append(reply)
         if len(sleepers) == 1:  # a second notice would be something to do, to the first
-            address_of(row).notify(FallAsleep())
+            self._services.addresses.of(row).notify(FallAsleep())
 
     def take_over(self) -> None:
         """Go on with what a manager before this one had begun."""
@@ -291,7 +291,8 @@ class Waker:
                     reply.offer_exception(SessionNotFound(session_id))
                 del self._book.sleepers[session_id]
             elif row.presence is Presence.AWAKE:
-                address_of(row).notify(FallAsleep())  # whether it was told is not known
+                # Whether it was told is not known.
+                self._services.addresses.of(row).notify(FallAsleep())
             else:
                 self.answer_sleepers(row)
         for number in range(self._services.partitions):
@@ -300,8 +301,10 @@ class Waker:
     def fell_asleep(self, row: Row) -> None:
         """Tell who waits for that; wake it again if there is something for it to do."""
         self.answer_sleepers(row)
-        if row.id in self._starts or address_of(row).mailbox_size:
+        if row.id in self._starts or is_waited_for(row):
             self.wake(row)
+        else:
+            self._services.addresses.give_up(row)
 
     def answer_sleepers(self, row: Row, last: Session | None = None) -> None:
         """Tell those who wanted it to sleep what has become of it."""

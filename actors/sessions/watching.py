@@ -41,7 +41,8 @@ class Watcher:
         One that has ended since has told of it. But if there is none of this life of the row,
         and the row says otherwise, nobody else tells.
         """
-        cell = address_of(row).ref or cell
+        address = address_of(row)
+        cell = (None if address is None else address.ref) or cell
         is_of_this_life = cell is not None and cell.incarnation >= row.incarnation
         if not is_of_this_life and row.presence is Presence.AWAKE:
             self._desk.learn(row, Ended(incarnation=row.incarnation, reason=NoActor()))
@@ -53,7 +54,8 @@ class Watcher:
         restarts just now is said to be asleep until it runs: asking for its start once more does
         no harm.
         """
-        if address_of(row).is_alive() or row.id in self._starts:
+        address = address_of(row)
+        if (address is not None and address.is_alive()) or row.id in self._starts:
             return
         if row.presence in {Presence.AWAKE, Presence.RESTARTING}:
             self._desk.learn(row, PartitionLost())

@@ -170,12 +170,16 @@ class Address(Generic[A]):
             return q
         made: SimpleQueue[Any] = SimpleQueue()
         with self.system.rare:
-            if self.keeps_mailbox and self.items is None:
+            if self.items is None and self.takes_messages():
                 self.items = made
                 cell = self.cell
                 if cell is not None and cell.reason is None:
                     cell.items = made
             return self.items
+
+    def takes_messages(self) -> bool:
+        """Say whether messages wait here. Asked under the lock, before a mailbox is made."""
+        return self.keeps_mailbox
 
     def take_back(self, q: SimpleQueue[Any]) -> bool:
         """See that what went into a mailbox that had just been given up is not lost.

@@ -510,8 +510,10 @@ class ActorSystem:
 
         For a host whose tree has ended by itself; `stop` begins with it.
         """
-        self.is_serving = False
-        for address in list(self.names.values()):
+        with self.rare:  # whoever enters a name under it has seen this, or is seen here
+            self.is_serving = False
+            addresses = list(self.names.values())
+        for address in addresses:
             if not address.is_alive():
                 address.close()
 

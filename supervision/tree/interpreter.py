@@ -50,6 +50,7 @@ from callboard.supervision.tree.starts import StartMoved, StartUnderWay, take_al
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.names import Address
     from callboard.supervision.runtime.system import ActorSystem
 
 Ref: TypeAlias = "Cell[Any]"
@@ -66,7 +67,7 @@ class Interpreter:
         is_dynamic: whether children have no lasting place.
         concurrent_starts: whether the mailbox is open while a child starts.
         arguments_of: the positional arguments for a child's start.
-        name_of: the name under which it is reached, or None.
+        name_of: the name under which it is reached, or its address, or None.
         report: gets the events.
         is_listening: whether `report` is to have them even when the system has no hook.
     """
@@ -80,7 +81,7 @@ class Interpreter:
         is_dynamic: bool,
         concurrent_starts: bool,
         arguments_of: Callable[[Child[Ref]], tuple[object, ...]],
-        name_of: Callable[[Child[Ref]], str | None],
+        name_of: Callable[[Child[Ref]], str | Address[Any] | None],
         report: Callable[[TreeEvent], None],
         is_listening: bool,
     ) -> None:

@@ -31,9 +31,14 @@ class ChildNames:
         return self.supervisor.is_dead
 
     def claim(
-        self, key: ChildId, name: str, *, keeps_mailbox: bool
+        self, key: ChildId, name: str | Address[Any], *, keeps_mailbox: bool
     ) -> tuple[Address[Any], Cell[Any] | None]:
         """Take the name of a child.
+
+        Args:
+            key: which child.
+            name: the name; or the address itself, where somebody else sees to it.
+            keeps_mailbox: whether messages wait there while nobody lives there.
 
         Returns:
             Its address; and who has to end before the child may enter it: a predecessor whose
@@ -43,19 +48,20 @@ class ChildNames:
             NameTaken: somebody lives there, or will again.
         """
         while True:
-            address = self._system.lookup(name)
+            address = name if isinstance(name, Address) else self._system.lookup(name)
             if address is None:
+                assert isinstance(name, str)
                 address = self._system.reserve(name, keeps_mailbox=keeps_mailbox, owner=self)
                 self._addresses[key] = address
                 return address, None
             with self._system.rare:  # who may have it is decided, and it is theirs, at once
                 holder = address.cell
-                is_there = self._system.names.get(name) is address
+                is_there = address is name or self._system.names.get(address.name) is address
                 is_free = self._may_own(address, key) and _is_empty_or_left(holder)
                 if is_there and is_free:
                     address.owner = self
             if not is_free:
-                raise NameTaken(name, address)
+                raise NameTaken(address.name, address)
             if is_there:  # otherwise it was given back just now
                 self._addresses[key] = address
                 return address, holder

@@ -65,7 +65,7 @@ class StartUnderWay:
         step: Start[Cell[Any]],
         arguments: tuple[object, ...],
         *,
-        name: str | None,
+        name: str | Address[Any] | None,
     ) -> None:
         self.attempt = attempt
         self.step = step

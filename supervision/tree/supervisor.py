@@ -39,6 +39,7 @@ from callboard.supervision.model.strategy import decide
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.errors import StopStart
+from callboard.supervision.runtime.names import Address
 from callboard.supervision.runtime.notices import ChildExited
 from callboard.supervision.runtime.operations import LATER, Until
 from callboard.supervision.tree.checks import check_mailbox, check_starts
@@ -180,8 +181,11 @@ class Supervisor(SystemActor):
         """Return the positional arguments for a start or restart of this child."""
         return (*child.spec.args, *child.args)
 
-    def name_of(self, child: Child[Ref]) -> str | None:
-        """Return the name to register for this child; children of one spec need one each."""
+    def name_of(self, child: Child[Ref]) -> str | Address[Any] | None:
+        """Return the name to register for this child; children of one spec need one each.
+
+        Or the address itself, where it is not this supervisor that sees to the name.
+        """
         return child.spec.name
 
     # -- what it learns ----------------------------------------------------

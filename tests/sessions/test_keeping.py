@@ -35,7 +35,6 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.sessions import passivating
-from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.internal import FallAsleep
 from callboard.actors.sessions.passivating import BREATH_S, ROOM_SHARE, Pass
@@ -294,11 +293,12 @@ class TestFallingAsleep:
             names = [create(sessions, f"{number}") for number in range(4)]
 
             def ask_on(name: str) -> None:
-                row = services_of(sessions).table.row(name)
                 try:
                     for number in range(rounds):
                         if number % 2:
-                            address_of(row).notify(FallAsleep(unless_active_since_s=math.inf))
+                            sessions.address(name).notify(
+                                FallAsleep(unless_active_since_s=math.inf)
+                            )
                         else:
                             sessions.manager.tell(PassivateSession(name))
                         seq = sessions.ask(AppendMessage(name, Role.USER, str(number)), timeout=30)
