@@ -354,7 +354,7 @@ class SessionManager(SystemActor):
     def on_partition_ready(self, message: PartitionReady) -> None:
         """Put to sleep whom its predecessor took along, and start what waits for it."""
         self._waker.wake_more(message.number)
-        self._go_through(Walk(self._table.in_partition(message.number), self._watcher.look_at))
+        self._go_through(Walk(self._table.running_in(message.number), self._watcher.look_at))
 
     @handles(GraceOver)
     def on_grace_over(self, message: GraceOver) -> None:

@@ -166,8 +166,8 @@ class ConnectionsPartition(DynamicSupervisor):
     def on_start(self) -> Any:
         """Start, and look after the sessions that had connections before a crash."""
         yield from super().on_start()
-        for row in self._switchboard.table.in_partition(self._number):
-            if row.latest().session.has_links:
+        for row in self._switchboard.table.rows():
+            if row.partition == self._number and row.latest().session.has_links:
                 self.actor_ref.notify(LookAt(row.id))
 
     @handles(LookAt)

@@ -389,7 +389,7 @@ class SessionActor(LinkedActor, Generic[D]):
         if type(result) is CoroutineType:
             awaitable = cast("Coroutine[Any, Any, Any]", result)
             return self._awaited(lambda: awaitable, is_asked=is_asked)
-        return self._kept(result)
+        return self._kept(result, is_asked=is_asked)
 
     async def _awaited(
         self, begin: Callable[[], Coroutine[Any, Any, Any]], *, is_asked: bool
@@ -407,17 +407,19 @@ class SessionActor(LinkedActor, Generic[D]):
                 self._working().discard()
             if is_asked:
                 self._row.heard_s = self.system.clock.now_s()
-        return self._kept(result)
+        return self._kept(result, is_asked=is_asked)
 
     def _rest(self) -> None:
         """Be at work no more."""
         self._services.at_work.pop(self._row, None)
 
-    def _kept(self, result: Any) -> Any:
+    def _kept(self, result: Any, *, is_asked: bool) -> Any:
         if self._services.at_work:
             self._rest()
         draft = self._working()
         if draft.has_changed:
+            if is_asked:
+                draft.active_s = self._row.heard_s  # one moment, and one object, for both
             self._keep(draft)
         return result
 

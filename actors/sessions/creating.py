@@ -18,9 +18,9 @@ from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
-from callboard.actors.sessions.states import Presence
-from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.table import Row, asleep
 from callboard.actors.sessions.waking import Waker
+from callboard.actors.storage.kept import NO_INCARNATION
 
 
 class Creator:
@@ -75,7 +75,7 @@ class Creator:
             services.connections.attach(row.id, first.client.number, message.client, 0)
         if message.activate:
             return self._waker.start(row, Cause.CREATE)
-        row.note(Standing(0, Presence.ASLEEP, since_s=now_s))
+        row.note(asleep(NO_INCARNATION))
         session = row.session()
         self._book.creates.replied(row.id, session)
         return session

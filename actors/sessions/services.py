@@ -84,7 +84,7 @@ class Services:
         None: a session is ACTIVE as soon as it has started."""
         self.manager = manager
         self.addresses = Addresses(system, self.announce)
-        self.table = Table(partitions, files_awake=keeping.passivates)
+        self.table = Table(partitions)
         self.book = Book(partitions)
         self.commit = MemoryStore().commit
         """Keep a commit and publish it. Any thread."""

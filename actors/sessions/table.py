@@ -13,6 +13,7 @@ made anew by `recount` when a manager that may have died half-way is restarted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -35,7 +36,12 @@ from callboard.supervision.model.routing import partition_of
 _Owner: TypeAlias = "str | tuple[str | None, str]"
 _Trays: TypeAlias = "dict[Presence, dict[Row, None]]"
 
-_RESTING = (Presence.ASLEEP, Presence.RESTARTING, Presence.QUARANTINED)
+_FILED = (Presence.AWAKE, Presence.RESTARTING, Presence.QUARANTINED)
+"""Of whom there is a tray: of all but those that sleep, who may be very many."""
+
+
+_STANDINGS_MAX = 1_024
+"""Standings that sessions share."""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +52,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     Args:
         incarnation: the last one it is about.
         presence: what the row is since that one ended.
-        since_s: since when, on the monotonic clock.
+        since_s: since when it is quarantined, on the monotonic clock; else 0.
         restarts: how many incarnations ended by a failure.
         last_error: what ended the last of these.
         failed_on: name of the type of the message it was handling.
@@ -58,6 +64,12 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     restarts: int = 0
     last_error: str | None = None
     failed_on: str | None = None
+
+
+@lru_cache(maxsize=_STANDINGS_MAX)
+def asleep(incarnation: int) -> Standing:
+    """Return the standing of a session that sleeps and has never failed: all share it."""
+    return Standing(incarnation, Presence.ASLEEP)
 
 
 class Row(Ledger[Session, Log]):
@@ -121,7 +133,8 @@ class Row(Ledger[Session, Log]):
 
     def note(self, standing: Standing) -> None:
         """Write down what has been learned of its incarnations. The manager alone."""
-        self.standing = standing
+        shared = asleep(standing.incarnation)
+        self.standing = shared if standing == shared else standing
         self._file()
 
     def begin(self, incarnation: int) -> Kept[Session, Log] | None:
@@ -134,14 +147,15 @@ class Row(Ledger[Session, Log]):
     def file_in(self, trays: _Trays) -> None:
         """Be counted here from now on, by presence. The manager alone."""
         self._trays = trays
-        if self.standing is not None or Presence.AWAKE in trays:
+        if self.standing is None:  # as that of every new one: no other word can come between
+            trays[Presence.AWAKE][self] = None
+        else:
             self._file()
 
     def close(self) -> None:
         """Refuse every commit and every incarnation from now on, and lie in no tray."""
         super().close()
-        if self._trays is not None and Presence.AWAKE in self._trays:
-            self._file()
+        self._file()
 
     def _file(self) -> None:
         """Lie in the tray of one's presence; whoever changed that last has the last word.
@@ -226,15 +240,13 @@ class Table:
 
     Args:
         partitions: over how many the sessions are spread.
-        files_awake: whether `awake` is to be had; an entry for each of them is the price.
     """
 
-    __slots__ = ("_files", "_index", "_oldest", "_partitions", "_rows", "_trays", "get")
+    __slots__ = ("_index", "_oldest", "_partitions", "_rows", "_trays", "get")
 
-    def __init__(self, partitions: int = 1, *, files_awake: bool = False) -> None:
-        self._partitions: list[dict[str, Row]] = [{} for _ in range(partitions)]
-        self._files = (*_RESTING, Presence.AWAKE) if files_awake else _RESTING
-        self._trays: _Trays = {each: {} for each in self._files}
+    def __init__(self, partitions: int = 1) -> None:
+        self._partitions = partitions
+        self._trays: _Trays = {each: {} for each in _FILED}
         self._oldest: tuple[Row, float] | None = None
         self._rows: dict[str, Row] = {}
         self.get = self._rows.get
@@ -253,9 +265,10 @@ class Table:
         """Return all rows as they are now, in the order of their creation."""
         return list(self._rows.values())
 
-    def in_partition(self, number: int) -> list[Row]:
-        """Return the rows that a partition runs, in the order of their creation."""
-        return list(self._partitions[number].values())
+    def running_in(self, number: int) -> list[Row]:
+        """Return the rows that a partition runs, or restarts."""
+        rows = [*self._trays[Presence.AWAKE], *self._trays[Presence.RESTARTING]]
+        return [row for row in rows if row.partition == number]
 
     def ids(self, *, agent_role: str | None = None, presence: Presence | None = None) -> list[str]:
         """Return the ids of all rows, or of fewer among which are all that play a role or rest so.
@@ -264,6 +277,9 @@ class Table:
             agent_role: which role; None: any.
             presence: asleep, restarting or quarantined; None, or awake: any.
         """
+        if presence is Presence.ASLEEP:
+            awake = self._trays[Presence.AWAKE]
+            return [row.id for row in self.rows() if row not in awake]
         if presence is not None and presence is not Presence.AWAKE:
             return [row.id for row in list(self._trays[presence])]
         if agent_role is not None:
@@ -273,18 +289,18 @@ class Table:
     def presences(self) -> dict[Presence, int]:
         """Count the sessions by presence: without looking at them."""
         trays = self._trays
-        counts = {each: len(trays[each]) for each in _RESTING}
-        awake = max(0, len(self._rows) - sum(counts.values()))  # it all goes on meanwhile
-        return {Presence.AWAKE: awake, **counts}
+        counts = {each: len(trays[each]) for each in _FILED}
+        asleep = max(0, len(self._rows) - sum(counts.values()))  # it all goes on meanwhile
+        return {Presence.ASLEEP: asleep, **counts}
 
     def awake(self) -> list[Row]:
-        """Return the rows that are awake; none unless the table files them."""
-        return list(self._trays.get(Presence.AWAKE, ()))
+        """Return the rows that are awake."""
+        return list(self._trays[Presence.AWAKE])
 
     @property
     def awake_count(self) -> int:
-        """How many rows are awake; 0 unless the table files them."""
-        return len(self._trays.get(Presence.AWAKE, ()))
+        """How many rows are awake."""
+        return len(self._trays[Presence.AWAKE])
 
     def quarantined(self) -> list[Row]:
         """Return the rows that are quarantined, in the order in which they came to be."""
@@ -382,10 +398,9 @@ class Table:
         Raises:
             DuplicateSession: the id is in the table.
         """
-        row.partition = partition_of(row.id, len(self._partitions))
+        row.partition = partition_of(row.id, self._partitions)
         if self._rows.setdefault(row.id, row) is not row:
             raise DuplicateSession(row.id)
-        self._partitions[row.partition][row.id] = row
         row.file_in(self._trays)
         self._index.add(row.latest().session)
         oldest = self._oldest
@@ -402,7 +417,6 @@ class Table:
         if row is None:
             return None
         row.close()
-        self._partitions[row.partition].pop(session_id, None)
         session = row.session()
         self._index.discard(session)
         return session
@@ -410,13 +424,11 @@ class Table:
     def recount(self) -> None:
         """Make index and counts anew from the rows: a manager may have died between two steps."""
         index = _Index()
-        trays: _Trays = {each: {} for each in self._files}
-        partitions: list[dict[str, Row]] = [{} for _ in self._partitions]
+        trays: _Trays = {each: {} for each in _FILED}
         for row in self.rows():
             index.add(row.latest().session)
-            partitions[row.partition][row.id] = row
             row.file_in(trays)
-        self._index, self._trays, self._partitions = index, trays, partitions
+        self._index, self._trays = index, trays
 
     def _check_places(self, session: Session, limits: SessionLimits) -> None:
         if len(self._rows) >= limits.sessions_max:

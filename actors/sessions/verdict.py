@@ -187,15 +187,15 @@ def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
 def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing | None:
     """Return what the manager now knows; a failure counts once, even when the verdict is void."""
     before = row.standing or Standing(0, Presence.AWAKE)
-    presence = _PRESENCE.get(verdict, before.presence)
+    last = row.incarnation
+    if isinstance(news, (Ended, GivenUp)):
+        last = news.incarnation
+    noted = msgspec.structs.replace(before, incarnation=max(before.incarnation, last))
+    if verdict is not Verdict.VOID:
+        since_s = now_s if verdict is Verdict.QUARANTINED else 0.0
+        noted = msgspec.structs.replace(noted, presence=_PRESENCE[verdict], since_s=since_s)
     if isinstance(news, (PartitionLost, NotStarted)):
-        if verdict is Verdict.VOID:
-            return None
-        about = max(before.incarnation, row.incarnation)
-        return msgspec.structs.replace(before, incarnation=about, presence=presence, since_s=now_s)
-    about = max(before.incarnation, news.incarnation)
-    since_s = before.since_s if verdict is Verdict.VOID else now_s
-    noted = msgspec.structs.replace(before, incarnation=about, presence=presence, since_s=since_s)
+        return None if verdict is Verdict.VOID else noted
     is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
     # A wake that failed before its incarnation had begun is about one whose end was noted.
     is_failed_wake = isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
@@ -209,12 +209,12 @@ def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing
     )
 
 
-def revived(row: RowView, *, now_s: float = 0.0) -> Standing:
+def revived(row: RowView) -> Standing:
     """Return the standing of a session that is being started again: on its way, history kept."""
     before = row.standing or Standing(0, Presence.AWAKE)
     return msgspec.structs.replace(
         before,
         incarnation=max(before.incarnation, row.incarnation),
         presence=Presence.RESTARTING,
-        since_s=now_s,
+        since_s=0.0,
     )

@@ -272,7 +272,7 @@ class Waker:
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
         self._starts.want(row.id, row.partition, Cause.REVIVE)
-        row.note(revived(view_of(row), now_s=clock.now_s()))
+        row.note(revived(view_of(row)))
         return self.start(row, Cause.REVIVE)
 
     def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:

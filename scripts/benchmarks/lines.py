@@ -132,6 +132,11 @@ LINES: dict[str, Line] = {
             Figure("used_B", "memory per idle session, after a message", "B"),
         ),
     ),
+    "million sessions": Line(
+        ours=sessions.million,
+        figures=(Figure("GB", "a million sessions, 10,000 of them awake", "GB", _at_most(1)),),
+        is_long=True,
+    ),
     "get": Line(ours=sessions.get, figures=_one("sessions.get, over all of 100k", 0.3)),
     "hand-off": Line(
         ours=ours.hand_off,

@@ -6,7 +6,16 @@ import gc
 from collections.abc import Callable
 from typing import Any, Self
 
-from callboard.actors import AppendMessage, CreateSession, Role, SessionActor, SessionSystem
+from callboard.actors import (
+    AppendMessage,
+    CountSessions,
+    CreateSession,
+    PassivateSession,
+    Presence,
+    Role,
+    SessionActor,
+    SessionSystem,
+)
 from callboard.actors import manager as manager_module
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.waking import Waker
@@ -115,6 +124,23 @@ def get(*, is_quick: bool) -> Figures:
                 find(session_id)
 
         return {"us": median_of(5, lambda: per_op_us(n, act))}
+
+
+def million(*, is_quick: bool) -> Figures:
+    """A million sessions with a message each, of which the last ten thousand are awake."""
+    n = 10_000 if is_quick else 1_000_000
+    gc.collect()
+    before = resident_bytes()
+    with _system() as sessions:
+        for number in range(n):
+            session_id = sessions.ask(_CREATE).id
+            sessions.ask(AppendMessage(session_id, Role.USER, "hello"))
+            if number < n - n // 100:
+                sessions.ask(PassivateSession(session_id))
+        gc.collect()
+        awake = sessions.ask(CountSessions(presence=Presence.AWAKE))
+        assert awake == n // 100, f"{awake} are awake"
+        return {"GB": (resident_bytes() - before) / 1e9 * (1_000_000 / n)}
 
 
 def memory(*, is_quick: bool) -> Figures:

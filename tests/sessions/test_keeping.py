@@ -244,7 +244,7 @@ class TestTooManyAwake:
         assert 1 <= ROOM_SHARE <= 100
 
     def test_leaves_a_session_alone_whose_place_is_only_just_reserved(self) -> None:
-        table = Table(files_awake=True)
+        table = Table()
         table.reserve(Session(id="new"), active_s=0.0)
         keeping = Keeping(passivate_after_s=1.0)
 

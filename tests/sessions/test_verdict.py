@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.table import Standing
+from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
     Decision,
     Ended,
@@ -17,6 +18,7 @@ from callboard.actors.sessions.verdict import (
     Verdict,
     decide,
     revived,
+    view_of,
 )
 from callboard.supervision.model.reasons import (
     Crashed,
@@ -193,9 +195,24 @@ def test_no_actor_is_no_failure_to_count() -> None:
 
 
 def test_a_revived_session_is_on_its_way_and_keeps_its_history() -> None:
-    standing = revived(row(standing=QUARANTINED), now_s=7.0)
+    standing = revived(row(standing=QUARANTINED))
 
-    assert standing == Standing(3, Presence.RESTARTING, 7.0, 4)
+    assert standing == Standing(3, Presence.RESTARTING, restarts=4)
     crashed_again = decide(ended(CRASHED, 4), row(standing=standing))
     assert crashed_again.verdict is Verdict.RESTARTING
     assert noted(crashed_again).restarts == 5
+
+
+def test_sessions_that_sleep_and_have_never_failed_share_their_standing() -> None:
+    rows = [Row(Session(id=name), active_s=0.0) for name in ("ada", "bob")]
+    for number, each in enumerate(rows):
+        each.begin(1)
+        each.note(noted(decide(ended(Normal(), 1), view_of(each), now_s=float(number))))
+
+    assert rows[0].standing == Standing(1, Presence.ASLEEP)
+    assert rows[0].standing is rows[1].standing
+
+
+def test_the_time_of_a_quarantine_is_kept_and_no_other() -> None:
+    assert noted(decide(ended(CRASHED), row(), now_s=7.0)).since_s == 0.0
+    assert noted(decide(GivenUp(incarnation=3, reason=CRASHED), row(), now_s=7.0)).since_s == 7.0
