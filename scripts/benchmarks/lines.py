@@ -132,10 +132,18 @@ LINES: dict[str, Line] = {
             Figure("used_B", "memory per idle session, after a message", "B"),
         ),
     ),
-    "million sessions": Line(
+    "million-sessions": Line(
         ours=sessions.million,
         figures=(Figure("GB", "a million sessions, 10,000 of them awake", "GB", _at_most(1)),),
         is_long=True,
+    ),
+    "append": Line(
+        ours=sessions.append,
+        figures=(
+            Figure("short_us", "append to an empty log, acknowledged", "us"),
+            Figure("long_us", "append to a log of 1,000,000 messages", "us"),
+            Figure("ratio", "the long one beside the empty one", "x", _at_most(1.2)),
+        ),
     ),
     "get": Line(ours=sessions.get, figures=_one("sessions.get, over all of 100k", 0.3)),
     "hand-off": Line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import statistics
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -124,6 +125,32 @@ def get(*, is_quick: bool) -> Figures:
                 find(session_id)
 
         return {"us": median_of(5, lambda: per_op_us(n, act))}
+
+
+def append(*, is_quick: bool) -> Figures:
+    """Append to a log that is long and to one that begins, in turns; a new short one each time."""
+    length, turns, block = (20_000 if is_quick else 1_000_000), 41, 250
+    with _system() as sessions:
+
+        def appends(session_id: str, n: int) -> Callable[[], None]:
+            message = AppendMessage(session_id, Role.USER, "hello")
+
+            def act() -> None:
+                for _ in range(n):
+                    sessions.ask(message)
+
+            return act
+
+        long = sessions.ask(_CREATE).id
+        appends(long, length)()
+        gc.collect()
+        found: dict[str, list[float]] = {"short_us": [], "long_us": []}
+        for _ in range(turns):
+            short = sessions.ask(_CREATE).id
+            found["short_us"].append(per_op_us(block, appends(short, block)))
+            found["long_us"].append(per_op_us(block, appends(long, block)))
+        short_us, long_us = (statistics.median(each) for each in found.values())
+        return {"short_us": short_us, "long_us": long_us, "ratio": long_us / short_us}
 
 
 def million(*, is_quick: bool) -> Figures:
