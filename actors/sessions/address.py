@@ -23,6 +23,7 @@ from callboard.actors.errors import (
     SessionRestarting,
     SessionTerminating,
 )
+from callboard.actors.messages import SessionMessage
 from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
@@ -73,6 +74,12 @@ class SessionAddress(Address[Any]):
         """Tell the manager that an incarnation has ended; also one that came to nothing."""
         super().leave(cell)
         self._addresses.announce(SessionEnded(self.row.id, cell))
+
+    def _wait_in_line(self, message: Any, future: Future[Any] | None) -> None:
+        # At once, also while its actor is still there: what it has to undo may take its time.
+        if isinstance(message, SessionMessage) and self._is_terminating():
+            raise self.dead_error()
+        super()._wait_in_line(message, future)
 
     def poke(self) -> None:
         """See that somebody takes what waits, or that it is refused."""

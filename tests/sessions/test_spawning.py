@@ -16,23 +16,28 @@ from callboard.actors import (
     CleanupInactive,
     CreateSession,
     GetSystemPrompt,
+    IncrementMessageCount,
     MaxSessionsReached,
     MessageTooLarge,
     PassivateSession,
     Presence,
     PromptError,
+    RecordActivity,
     Role,
     SecretRef,
     Session,
     SessionError,
     SessionLimits,
+    SessionMessage,
     SessionNotFound,
+    SessionPatch,
     SessionState,
     SessionSystem,
     SessionTerminating,
     SpawnError,
     TerminateSession,
     TransitionError,
+    UpdateSession,
     UpdateSystemPrompt,
     WorkspaceError,
 )
@@ -487,6 +492,35 @@ class TestEveryEnding:
         assert held.error is not None
         self.is_clean(ports, sessions)
         ports.stage.play.gate.open()
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            AppendMessage("ada", Role.USER, "late"),
+            RecordActivity("ada"),
+            IncrementMessageCount("ada"),
+            UpdateSession("ada", patch=SessionPatch(metadata={"late": True})),
+            Say("ada", text="late"),
+        ],
+        ids=lambda message: type(message).__name__,
+    )
+    def test_and_takes_nothing_more_while_it_is_cleaned_up(
+        self, ports: Ports, sessions: SessionSystem, message: SessionMessage[Any]
+    ) -> None:
+        gate = ports.hold(ports.cleaner, "clean", sessions)
+        ended = later(sessions, TerminateSession("ada"))
+        ports.stage.settle()
+        terminating = sessions.get("ada")
+
+        asked = later(sessions, message)
+        ports.stage.settle()
+
+        assert isinstance(asked.error, SessionTerminating)
+        assert sessions.get("ada") == terminating
+        gate.open()
+        ports.stage.settle()
+        assert ended.get().metadata == {}
+        self.is_clean(ports, sessions)
 
     def test_when_its_actor_is_killed_while_it_cleans_up(
         self, ports: Ports, sessions: SessionSystem
