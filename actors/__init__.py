@@ -133,6 +133,7 @@ from callboard.actors.sessions.cleaning import Cleaner as Cleaner
 from callboard.actors.sessions.data import Message as Message
 from callboard.actors.sessions.data import Role as Role
 from callboard.actors.sessions.data import Session as Session
+from callboard.actors.sessions.data import SessionId as SessionId
 from callboard.actors.sessions.data import SessionPatch as SessionPatch
 from callboard.actors.sessions.events import EventKind as EventKind
 from callboard.actors.sessions.events import SessionEvent as SessionEvent
@@ -275,6 +276,7 @@ __all__ = [
     "SessionError",
     "SessionEvent",
     "SessionHasLog",
+    "SessionId",
     "SessionLimits",
     "SessionManager",
     "SessionMessage",

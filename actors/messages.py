@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
+from callboard.actors.sessions.data import Message, Role, Session, SessionId, SessionPatch
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, McpSpec
@@ -49,7 +49,7 @@ class SessionMessage(Request[R_co], Generic[R_co], frozen=True):
         session_id: whom it is for; the first field, and positional, of every one.
     """
 
-    session_id: str
+    session_id: SessionId
 
 
 # -- replies ---------------------------------------------------------------
@@ -64,9 +64,9 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
         next_after_id: give it as `after_id` to get the next page; None: this is the last.
     """
 
-    ids: tuple[str, ...] = ()
+    ids: tuple[SessionId, ...] = ()
     sessions: tuple[Session, ...] = ()
-    next_after_id: str | None = None
+    next_after_id: SessionId | None = None
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,7 +213,7 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
     agent: AgentSpec | None = None
     mcp: tuple[McpSpec, ...] | None = None
     client: object | None = None
-    session_id: str | None = None
+    session_id: SessionId | None = None
     activate: bool = True
     idempotency_key: str | None = None
 
@@ -225,7 +225,7 @@ class BeginSpawn(Request[Session], frozen=True):
         session_id: which session.
     """
 
-    session_id: str
+    session_id: SessionId
 
 
 class TerminateSession(Request[Session], frozen=True):
@@ -239,12 +239,12 @@ class TerminateSession(Request[Session], frozen=True):
         grace_s: how long the cleanup may take before what is left is killed.
     """
 
-    session_id: str
+    session_id: SessionId
     reason: str = ""
     grace_s: float = TERMINATE_GRACE_S
 
 
-class CleanupInactive(Request[tuple[str, ...]], frozen=True, kw_only=True):
+class CleanupInactive(Request[tuple[SessionId, ...]], frozen=True, kw_only=True):
     """Terminate the sessions that have been idle for too long; the reply is their ids.
 
     Args:
@@ -265,7 +265,7 @@ class PassivateSession(Request[Session], frozen=True):
         session_id: which session.
     """
 
-    session_id: str
+    session_id: SessionId
 
 
 class ReviveSession(Request[Session], frozen=True):
@@ -276,7 +276,7 @@ class ReviveSession(Request[Session], frozen=True):
         patch: what to replace before it starts, so that it does not crash again.
     """
 
-    session_id: str
+    session_id: SessionId
     patch: SessionPatch | None = None
 
 
@@ -300,12 +300,12 @@ class InjectCrash(Request[None], frozen=True):
         how: in which way.
     """
 
-    session_id: str | None = None
+    session_id: SessionId | None = None
     part: str | None = None
     how: Fault = Fault.EXCEPTION
 
 
-class Shutdown(Request[tuple[str, ...]], frozen=True):
+class Shutdown(Request[tuple[SessionId, ...]], frozen=True):
     """Take no new session and let the work in hand end; the reply is the ids still busy.
 
     The host then calls `SessionSystem.stop`.
@@ -328,7 +328,7 @@ class GetSession(Request[Session], frozen=True):
         messages: how many of its last messages to put into the snapshot.
     """
 
-    session_id: str
+    session_id: SessionId
     messages: int = 0
 
 
@@ -341,7 +341,7 @@ class FindSession(Request[Session | None], frozen=True):
         user_id: of this user; None: of anybody.
     """
 
-    session_id: str | None = None
+    session_id: SessionId | None = None
     agent_role: str | None = None
     user_id: str | None = None
 
@@ -353,7 +353,7 @@ class GetSystemPrompt(Request[str | None], frozen=True):
         session_id: which session.
     """
 
-    session_id: str
+    session_id: SessionId
 
 
 class GetMessages(Request[MessagePage], frozen=True):
@@ -365,7 +365,7 @@ class GetMessages(Request[MessagePage], frozen=True):
         limit: how many at most.
     """
 
-    session_id: str
+    session_id: SessionId
     after_seq: int = 0
     limit: int = PAGE_MESSAGES
 
@@ -391,7 +391,7 @@ class ListSessions(Request[SessionPage], frozen=True, kw_only=True):
     state: SessionState | None = None
     presence: Presence | None = None
     idle_longer_than_s: float | None = None
-    after_id: str | None = None
+    after_id: SessionId | None = None
     limit: int = PAGE_SESSIONS
     fields: Literal["all", "id"] = "all"
 
@@ -424,7 +424,7 @@ class GetSessionRef(Request[Any], frozen=True):
         session_id: which session.
     """
 
-    session_id: str
+    session_id: SessionId
 
 
 class Subscribe(Request[Subscription], frozen=True):
@@ -437,7 +437,7 @@ class Subscribe(Request[Subscription], frozen=True):
             closed with SlowConsumer.
     """
 
-    session_id: str | None = None
+    session_id: SessionId | None = None
     kinds: tuple[EventKind, ...] = ()
     events_max: int = EVENTS_MAX
 

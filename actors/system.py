@@ -36,8 +36,9 @@ from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
-from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session
+from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
 from callboard.actors.sessions.hung import HUNG_AFTER_S, hung
+from callboard.actors.sessions.ids import CheckedIds
 from callboard.actors.sessions.internal import EndAll
 from callboard.actors.sessions.naming import CONNECTIONS, JANITOR, MANAGER, PARTITIONS, SERVICES
 from callboard.actors.sessions.outlets import LogSink
@@ -52,9 +53,11 @@ from callboard.supervision import (
     ActorSystem,
     Address,
     CallboardError,
+    Clock,
     EventLog,
     ExitReason,
     Future,
+    IdGenerator,
     InvalidSpec,
     Request,
     Settings,
@@ -65,6 +68,7 @@ from callboard.supervision import (
 from callboard.supervision.model.specs import ChildSpec, Strategy
 from callboard.supervision.observe.tree import CHILDREN_MAX, NODES_MAX, TreeNode, snapshot
 from callboard.supervision.runtime.ports import Runtime
+from callboard.supervision.runtime.system import check_ports
 from callboard.supervision.tree.supervisor import PartitionSupervisor, Supervisor
 
 R = TypeVar("R")
@@ -135,6 +139,9 @@ class SessionSystem:
             and what is given up to the logger `callboard.events`, many of a kind summed up.
             Where the host has not configured logging, Python prints those lines to stderr.
         runtime: real threads unless a simulation is given.
+        clock: what time it is; None: the operating system's, or the runtime's, which has its own.
+        ids: makes the ids of sessions whose creator gives none; None: UUIDv7. One that fails, or
+            makes what is no id, fails the create.
 
     Raises:
         InvalidSpec: an argument that cannot be.
@@ -171,6 +178,8 @@ class SessionSystem:
         hung_after_s: float = HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
+        clock: Clock | None = None,
+        ids: IdGenerator | None = None,
     ) -> None:
         self._kinds = {DEFAULT_KIND: session, **(kinds or {})}
         for kind, behaviour in self._kinds.items():
@@ -224,7 +233,12 @@ class SessionSystem:
         self._connectors = connectors
         self._watchdog = watchdog
         self._on_event = on_event
-        self._runtime = runtime
+        check_ports(runtime, clock, ids)
+        self._ports: dict[str, Any] = {
+            "runtime": runtime,
+            "clock": clock,
+            "ids": None if ids is None else CheckedIds(ids, limits),
+        }
         self._system: ActorSystem | None = None
         self._services: Services | None = None
         self._end: Future[ExitReason] | None = None
@@ -248,7 +262,7 @@ class SessionSystem:
             msg = f"{self._name} runs already"
             raise StartedAlready(msg)
         system = self._system = ActorSystem(
-            self._name, settings=self._settings, on_event=self._on_event, runtime=self._runtime
+            self._name, settings=self._settings, on_event=self._on_event, **self._ports
         )
         if system.on_event is None:
             # A crash under `tell` has no asker: without a line in the log nobody would know.
@@ -485,7 +499,7 @@ class SessionSystem:
         """
         self._recipient(message).tell(message)
 
-    def get(self, session_id: str) -> Session:
+    def get(self, session_id: SessionId) -> Session:
         """Return a session's snapshot: no message, no lock.
 
         Raises:
@@ -499,7 +513,7 @@ class SessionSystem:
         return row.session()
 
     def messages(
-        self, session_id: str, *, after_seq: int = 0, limit: int = 1_000
+        self, session_id: SessionId, *, after_seq: int = 0, limit: int = 1_000
     ) -> tuple[Message, ...]:
         """Return a part of a session's log: no message, no lock.
 
@@ -510,7 +524,7 @@ class SessionSystem:
         log = self._running().table.row(session_id).latest().log
         return log.slice(after_seq=after_seq, limit=limit)
 
-    def address(self, session_id: str) -> Address[Any]:
+    def address(self, session_id: SessionId) -> Address[Any]:
         """Return the address of a session's actor: it stays the same over restarts.
 
         Raises:

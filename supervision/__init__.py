@@ -78,6 +78,8 @@ from callboard.supervision.registry.via import Via as Via
 from callboard.supervision.runtime.actors import PinnedActor as PinnedActor
 from callboard.supervision.runtime.actors import SupervisedActor as SupervisedActor
 from callboard.supervision.runtime.cell import Cell as ActorRef
+from callboard.supervision.runtime.chance import IdGenerator as IdGenerator
+from callboard.supervision.runtime.clock import Clock as Clock
 from callboard.supervision.runtime.dead_letters import DeadLetter as DeadLetter
 from callboard.supervision.runtime.errors import ActorDeadError as ActorDeadError
 from callboard.supervision.runtime.errors import ActorKilled as ActorKilled
@@ -165,6 +167,7 @@ __all__ = [
     "ChildWasStopped",
     "ChildrenFailedToStop",
     "ChildrenHaveNoIds",
+    "Clock",
     "CountChildren",
     "Crashed",
     "DeadLetter",
@@ -179,6 +182,7 @@ __all__ = [
     "Future",
     "GetChildSpec",
     "HandlerAbandoned",
+    "IdGenerator",
     "IdleTimeout",
     "IgnoreStart",
     "InvalidSpec",

@@ -22,7 +22,7 @@ from callboard.actors.connections.ports import (
     McpTool,
 )
 from callboard.actors.messages import SessionMessage
-from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.data import Session, SessionId
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, ClientInfo, McpClientInfo, McpSpec
 from callboard.supervision.model.requests import Request
@@ -168,7 +168,7 @@ class AttachAgent(ConnectionMessage[Session], frozen=True):
     """
 
     spec: AgentSpec
-    agent_session_id: str | None = None
+    agent_session_id: SessionId | None = None
 
     @property
     def patience_s(self) -> float:
@@ -271,4 +271,4 @@ class ResumeSession(Request[Session], frozen=True):
         session_id: which session.
     """
 
-    session_id: str
+    session_id: SessionId

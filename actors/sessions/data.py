@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,6 +17,14 @@ from callboard.actors.sessions.states import (
     SessionStatus,
     status_of,
 )
+
+SessionId: TypeAlias = str
+"""The id of a session: a UUIDv7 as text, unless its creator, or the host's generator, gave another.
+
+Not empty, bounded in length, and no secret: the time of the create can be read in it. It is an
+alias, so that an id may come out of a URL or a database as it is; what is no id is refused with
+`InvalidField` wherever one is taken.
+"""
 
 DEFAULT_KIND = "session"
 """The kind of a session when its creator names none."""
@@ -89,7 +98,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         messages: the last messages of the log, when they were asked for.
     """
 
-    id: str
+    id: SessionId
     kind: str = DEFAULT_KIND
     user_id: str | None = None
     org_id: str | None = None

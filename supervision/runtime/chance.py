@@ -24,6 +24,14 @@ class Stream(Protocol):
         ...
 
 
+class IdGenerator(Protocol):
+    """Makes ids that nobody else has. The port."""
+
+    def new_id(self) -> str:
+        """Return a new id as text; from any thread, at once, for many at the same time."""
+        ...
+
+
 class Ids:
     """Makes UUIDv7 ids (RFC 9562) whose time is the system's clock.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from callboard.supervision.runtime.chance import Ids, Stream
+    from callboard.supervision.runtime.chance import IdGenerator, Stream
     from callboard.supervision.runtime.clock import Clock
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.ending import EndingCell
@@ -74,7 +74,7 @@ class Ports(NamedTuple):
     dispatcher: Dispatcher
     timers: Timers
     loop: Loop
-    ids: Ids
+    ids: IdGenerator
     stream: Callable[[str], Stream]
     point: Callable[[str], None] | None
     """Where another activation may come in though nothing blocks; None outside simulations."""

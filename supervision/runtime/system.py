@@ -38,6 +38,8 @@ from callboard.supervision.runtime.threads import Threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from callboard.supervision.runtime.chance import IdGenerator
+    from callboard.supervision.runtime.clock import Clock
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.ports import Runtime
     from callboard.supervision.runtime.seam import Actor
@@ -59,6 +61,10 @@ class ActorSystem:
             short. One that raises is dropped and counted, never fatal. If it has a method `flush`,
             as `EventLog` has, that is called when the system has stopped.
         runtime: real threads unless a simulation is given.
+        clock: what time it is, for timers, activity and what people read; None: the operating
+            system's, or the runtime's. How long a thread waits for an answer stays real time.
+            A runtime has a clock of its own: give one of the two.
+        ids: makes the ids; None: UUIDv7 of the clock and of chance.
 
     Raises:
         InvalidSpec: a value that cannot be, with the field and the remedy.
@@ -71,6 +77,8 @@ class ActorSystem:
         settings: Settings | None = None,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
+        clock: Clock | None = None,
+        ids: IdGenerator | None = None,
     ) -> None:
         process.refuse_free_threading()
         if not (isinstance(name, str) and name):
@@ -79,6 +87,7 @@ class ActorSystem:
             raise InvalidSpec("settings", settings, "Give Settings(...), or None.")
         if on_event is not None and not callable(on_event):
             raise InvalidSpec("on_event", on_event, "Give a function of one event, or None.")
+        check_ports(runtime, clock, ids)
         self.name = name
         self.settings = settings or Settings()
         self.on_event = on_event
@@ -86,12 +95,12 @@ class ActorSystem:
         """The lock for rare things. Never held while calling out; it may be taken twice, for the
         collector may run a finalizer on the thread that holds it, and that may send."""
         self.counts: dict[str, int] = {}
-        ports = (runtime or Threads()).ports(name, self.settings, self.emit)
+        ports = (runtime or Threads(clock)).ports(name, self.settings, self.emit)
         self.clock = ports.clock
         self.dispatcher = ports.dispatcher
         self.timers = ports.timers
         self.loop = ports.loop
-        self.ids = ports.ids
+        self.ids = ports.ids if ids is None else ids
         self.random = ports.stream
         self.point = ports.point
         self.dead_letters = DeadLetters(self.settings.dead_letters_kept, self.emit)
@@ -559,6 +568,22 @@ class ActorSystem:
         if cell.when_dead(future, lambda _reason: future.offer(None)):
             self.dispatcher.block(future, until_s)
         return cell.is_dead
+
+
+def check_ports(runtime: object, clock: object, ids: object) -> None:
+    """Refuse ports that are none."""
+    if clock is not None:
+        if runtime is not None:
+            raise InvalidSpec("clock", clock, "Give a clock or a runtime: a runtime has its own.")
+        _check_methods("clock", clock, "now_s", "wall_s")
+    if ids is not None:
+        _check_methods("ids", ids, "new_id")
+
+
+def _check_methods(field: str, port: object, *methods: str) -> None:
+    if isinstance(port, type) or not all(callable(getattr(port, each, None)) for each in methods):
+        named = " and ".join(f"{each}()" for each in methods)
+        raise InvalidSpec(field, port, f"Give an object with {named}, or None.")
 
 
 def _kill_all(cell: EndingCell[Any]) -> list[str]:

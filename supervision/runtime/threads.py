@@ -14,16 +14,24 @@ from callboard.supervision.runtime.timers import ThreadTimers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from callboard.supervision.runtime.clock import Clock
     from callboard.supervision.runtime.settings import Settings
 
 
 class Threads:
-    """Makes the ports of a system that runs on real threads."""
+    """Makes the ports of a system that runs on real threads.
 
-    @staticmethod
-    def ports(name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
+    Args:
+        clock: what time it is; timers go by it. How long a thread waits for an answer stays
+            the operating system's time.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = SystemClock() if clock is None else clock
+
+    def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
         """Return the ports; nothing is started before it is needed."""
-        clock = SystemClock()
+        clock = self._clock
         return Ports(
             clock=clock,
             dispatcher=Pool(name, settings, emit),

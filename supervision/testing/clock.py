@@ -142,6 +142,8 @@ class _ManualRuntime:
     def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
         """Return the ports for a system of this name."""
         clock = self._clock
-        return Threads.ports(name, settings, emit)._replace(
-            clock=clock, timers=_ManualTimers(clock, emit), ids=Ids(clock, new_bits())
+        return (
+            Threads()
+            .ports(name, settings, emit)
+            ._replace(clock=clock, timers=_ManualTimers(clock, emit), ids=Ids(clock, new_bits()))
         )

@@ -458,6 +458,18 @@ class TestIds:
     def test_differ(self, system: ActorSystem) -> None:
         assert len({system.ids.new_id() for _ in range(1000)}) == 1000
 
+    def test_may_be_the_hosts_own(self) -> None:
+        class Counted:
+            def __init__(self) -> None:
+                self.count = 0
+
+            def new_id(self) -> str:
+                self.count += 1
+                return f"mine-{self.count}"
+
+        with ActorSystem(ids=Counted()) as system:
+            assert [system.ids.new_id() for _ in range(2)] == ["mine-1", "mine-2"]
+
 
 def workers_of(system: ActorSystem) -> int:
     """Return how many workers the pool has just now."""
