@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,35 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extractall(place / "unpacked", filter="data")
     (unpacked,) = (place / "unpacked").iterdir()
     return build("wheel", unpacked, place / "wheel")
+
+
+WITHOUT_EXTRAS = """
+import sys
+from importlib.metadata import packages_distributions
+installed = {name for name in packages_distributions() if name not in sys.argv[1:]}
+sys.modules.update(dict.fromkeys(installed - {"callboard"}))  # to import one of them fails
+from callboard.actors import CreateSession, SessionSystem
+with SessionSystem() as sessions:
+    print(sessions.ask(CreateSession(user_id="ada")).status)
+"""
+
+
+class TestTheCore:
+    @pytest.mark.seed("3.32")
+    def test_needs_what_is_installed_with_it_and_nothing_else(self) -> None:
+        required = setup_cfg()["options"]["install_requires"].split()
+        names = [re.split("[<>=]", each)[0] for each in required]
+
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_EXTRAS, *names],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (done.stdout, done.stderr) == ("active\n", "")
+        assert names == ["pykka", "uuid6", "msgspec"]
 
 
 class TestSetupCfg:

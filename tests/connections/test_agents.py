@@ -139,6 +139,7 @@ class TestAttaching:
 
 
 class TestAPrompt:
+    @pytest.mark.seed("3.34")
     def test_stands_in_the_log_with_what_the_agent_says(self, sessions: SessionSystem) -> None:
         session_id = with_agent(sessions)
 
@@ -283,6 +284,7 @@ class TestCancelling:
     def test_of_nothing_says_so(self, sessions: SessionSystem) -> None:
         assert sessions.ask(CancelPrompt(with_agent(sessions))) is False
 
+    @pytest.mark.seed("3.35")
     def test_kills_an_agent_that_does_not_stop_and_starts_the_next(
         self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:
@@ -306,6 +308,7 @@ class TestCancelling:
 
 
 class TestAnAgentThatDies:
+    @pytest.mark.seed("3.35")
     def test_fails_its_prompt_with_what_is_known_and_keeps_what_it_had_said(
         self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:
@@ -323,6 +326,7 @@ class TestAnAgentThatDies:
         assert texts(sessions, session_id) == ["go", "working"]
         assert sessions.messages(session_id)[-1].metadata == {"interrupted": True}
 
+    @pytest.mark.seed("3.34")
     def test_is_started_again_with_its_conversation(
         self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from callboard.actors import (
@@ -19,13 +21,21 @@ from callboard.actors import (
     SpawnError,
     TerminateSession,
 )
-from callboard.actors.testing import MemoryAgents, MemoryClient, MemoryMcp
+from callboard.actors.testing import (
+    FakeWorkspaces,
+    Faults,
+    MemoryAgents,
+    MemoryClient,
+    MemoryMcp,
+)
+from callboard.actors.testing.connections import MemoryMcpConnection
 from tests.connections.kit import AGENT, FILES, let_pass, links_left, open_with, until
-from tests.sessions.stage import Stage, later
+from tests.sessions.stage import Stage, cell_of, later
 
 NOTES = McpSpec(id="notes", command=("notes-server",))
 
 
+@pytest.mark.seed("1.2", "3.10")
 def test_all_are_up_when_the_reply_comes(sessions: SessionSystem) -> None:
     made = sessions.ask(CreateSession(mcp=(FILES, NOTES), agent=AGENT))
 
@@ -61,6 +71,60 @@ def test_one_that_cannot_be_opened_undoes_the_others_and_is_the_cause(
     until(stage, lambda: not links_left(sessions))
     assert sessions.ask(CountSessions()) == 0
     assert [each.is_closed for each in mcp.opened] == [True]
+
+
+class ThirdIsDifferent(MemoryMcp):
+    """Opens MCP clients; the one named `third` is refused, or takes for ever.
+
+    Args:
+        is_refused: which of the two.
+    """
+
+    def __init__(self, *, is_refused: bool) -> None:
+        super().__init__()
+        self._is_refused = is_refused
+
+    async def open(self, spec: McpSpec, secrets: Mapping[str, str]) -> MemoryMcpConnection:
+        if spec.id == "third":
+            await Faults(refused_opens=1, hangs_when_opened=not self._is_refused).opening("third")
+        return await super().open(spec, secrets)
+
+
+THREE = (FILES, NOTES, McpSpec(id="third", command=("third-server",)))
+
+
+def test_the_third_of_three_that_fails_undoes_all_that_was_there(stage: Stage) -> None:
+    mcp, workspaces = ThirdIsDifferent(is_refused=True), FakeWorkspaces()
+    sessions = open_with(stage, mcp, None, workspace=workspaces)
+
+    with pytest.raises(McpConnectError, match="third"):
+        sessions.ask(CreateSession(session_id="mine", mcp=THREE))
+
+    until(stage, lambda: not links_left(sessions))
+    assert sorted((each.spec.id, each.is_closed) for each in mcp.opened) == [
+        ("files", True),
+        ("notes", True),
+    ]
+    assert workspaces.calls[-1] == ("remove", "mine")
+    assert workspaces.folders == {}
+    assert sessions.ask(CountSessions()) == 0
+
+
+def test_a_crash_when_two_of_three_are_up_undoes_all_that_was_there(stage: Stage) -> None:
+    mcp, workspaces = ThirdIsDifferent(is_refused=False), FakeWorkspaces()
+    sessions = open_with(stage, mcp, None, workspace=workspaces)
+    made = later(sessions, CreateSession(session_id="mine", mcp=THREE))
+    until(stage, lambda: len(mcp.opened) == 2)
+
+    cell_of(sessions, "mine").kill()
+    let_pass(stage, 1.0)
+
+    until(stage, lambda: made.is_done and not links_left(sessions))
+    with pytest.raises(SpawnError, match="crashed while it was spawned: killed"):
+        made.get()
+    assert [each.is_open for each in mcp.opened] == [False, False]
+    assert workspaces.folders == {}
+    assert sessions.ask(CountSessions()) == 0
 
 
 def test_a_server_that_cannot_be_reached_is_named(

@@ -67,7 +67,7 @@ def client_state(sessions: SessionSystem, session_id: str) -> LinkState:
 
 
 class TestTheEndOfASession:
-    @pytest.mark.seed("2.15")
+    @pytest.mark.seed("2.15", "2.23", "3.33")
     def test_closes_all_connections_before_the_reply_comes(
         self, stage: Stage, mcp: MemoryMcp, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:
@@ -339,6 +339,7 @@ class TestACrashOfTheSession:
 
 
 class TestACrashOfTheLine:
+    @pytest.mark.seed("4.2")
     def test_of_a_sessions_supervisor_brings_its_connections_back(
         self, stage: Stage, mcp: MemoryMcp, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:

@@ -252,6 +252,7 @@ class TestAwaiting:
             asyncio.run(main())
         gate.open()
 
+    @pytest.mark.seed("2.33")
     def test_that_is_cancelled_abandons_the_reply_not_the_effect(
         self, system: ActorSystem, gate: Gate
     ) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -286,6 +287,25 @@ class Stage:
     def advance(self, seconds: float) -> None:
         """Let time pass; timers go off in order, and all settles after each."""
         self._world.advance(seconds)
+
+    def at_once(self, *acts: Callable[[], None]) -> None:
+        """Have each done by a client of its own, all at the same time; return when all are done."""
+        if isinstance(self._world, _Simulated):
+            spawn = self._world.simulation.spawn
+            clients = [spawn(f"client-{number}", act) for number, act in enumerate(acts)]
+            for client in clients:
+                client.result()
+            return
+        with ThreadPoolExecutor(max(1, len(acts))) as threads:
+            for done in [threads.submit(act) for act in acts]:
+                done.result(PATIENT_S)
+
+    def set_the_wall_clock(self, seconds: float) -> None:
+        """Move what people read on the clock, forward or back; no time passes."""
+        assert self._sessions is not None
+        clock: Any = self._sessions.system.clock
+        name = "_wall_offset_s" if isinstance(clock, ManualClock) else "_began_s"
+        setattr(clock, name, getattr(clock, name) + seconds)
 
     def close(self) -> None:
         if self._sessions is not None:

@@ -39,7 +39,7 @@ from callboard.actors import (
 )
 from callboard.actors.metrics import LABEL_VALUES_MAX
 from callboard.actors.sessions.events import event_of
-from callboard.actors.testing import FakeAudit, FakeLog, FakeMetrics
+from callboard.actors.testing import FakeAudit, FakeCleaner, FakeLog, FakeMetrics, FakeWorkspaces
 from callboard.supervision import InvalidSpec, Timeout
 from tests.house import ROOT
 from tests.sessions.stage import (
@@ -68,6 +68,7 @@ def outlet_of(sessions: SessionSystem) -> Any:
 
 
 class TestTheAudit:
+    @pytest.mark.seed("2.20", "2.21")
     def test_has_a_record_of_every_operation_and_no_content(self, stage: Stage) -> None:
         audit = FakeAudit()
         opened = stage.open(audit=audit)
@@ -87,6 +88,20 @@ class TestTheAudit:
             (ada, "ada", "acme")
         }
         assert "hush" not in repr(audit.records)
+
+    @pytest.mark.seed("2.21")
+    def test_has_a_record_of_each_step_of_a_cleanup(self, stage: Stage) -> None:
+        audit, cleaner = FakeAudit(), FakeCleaner()
+        cleaner.failures["clean"] = OSError("gone already")
+        opened = stage.open(audit=audit, cleaner=cleaner, workspace=FakeWorkspaces())
+        opened.ask(TerminateSession(opened.ask(CreateSession(user_id="ada")).id))
+        stage.settle()
+
+        steps = [each.details for each in audit.records if each.event_type == "cleanup_step"]
+        assert [(each["name"], each["ok"]) for each in steps] == [
+            ("cleaner", False),
+            ("workspace", True),
+        ]
 
     def test_is_complete_when_the_system_has_stopped(self, stage: Stage) -> None:
         audit = FakeAudit()
@@ -353,6 +368,7 @@ class TestTheLogger:
 
 
 class TestMetrics:
+    @pytest.mark.seed("3.38")
     def test_count_what_happens_and_measure_what_is(self, stage: Stage) -> None:
         metrics = FakeMetrics()
         opened = stage.open(metrics=metrics)
@@ -438,6 +454,7 @@ class TestPrometheus:
 
 
 class TestTheInjectedLogger:
+    @pytest.mark.seed("3.28")
     def test_gets_a_line_for_each_event_at_its_level(self, stage: Stage) -> None:
         log = FakeLog()
         opened = stage.open(log=log)
@@ -462,6 +479,20 @@ class TestTheInjectedLogger:
         assert all(f"session_id={ada}" in text for _, text in log.lines)
         assert "hush" not in repr(log.lines)
 
+    @pytest.mark.seed("1.18")
+    def test_gets_a_line_for_each_session_that_has_expired(self, stage: Stage) -> None:
+        log = FakeLog()
+        opened = stage.open(log=log, max_idle_s=100.0, cleanup_interval_s=60.0)
+        made = [opened.ask(CreateSession(session_id=name)).id for name in ("ada", "bob")]
+        stage.advance(200.0)
+
+        expired = [line for line in log.lines if line[1].startswith("session.expired")]
+        assert len(expired) == 2
+        for name in made:
+            (line,) = (text for _, text in expired if f"session_id={name}" in text)
+            assert "idle_longer_than_s=100.0" in line
+
+    @pytest.mark.seed("2.31", "3.28")
     def test_may_be_any_logger(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO, "host")
         with SessionSystem(log=logging.getLogger("host")) as sessions:

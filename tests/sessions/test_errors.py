@@ -65,6 +65,7 @@ EXAMPLES: list[tuple[errors.SessionError, dict[str, object]]] = [
 
 
 class TestEveryError:
+    @pytest.mark.seed("2.32")
     def test_has_a_code_of_its_own(self) -> None:
         codes = [each.code for each in every_error()]
 
@@ -85,6 +86,7 @@ class TestEveryError:
         assert [each for each in every_error() if not each.remedy.endswith((".", "]"))] == []
 
 
+@pytest.mark.seed("2.32")
 @pytest.mark.parametrize(
     ("error", "data"), EXAMPLES, ids=[type(error).__name__ for error, _ in EXAMPLES]
 )

@@ -63,6 +63,7 @@ class TestACommit:
         fields = ("metadata", "system_prompt")
         assert told(after) == [(KINDS.UPDATED, {"fields": fields, "version": 3})]
 
+    @pytest.mark.seed("3.35")
     def test_tells_which_connections_can_be_used_and_which_no_more(self) -> None:
         up, starting = LinkState.UP, LinkState.STARTING
         files = McpClientInfo(id="files", spec=McpSpec(id="files"), status=up, number=1)

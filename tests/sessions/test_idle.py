@@ -122,6 +122,7 @@ class TestActivity:
         assert quiet.ask(ListSessions(idle_longer_than_s=IDLE_S)).ids == ()
         assert quiet.health().oldest_idle_s < IDLE_S
 
+    @pytest.mark.seed("0.11", "1.17", "2.27")
     def test_must_be_longer_ago_than_the_bound_and_not_as_long(
         self, stage: Stage, quiet: SessionSystem, ada: str
     ) -> None:
@@ -173,6 +174,33 @@ class TestActivity:
         stage.advance(50.0)
 
         assert cleaned(stage, quiet) == (ada,)
+
+
+class TestTheWallClock:
+    """It is for people: who is idle, and for how long, the other clock says."""
+
+    @pytest.mark.seed("1.17")
+    @pytest.mark.parametrize("jump_s", [-1e6, 1e6], ids=["back", "forward"])
+    def test_that_jumps_ends_nobody_and_keeps_nobody(
+        self, stage: Stage, quiet: SessionSystem, ada: str, jump_s: float
+    ) -> None:
+        stage.advance(50.0)
+        stage.set_the_wall_clock(jump_s)
+
+        assert cleaned(stage, quiet) == ()
+        assert quiet.ask(ListSessions(idle_longer_than_s=IDLE_S)).ids == ()
+        stage.advance(10.0)
+        assert cleaned(stage, quiet) == (ada,)
+
+    def test_that_was_put_back_shows_in_what_people_read(
+        self, stage: Stage, quiet: SessionSystem, ada: str
+    ) -> None:
+        stage.set_the_wall_clock(-3_600.0)
+
+        active_at = quiet.ask(RecordActivity(ada))
+
+        assert active_at == quiet.get(ada).created_at - 3_600.0
+        assert quiet.health().oldest_idle_s == 0.0
 
 
 class TestBusy:
@@ -238,6 +266,23 @@ class TestBusy:
 
 
 class TestCleanup:
+    @pytest.mark.seed("0.11", "2.27")
+    def test_ends_the_idle_ones_alone_and_says_which(
+        self, stage: Stage, quiet: SessionSystem
+    ) -> None:
+        assert quiet.ask(CLEANUP) == ()
+        made = [quiet.ask(CreateSession(session_id=name)).id for name in ("a", "b", "c")]
+        stage.advance(IDLE_S)
+        quiet.ask(RecordActivity("b"))
+        stage.advance(1.0)
+
+        would = quiet.ask(CleanupInactive(idle_longer_than_s=IDLE_S, dry_run=True))
+        ended = quiet.ask(CLEANUP)
+
+        assert made == ["a", "b", "c"]
+        assert sorted(would) == sorted(ended) == ["a", "c"]
+        assert quiet.ask(ListSessions()).ids == ("b",)
+
     def test_keeps_one_in_quarantine_until_somebody_has_looked_at_it(
         self, stage: Stage, quiet: SessionSystem, ada: str
     ) -> None:

@@ -39,6 +39,7 @@ from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.internal import FallAsleep
 from callboard.actors.sessions.passivating import BREATH_S, ROOM_SHARE, Pass
 from callboard.actors.sessions.table import Table
+from callboard.actors.testing import FakeCleaner, FakeLog
 from callboard.supervision import Future, InvalidSpec, handles
 from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
@@ -71,10 +72,12 @@ def asleep(sessions: SessionSystem) -> list[str]:
 class TestTheProfiles:
     @pytest.mark.seed("1.9", "1.10", "2.28")
     def test_are_those_that_the_seeds_name(self) -> None:
+        assert SessionSystem()._options["keeping"] == STANDARD
         assert (STANDARD.cleanup_interval_s, STANDARD.max_idle_s) == (300.0, 3_600.0)
         assert (AGENT_API.cleanup_interval_s, AGENT_API.max_idle_s) == (3_600.0, DAY_S)
         assert STANDARD.quarantine_keep_s == AGENT_API.quarantine_keep_s == WEEK_S
 
+    @pytest.mark.seed("1.16", "2.28")
     @pytest.mark.parametrize(
         ("keeping", "kept_s", "gone_s"),
         [(STANDARD, 3_600.0, 3_900.0), (AGENT_API, DAY_S, DAY_S + 3_600.0)],
@@ -167,6 +170,44 @@ class TestIdleSessions:
 
         assert sleeping == ["ada"]
         assert sessions.health().sessions == 0
+
+
+class TestTheJanitor:
+    """It goes on, whatever it meets."""
+
+    @pytest.mark.seed("1.16")
+    def test_that_crashes_is_told_of_and_looks_again_with_the_next_interval(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = stage.open(max_idle_s=100.0, cleanup_interval_s=60.0, faults=True)
+        create(sessions, "ada")
+        stage.advance(90.0)
+
+        sessions.ask(InjectCrash(part="front/janitor"))
+        stage.settle()
+        stage.advance(70.0)
+
+        assert sessions.health().sessions == 0
+        (line,) = caplog.records
+        assert "child.crashed" in line.getMessage()
+        assert "child_id=janitor" in line.getMessage()
+
+    @pytest.mark.seed("1.16")
+    def test_is_not_stopped_by_a_session_that_does_not_let_itself_be_cleaned_up(
+        self, stage: Stage
+    ) -> None:
+        cleaner, log = FakeCleaner(), FakeLog()
+        cleaner.failures["clean"] = OSError("gone already")
+        sessions = stage.open(cleaner=cleaner, max_idle_s=100.0, cleanup_interval_s=60.0, log=log)
+        for name in ("ada", "bob"):
+            create(sessions, name)
+            stage.advance(200.0)
+
+        assert sessions.health().sessions == 0
+        assert [name for _, name in cleaner.calls] == ["ada", "bob"]
+        steps = [text for _, text in log.lines if text.startswith("session.cleanup_step")]
+        assert len(steps) == 2
+        assert all("ok=False" in text for text in steps)
 
 
 class TestTooManyAwake:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from callboard.actors import (
     RecordActivity,
     Role,
     Session,
+    SessionCrashed,
     SessionSystem,
     Shutdown,
     TerminateSession,
@@ -26,7 +28,8 @@ from callboard.actors.sessions import keys
 from callboard.actors.sessions.data import SessionPatch
 from callboard.actors.sessions.keys import CREATES_KEPT_S, Creates, content_of
 from callboard.actors.sessions.log import KEYS_MAX, KEYS_PER_GENERATION
-from tests.sessions.stage import Stage, later, part_of
+from callboard.supervision.testing import Simulation
+from tests.sessions.stage import Stage, later, part_of, texts
 
 CREATE = CreateSession(user_id="ada", metadata={"a": 1}, idempotency_key="k")
 
@@ -166,6 +169,34 @@ def test_a_repeated_append_is_known_for_the_last_1024_keys(opened: SessionSystem
     with pytest.raises(IdempotencyConflict, match="client_msg_id"):
         opened.ask(AppendMessage(ada, Role.USER, "y", f"key {last - KEYS_MAX}"))
     assert opened.ask(AppendMessage(ada, Role.USER, "x", "key 0")) == last + 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_append_repeated_after_a_crash_anywhere_in_it_is_there_once(seed: int) -> None:
+    once = AppendMessage("ada", Role.USER, "hello", client_msg_id="1")
+    with (
+        Simulation(seed) as simulation,
+        SessionSystem(runtime=simulation.runtime, partitions=1) as sessions,
+    ):
+        sessions.ask(CreateSession(session_id="ada"))
+
+        def append() -> int:
+            while True:
+                with suppress(SessionCrashed):
+                    return sessions.ask(once, timeout=60.0)
+
+        def strike() -> None:
+            for _ in range(2):
+                cell = sessions.address("ada").ref
+                if cell is not None:
+                    cell.kill()
+                simulation.sleep(0.0)
+
+        appending = [simulation.spawn(f"client-{number}", append) for number in range(2)]
+        simulation.spawn("strike", strike).result()
+
+        assert [each.result() for each in appending] == [1, 1]
+        assert texts(sessions, "ada") == ["hello"]
 
 
 class Composer:

@@ -49,6 +49,7 @@ def crash_by_tell(sessions: SessionSystem, session_id: str) -> None:
 
 
 class TestACrashThatNobodyAwaits:
+    @pytest.mark.seed("2.31")
     def test_is_a_warning_with_who_what_and_where(
         self, runtime: Any, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -20,6 +20,7 @@ PROMPTS = ComposedPrompts(
 
 
 class TestComposedPrompts:
+    @pytest.mark.seed("2.17", "2.18")
     @pytest.mark.parametrize(
         ("user_id", "org_id", "expected"),
         [

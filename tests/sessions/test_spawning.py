@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,7 @@ def is_gone(sessions: SessionSystem, session_id: str) -> bool:
 
 
 class TestACreate:
+    @pytest.mark.seed("2.7", "2.9", "2.17", "2.18")
     def test_is_answered_when_everything_is_there(self, ports: Ports) -> None:
         sessions = ports.open()
 
@@ -227,7 +229,28 @@ class TestACreate:
         assert (ada.state, ada.version) == (SessionState.ACTIVE, 1)
 
 
+class TestAFolder:
+    @pytest.mark.seed("2.5", "2.7", "2.8", "2.9")
+    @pytest.mark.parametrize("user_id", ["ada", "../../etc", "/etc", "..", "x" * 300, "e\u0301"])
+    def test_on_disk_lies_below_the_root_and_the_id_stays_as_it_was_given(
+        self, stage: Stage, tmp_path: Path, user_id: str
+    ) -> None:
+        sessions = stage.open(workspace=tmp_path)
+
+        made = sessions.ask(CreateSession(session_id="s", user_id=user_id))
+
+        assert sessions.get("s").user_id == user_id
+        assert made.workspace is not None
+        folder = Path(made.workspace)
+        assert folder.is_dir()
+        assert folder.parent.parent == tmp_path.resolve()
+        assert (folder.parent.name == user_id) == (user_id == "ada")
+        sessions.ask(TerminateSession("s"))
+        assert not folder.exists()
+
+
 class TestAFailedStep:
+    @pytest.mark.seed("2.7", "2.32")
     @pytest.mark.parametrize("error", [WorkspaceError("the disk is full")], ids=["its own refusal"])
     def test_is_the_creators_answer_and_leaves_nothing(
         self, ports: Ports, error: Exception
@@ -280,6 +303,7 @@ class TestAFailedStep:
 
 
 class TestAPrompt:
+    @pytest.mark.seed("2.18")
     def test_that_cannot_be_composed_is_the_default_one(self, ports: Ports) -> None:
         sessions = ports.open(default_prompt="Be kind.")
         ports.prompts.failures["compose"] = KeyError("tone")
@@ -301,6 +325,7 @@ class TestAPrompt:
         with pytest.raises(PromptError, match="MessageTooLarge"):
             sessions.ask(CreateSession(user_id="ada"))
 
+    @pytest.mark.seed("2.19")
     def test_is_read_and_replaced(self, ports: Ports) -> None:
         sessions = ports.open()
         ada = sessions.ask(CreateSession(user_id="ada"))
@@ -339,6 +364,7 @@ class TestASecret:
 
 
 class TestTerminatingWhileItSpawns:
+    @pytest.mark.seed("3.7")
     def test_cancels_it_and_discards_a_late_success(self, ports: Ports) -> None:
         sessions = ports.open()
         gate = ports.hold(ports.workspaces, "make", sessions)
@@ -445,6 +471,7 @@ class TestEveryEnding:
         assert [each.state for each in ports.cleaner.cleaned] == [SessionState.TERMINATING]
         assert broken_laws(sessions) == []
 
+    @pytest.mark.seed("2.8", "2.23", "3.16", "3.17", "3.27")
     def test_when_it_is_terminated(self, ports: Ports, sessions: SessionSystem) -> None:
         last = sessions.ask(TerminateSession("ada", "done"))
 
@@ -556,6 +583,7 @@ class TestEveryEnding:
         assert ended.get().state is SessionState.CLEANED
         self.is_clean(ports, sessions)
 
+    @pytest.mark.seed("4.13")
     def test_when_the_system_is_stopped(self, ports: Ports, sessions: SessionSystem) -> None:
         sessions.ask(CreateSession(session_id="sleeper"))
         sessions.ask(PassivateSession("sleeper"))
@@ -615,6 +643,7 @@ class TestACleanupStep:
 
 
 class TestASessionThatWasOnlyCreated:
+    @pytest.mark.seed("3.12")
     def test_is_spawned_when_it_is_told(self, ports: Ports) -> None:
         sessions = ports.open()
         made = sessions.ask(CreateSession(session_id="ada", activate=False))
@@ -656,6 +685,7 @@ class TestASessionThatWasOnlyCreated:
 
         assert is_gone(sessions, "ada")
 
+    @pytest.mark.seed("3.6")
     def test_may_be_terminated(self, ports: Ports) -> None:
         sessions = ports.open()
         sessions.ask(CreateSession(session_id="ada", activate=False))

@@ -57,6 +57,7 @@ def kinds(events: list[SessionEvent]) -> list[str]:
 
 
 class TestALife:
+    @pytest.mark.seed("3.38", "4.18")
     def test_is_told_from_the_place_to_the_end_without_holes(
         self, stage: Stage, opened: SessionSystem
     ) -> None:

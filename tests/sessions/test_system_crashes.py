@@ -69,6 +69,7 @@ class TestAHandlerThatRaises:
         assert seq == 2
         assert opened.ask(Which(ada)) == 2
 
+    @pytest.mark.seed("4.12")
     def test_stands_in_the_snapshot(self, stage: Stage, opened: SessionSystem, ada: str) -> None:
         with pytest.raises(Boom):
             opened.ask(Fall(ada, text="boom"))
@@ -97,6 +98,7 @@ class TestAHandlerThatRaises:
         assert before == [1, 2]
         assert opened.ask(Remember(ada)) == 1
 
+    @pytest.mark.seed("4.14")
     def test_harms_no_other_session(self, stage: Stage, opened: SessionSystem, ada: str) -> None:
         bob = opened.ask(CreateSession(user_id="bob")).id
         incarnation = cell_of(opened, bob)
@@ -125,6 +127,7 @@ class TestARefusal:
 
 
 class TestAnAskerWhoGaveUp:
+    @pytest.mark.seed("2.33")
     def test_has_nothing_kept_of_an_async_handler_and_the_session_lives_on(
         self, stage: Stage, opened: SessionSystem, ada: str
     ) -> None:

@@ -42,11 +42,13 @@ def below(root: Path) -> list[str]:
 
 
 class TestMaking:
+    @pytest.mark.seed("2.5")
     def test_it_lies_below_the_root_and_the_user(
         self, folders: FolderWorkspaces, root: Path
     ) -> None:
         assert folders.make("ada", "s-1") == str(root.resolve() / "ada" / "s-1")
 
+    @pytest.mark.seed("2.6")
     @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
     def test_nobody_else_gets_in_on_any_level(self, root: Path, umask: int) -> None:
         before = os.umask(umask & 0o077)
@@ -68,6 +70,18 @@ class TestMaking:
         folders.make("ada", "s-1")
 
         assert mode_of(root / "ada") == 0o700
+
+    def test_a_user_folder_of_somebody_else_is_refused(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (root / "ada").mkdir(mode=0o755)
+        monkeypatch.setattr(os, "geteuid", lambda: 12_345_678)
+
+        with pytest.raises(WorkspaceError, match="somebody else"):
+            folders.make("ada", "s-1")
+
+        assert mode_of(root / "ada") == 0o755
+        assert below(root) == ["ada"]
 
     def test_sessions_without_a_user_have_a_folder_that_no_user_has(
         self, folders: FolderWorkspaces, root: Path
@@ -172,6 +186,7 @@ class TestMaking:
 
 
 class TestRemoving:
+    @pytest.mark.seed("2.8")
     def test_all_of_it_goes_and_the_empty_folder_of_its_user(
         self, folders: FolderWorkspaces, root: Path
     ) -> None:
