@@ -184,12 +184,28 @@ LINES: dict[str, Line] = {
         switches=True,
         is_pinned=True,
     ),
+    "short restart": Line(
+        ours=ours.short_restart,
+        figures=(
+            Figure("us", "the same, of a class that starts at once", "us", _at_most(30)),
+            Figure("cpu_us", "processor time of one of them", "us", _at_most(8)),
+        ),
+        switches=True,
+        is_pinned=True,
+    ),
     "crashes": Line(
         ours=ours.crashes,
         pykka=pykkas.crashes,
         figures=(
             Figure("ms", "1000 crashes at once, all answering", "ms", _at_most(20)),
             Figure("cpu_us", "processor time of one crash and restart", "us", _at_most(8)),
+        ),
+    ),
+    "short crashes": Line(
+        ours=ours.short_crashes,
+        figures=(
+            Figure("ms", "the same, of a class that starts at once", "ms", _at_most(20)),
+            Figure("cpu_us", "processor time of one of them", "us", _at_most(8)),
         ),
     ),
     "kill": Line(
