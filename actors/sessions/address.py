@@ -144,19 +144,21 @@ class Addresses:
 
     def of(self, row: Row) -> SessionAddress:
         """Return where a session is reached; made if there is none just now."""
-        address = row.address
+        address = address_of(row)
         if address is None:
             made = SessionAddress(self._system, row, self)
             with self._system.rare:
-                address = row.address or self._given_up.setdefault(row, made)
-        assert isinstance(address, SessionAddress), "nobody else gives a row its address"
+                address = address_of(row) or self._given_up.setdefault(row, made)
         return address
 
     def kept(self, row: Row) -> SessionAddress:
         """Return where a session is reached, for somebody who is to live there."""
-        address = self.of(row)
-        with self._system.rare:
-            self.keep(address)
+        address = address_of(row)
+        if address is None:
+            made = SessionAddress(self._system, row, self)
+            with self._system.rare:
+                address = address_of(row) or self._given_up.get(row) or made
+                self.keep(address)
         return address
 
     def keep(self, address: SessionAddress) -> bool:
@@ -174,7 +176,6 @@ class Addresses:
         # No call between the two: a kill would come between them.
         self._system.names[address.name] = address
         row.address = address
-        self._given_up.pop(row, None)
         return True
 
     def release(self, row: Row) -> None:

@@ -1,6 +1,7 @@
 """What is reported of a child: one event, its values taken from the supervisor and the child.
 
-Each function returns the steps of a plan that report it: none when nobody listens.
+Each function returns the steps of a plan that report it: none when nobody listens, and none
+of what goes as it should when nobody wants to hear that.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def crashed(
 
 def finished(state: SupervisorState[RefT], child: Child[RefT], reason: ExitReason) -> Reports:
     """Report an orderly end that calls for no restart."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = ChildFinished(
         supervisor=state.name,
@@ -68,7 +69,7 @@ def finished(state: SupervisorState[RefT], child: Child[RefT], reason: ExitReaso
 
 def postponed(state: SupervisorState[RefT], child: Child[RefT], delay_s: float) -> Reports:
     """Report a restart that waits."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = ChildRestartWasPostponed(
         supervisor=state.name,
@@ -117,7 +118,7 @@ def supervisor_gave_up(
 
 def supervisor_finished(state: SupervisorState[RefT], child: Child[RefT]) -> Reports:
     """Report a supervisor that ends with its significant child."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = SupervisorFinished(
         supervisor=state.name,
@@ -130,7 +131,7 @@ def supervisor_finished(state: SupervisorState[RefT], child: Child[RefT]) -> Rep
 
 def was_started(state: SupervisorState[RefT], child: Child[RefT], ref: RefT) -> Reports:
     """Report a start that is complete."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = ChildWasStarted(
         supervisor=state.name, child_id=child.id, incarnation=child.incarnation, ref=ref
@@ -140,7 +141,7 @@ def was_started(state: SupervisorState[RefT], child: Child[RefT], ref: RefT) -> 
 
 def was_ignored(state: SupervisorState[RefT], child: Child[RefT]) -> Reports:
     """Report a child that chose not to run."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = ChildWasIgnored(supervisor=state.name, child_id=child.id, incarnation=child.incarnation)
     return (Report(event),)
@@ -165,7 +166,7 @@ def failed_to_start(
 
 def was_stopped(state: SupervisorState[RefT], child: Child[RefT], reason: ExitReason) -> Reports:
     """Report a stop that went as it should."""
-    if not state.is_watched:
+    if not (state.is_watched and state.hears_routine):
         return ()
     event = ChildWasStopped(
         supervisor=state.name,

@@ -26,6 +26,7 @@ class SupervisorState(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
             and Elixir's `DynamicSupervisor` are such.
         is_watched: whether anybody hears its reports; no report is made for nobody, but the one
             of a child that is given up, which the supervisor itself may be made to act on.
+        hears_routine: whether whoever hears them wants those, too, of what goes as it should.
 
     Source: OTP supervisor.erl, record `state`.
     """
@@ -36,6 +37,7 @@ class SupervisorState(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
     window: RestartWindow | None = None
     is_dynamic: bool = False
     is_watched: bool = True
+    hears_routine: bool = True
 
     def forgets(self, child: Child[RefT]) -> bool:
         """Say whether nothing is left of this child when it has ended for good."""

@@ -100,6 +100,11 @@ class EventLog:
         self._now_s = now_s
         self._counts: dict[tuple[str, int], count[int]] = {}
 
+    @property
+    def hears_routine(self) -> bool:
+        """Whether anything below a warning is logged; see `ActorSystem`."""
+        return self._logger.isEnabledFor(logging.WARNING - 1)
+
     def __call__(self, event: object) -> None:
         """Log one event."""
         line = _line_of(event)

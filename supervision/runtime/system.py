@@ -59,7 +59,9 @@ class ActorSystem:
         settings: the bounds; see `Settings`.
         on_event: gets every event, on whatever thread it happened; it must be
             short. One that raises is dropped and counted, never fatal. If it has a method `flush`,
-            as `EventLog` has, that is called when the system has stopped.
+            as `EventLog` has, that is called when the system has stopped. If it has an attribute
+            `hears_routine` that is False, it gets nothing of what goes as it should, as the starts
+            and the orderly ends of children: that is not even made.
         runtime: real threads unless a simulation is given.
         clock: what time it is, for timers, activity and what people read; None: the operating
             system's, or the runtime's. How long a thread waits for an answer stays real time.
@@ -282,6 +284,8 @@ class ActorSystem:
         self.dispatcher.has_ended(cell)
         if self.on_event is not None and is_abnormal(reason):
             is_supervised = cell.parent is not None
+            if is_supervised and not self.hears_routine:  # its supervisor reports it
+                return
             self.emit(ActorCrashed(cell.name, cell.incarnation, reason, is_supervised))
 
     # -- names -------------------------------------------------------------
@@ -412,6 +416,12 @@ class ActorSystem:
         """Count something rare, to be read in `counts`."""
         with self.rare:
             self.counts[what] = self.counts.get(what, 0) + 1
+
+    @property
+    def hears_routine(self) -> bool:
+        """Whether the hook wants to hear of what goes as it should."""
+        hook = self.on_event
+        return hook is not None and bool(getattr(hook, "hears_routine", True))
 
     def emit(self, event: object) -> None:
         """Give an event to the hook; a hook that raises is counted, never fatal."""

@@ -109,9 +109,13 @@ class Interpreter:
     def state(self) -> SupervisorState[Ref]:
         """The supervisor as it is, for a decision."""
         state = self._state
-        is_watched = self._is_listening or self._system.on_event is not None
-        if state.is_watched is not is_watched:  # a host may hang its hook up at any time
-            state = self._state = msgspec.structs.replace(state, is_watched=is_watched)
+        hook = self._system.on_event  # a host may hang it up at any time
+        is_watched = self._is_listening or hook is not None
+        hears_routine = self._is_listening or self._system.hears_routine
+        if state.is_watched is not is_watched or state.hears_routine is not hears_routine:
+            state = self._state = msgspec.structs.replace(
+                state, is_watched=is_watched, hears_routine=hears_routine
+            )
         return state
 
     def carry_out(self, plan: Plan[Ref]) -> Steps | None:

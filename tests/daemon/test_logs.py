@@ -286,3 +286,14 @@ class TestEscapedText:
 
     def test_is_shortened(self) -> None:
         assert escaped("x" * 100, chars_max=10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("level", "hears"), [(logging.DEBUG, True), (logging.INFO, True), (logging.WARNING, False)]
+)
+def test_it_wants_to_hear_of_what_goes_as_it_should_where_that_is_logged(
+    logger: logging.Logger, level: int, *, hears: bool
+) -> None:
+    logger.setLevel(level)
+
+    assert EventLog(logger).hears_routine is hears

@@ -11,8 +11,10 @@ from callboard.supervision.model.events import (
     ChildCrashed,
     ChildGivenUp,
     ChildWasStarted,
+    ChildWasStopped,
     TreeEvent,
 )
+from callboard.supervision.runtime.system import ActorCrashed
 from tests.runtime.kit import Do, Puppet, boom
 from tests.tree.kit import Tree
 
@@ -39,6 +41,17 @@ class Worried(Supervisor):
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         self.given_up.append(event)
+
+
+class Brief:
+    """A hook that wants to hear of what goes as it should, or does not."""
+
+    def __init__(self, *, hears_routine: bool) -> None:
+        self.hears_routine = hears_routine
+        self.heard: list[object] = []
+
+    def __call__(self, event: object) -> None:
+        self.heard.append(event)
 
 
 def crash_child(tree: Tree, top: Any) -> None:
@@ -82,6 +95,22 @@ class TestWithoutAHook:
         kinds = [type(each) for each in heard if not isinstance(each, str)]
         assert kinds.count(ChildCrashed) == 1
         assert kinds.count(ChildWasStarted) == 1
+
+
+@pytest.mark.parametrize("hears_routine", [True, False])
+def test_a_hook_says_whether_it_wants_to_hear_of_what_goes_as_it_should(
+    tree: Tree, *, hears_routine: bool
+) -> None:
+    hook = tree.system.on_event = Brief(hears_routine=hears_routine)
+    top = tree.plant(tree.system.spawn(Supervisor, tree.specs("a")))
+
+    crash_child(tree, top)
+    top.stop()
+
+    kinds = {type(each) for each in hook.heard}
+    assert ChildCrashed in kinds
+    assert ({ChildWasStarted, ChildWasStopped, ActorCrashed} <= kinds) is hears_routine
+    assert kinds.isdisjoint({ChildWasStarted, ChildWasStopped, ActorCrashed}) is not hears_routine
 
 
 @pytest.mark.parametrize(
