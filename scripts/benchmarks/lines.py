@@ -184,7 +184,7 @@ LINES: dict[str, Line] = {
         switches=True,
         is_pinned=True,
     ),
-    "short restart": Line(
+    "short-restart": Line(
         ours=ours.short_restart,
         figures=(
             Figure("us", "the same, of a class that starts at once", "us", _at_most(30)),
@@ -201,7 +201,7 @@ LINES: dict[str, Line] = {
             Figure("cpu_us", "processor time of one crash and restart", "us", _at_most(8)),
         ),
     ),
-    "short crashes": Line(
+    "short-crashes": Line(
         ours=ours.short_crashes,
         figures=(
             Figure("ms", "the same, of a class that starts at once", "ms", _at_most(20)),
