@@ -19,6 +19,7 @@ import msgspec
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.model.events import TreeEvent
+from callboard.supervision.model.happenings import DelayOver, RetryDue
 from callboard.supervision.model.plan import (
     End,
     Forget,
@@ -43,6 +44,7 @@ from callboard.supervision.model.specs import (
 from callboard.supervision.model.starting import Failed, StartResult, after_start
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_parallel_stop, after_stop
+from callboard.supervision.runtime.notices import Notice
 from callboard.supervision.runtime.operations import Deaths, Until
 from callboard.supervision.tree.names import ChildNames
 from callboard.supervision.tree.starts import StartMoved, StartUnderWay, take_along
@@ -55,6 +57,12 @@ if TYPE_CHECKING:
 
 Ref: TypeAlias = "Cell[Any]"
 Steps: TypeAlias = Generator[Until, bool, None]
+
+
+class WaitOver(Notice, frozen=True, gc=False):
+    """To the supervisor itself: it is time to try a restart once more."""
+
+    due: RetryDue | DelayOver
 
 
 class Interpreter:
@@ -142,10 +150,10 @@ class Interpreter:
                 case Stop():
                     return self._and_then(self._stop_all(step), plan[place:])
                 case Retry(due=due):
-                    self._ref.notify(due)
+                    self._ref.notify(WaitOver(due))
                 case Postpone(due=delay, delay_s=delay_s):
                     due_s = self._system.clock.now_s() + delay_s
-                    self._system.timers.call_at(due_s, self._ref.notify, delay)
+                    self._system.timers.call_at(due_s, self._ref.notify, WaitOver(delay))
                 case Refuse(error=error):
                     raise error
                 case End(reason=reason):

@@ -18,7 +18,7 @@ from callboard.supervision.model.child_api import (
 from callboard.supervision.model.dynamic import DynamicLimits, plan_start_dynamic_child
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.events import ChildGivenUp, TreeEvent
-from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
+from callboard.supervision.model.happenings import Exited, Happening
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.partitions import WithArguments, partition_specs
 from callboard.supervision.model.reasons import ExitReason
@@ -43,7 +43,7 @@ from callboard.supervision.runtime.names import Address
 from callboard.supervision.runtime.notices import ChildExited
 from callboard.supervision.runtime.operations import LATER, Until
 from callboard.supervision.tree.checks import check_mailbox, check_starts
-from callboard.supervision.tree.interpreter import Interpreter, Ref, Steps
+from callboard.supervision.tree.interpreter import Interpreter, Ref, Steps, WaitOver
 from callboard.supervision.tree.requests import (
     RESTARTING,
     ChildCounts,
@@ -198,10 +198,10 @@ class Supervisor(SystemActor):
         self._children_of().look_at_start(cell.tag)
         return self._decide(Exited(cell.tag, cell, message.reason))
 
-    @handles(RetryDue, DelayOver)
-    def on_wait_over(self, message: RetryDue | DelayOver) -> Steps | None:
+    @handles(WaitOver)
+    def on_wait_over(self, message: WaitOver) -> Steps | None:
         """Try to restart once more."""
-        return self._decide(message)
+        return self._decide(message.due)
 
     @handles(StartMoved)
     def on_start_moved(self, message: StartMoved) -> None:

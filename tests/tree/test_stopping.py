@@ -26,7 +26,9 @@ from callboard.supervision import (
     TerminateChild,
 )
 from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
+from callboard.supervision.model.happenings import RetryDue
 from callboard.supervision.testing import Simulation
+from callboard.supervision.tree.interpreter import WaitOver
 from tests.runtime.kit import Boom, Gate, boom, reason_of
 from tests.tree.kit import Member, Tree
 
@@ -102,6 +104,18 @@ class TestAStop:
 
         assert [each.child_id for each in tree.seen(ChildWasStopped)] == ["b", "a"]
         assert tree.seen(ChildFailedToStop) == []
+
+    def test_before_a_restart_is_tried_again_leaves_no_message_of_its_own(self, tree: Tree) -> None:
+        """What a supervisor tells itself is nobody's loss."""
+        top = tree.grow(*tree.specs("a"))
+        top.suspend()
+        top.notify(WaitOver(RetryDue("a", 1, Normal())))
+        tree.world.settle()
+
+        top.kill()
+        tree.world.settle()
+
+        assert tree.system.dead_letters.count == 0
 
     def test_leaves_what_is_stopped_already_alone(self, tree: Tree) -> None:
         top = tree.grow(*tree.specs("ab", restart=RestartType.TRANSIENT))
