@@ -65,6 +65,7 @@ from callboard.actors.errors import NoConnector as NoConnector
 from callboard.actors.errors import PromptError as PromptError
 from callboard.actors.errors import PromptTimeout as PromptTimeout
 from callboard.actors.errors import ReplayGap as ReplayGap
+from callboard.actors.errors import SessionAsleep as SessionAsleep
 from callboard.actors.errors import SessionCrashed as SessionCrashed
 from callboard.actors.errors import SessionError as SessionError
 from callboard.actors.errors import SessionHasLog as SessionHasLog
@@ -272,6 +273,7 @@ __all__ = [
     "Secrets",
     "Session",
     "SessionActor",
+    "SessionAsleep",
     "SessionCrashed",
     "SessionError",
     "SessionEvent",

@@ -583,6 +583,14 @@ class SessionRestarting(DeliveryError):
     is_retryable: ClassVar[bool] = True
 
 
+class SessionAsleep(DeliveryError):
+    """The session sleeps: it has no actor that something could be done to."""
+
+    code: ClassVar[str] = "session_asleep"
+    remedy: str = "Send it a message first: that wakes it."
+    is_retryable: ClassVar[bool] = True
+
+
 class SessionQuarantined(DeliveryError):
     """The session crashed too often and is kept, but not run; the message was not delivered."""
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
 from callboard.actors.connections.messages import ResumeSession
-from callboard.actors.errors import InvalidField, SessionRestarting, ShuttingDown, SpawnError
+from callboard.actors.errors import InvalidField, ShuttingDown, SpawnError
 from callboard.actors.messages import (
     BeginSpawn,
     CleanupInactive,
@@ -51,7 +51,6 @@ from callboard.actors.sessions.internal import (
     Undone,
     WalkOn,
 )
-from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.outlasting import outlast
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
@@ -470,8 +469,7 @@ class SessionManager(SystemActor):
             address = address_of(row)
             cell = None if address is None else address.ref
             if cell is None or cell.is_dead:
-                msg = f"{session_name(row.id)} does not run just now"
-                return self._refused(SessionRestarting(msg, address=row.id))
+                return self._refused(address_of(row).absent_error())
             self._strike(cell, message.how)
             return None
         part = self._services.find_part(message.part or "")

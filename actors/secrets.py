@@ -21,7 +21,7 @@ HIDDEN: Final = "[secret]"
 """What stands in a text where a secret was."""
 
 
-class SecretRef(msgspec.Struct, frozen=True):
+class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The name of a secret, where its value is not to be.
 
     Args:

@@ -131,6 +131,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "store_outcome_unknown": Status(503, EX_IOERR),
         # Messages that got no answer.
         "session_restarting": Status(503, EX_TEMPFAIL),
+        "session_asleep": Status(409, EX_TEMPFAIL),
         "session_quarantined": Status(503, EX_UNAVAILABLE),
         "session_crashed": Status(500, EX_SOFTWARE),
         "shutting_down": Status(503, EX_TEMPFAIL),
@@ -163,6 +164,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "internal_error": Status(500, EX_SOFTWARE),
         "wrong_reply": Status(500, EX_SOFTWARE),
         "faults_are_off": Status(404, EX_UNAVAILABLE),
+        "metrics_are_off": Status(501, EX_UNAVAILABLE),
         # What keeps a daemon from starting, or a command from reaching it.
         "daemon_error": Status(500, EX_UNAVAILABLE),
         "wrong_usage": Status(400, EX_USAGE),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
@@ -16,7 +18,9 @@ from litestar.exceptions import (
 )
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream as Streamed
 
+from callboard.actors.daemon.calls import Call, Route, Stay, Stream, Text
 from callboard.actors.daemon.decoding import decode_body, decode_query
 from callboard.actors.daemon.description import describe
 from callboard.actors.daemon.errors import (
@@ -28,6 +32,7 @@ from callboard.actors.daemon.errors import (
     RequestError,
 )
 from callboard.actors.daemon.guard import (
+    STAY,
     Application,
     Door,
     Guard,
@@ -41,9 +46,7 @@ from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
 from callboard.actors.daemon.routes import (
     DESCRIPTION_PATH,
     FAULT_PATHS,
-    NAMELESS,
-    Call,
-    Route,
+    nameless,
     routes,
 )
 from callboard.actors.daemon.settings import DaemonSettings
@@ -54,6 +57,7 @@ from callboard.supervision.model.errors import CallboardError
 logger = logging.getLogger("callboard.daemon")
 
 JSON = "application/json"
+NOT_KEPT = {"cache-control": "no-store"}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,6 +68,7 @@ def make_app(
     settings: DaemonSettings,
     door: Door | None = None,
     faults: bool = False,
+    numbers: Callable[[], bytes] | None = None,
 ) -> Guard:
     """Return the daemon's ASGI application.
 
@@ -72,6 +77,7 @@ def make_app(
         settings: the bounds.
         door: who may come in; None: whoever can connect.
         faults: whether crashes may be injected.
+        numbers: renders the metrics; None: they are not kept.
     """
     table = routes(faults=faults)
     description = _encode(describe(table, settings=settings))
@@ -81,7 +87,7 @@ def make_app(
 
     app = Litestar(
         [
-            *(_handler(route, sessions, settings) for route in table),
+            *(_handler(route, sessions, settings, numbers) for route in table),
             HTTPRouteHandler(
                 DESCRIPTION_PATH, http_method="GET", name="description", media_type=JSON
             )(serve_description),
@@ -100,51 +106,67 @@ def _named(app: Application) -> Application:
     """Refuse paths with an empty id, which the framework would take for other paths."""
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        if NAMELESS.match(scope["path"]):
-            error = InvalidField("session_id", "", _NO_ID_REMEDY)
-            await answer(error, send)
+        field = nameless(scope["path"])
+        if field is not None:
+            await answer(InvalidField(field, "", _NO_ID_REMEDIES[field]), send)
             return
         await app(scope, receive, send)
 
     return route
 
 
-_NO_ID_REMEDY = "Give the session's id; GET /v1/sessions, without a slash behind it, lists them."
+_NO_ID_REMEDIES = {
+    "session_id": (
+        "Give the session's id; GET /v1/sessions, without a slash behind it, lists them."
+    ),
+    "client_id": "Give the client's id; GET .../mcp, without a slash behind it, lists them.",
+}
 
 
-def _handler(route: Route, sessions: SessionSystem, settings: DaemonSettings) -> HTTPRouteHandler:
-    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+def _handler(
+    route: Route,
+    sessions: SessionSystem,
+    settings: DaemonSettings,
+    numbers: Callable[[], bytes] | None,
+) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
         # The path is routed as it was sent, so an id may hold any character, a slash included.
-        sent_id = request.path_params.get("session_id")
+        ids = {name: _decoded_id(name, sent) for name, sent in request.path_params.items()}
         call: Call[Any, Any] = Call(
             sessions=sessions,
             settings=settings,
-            session_id="" if sent_id is None else _decoded_id(sent_id),
+            stay=cast("dict[str, Stay]", request.scope)[STAY],
             query=decode_query(request.scope["query_string"], route.query),
             body=None
             if route.body is None
             else decode_body(await request.body(), route.body, is_optional=route.is_body_optional),
+            numbers=numbers,
+            **ids,
         )
-        return Response(
-            _encode(await route.answer(call)), media_type=JSON, status_code=route.status
-        )
+        match await route.answer(call):
+            case Stream(parts):
+                return Streamed(parts, headers=NOT_KEPT)
+            case Text(content):
+                return Response(content)
+            case said:
+                return Response(_encode(said), status_code=route.status)
 
-    path = route.path.replace("{session_id}", "{session_id:str}")
+    path = re.sub(r"{(\w+)}", r"{\1:str}", route.path)
     made = HTTPRouteHandler(
         path,
         http_method=route.method,
         status_code=route.status,
         name=f"{route.method} {path}",
-        media_type=JSON,
+        media_type=route.media_type,
     )
     return made(handle)
 
 
-def _decoded_id(sent: str) -> str:
+def _decoded_id(name: str, sent: str) -> str:
     try:
         return unquote(sent, errors="strict")
     except UnicodeDecodeError:
-        raise InvalidField("session_id", sent, "Give UTF-8, percent-encoded.") from None
+        raise InvalidField(name, sent, "Give UTF-8, percent-encoded.") from None
 
 
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

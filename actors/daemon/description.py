@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import msgspec
 
+from callboard.actors.daemon.calls import Route
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
-from callboard.actors.daemon.routes import DESCRIPTION_PATH, Route
+from callboard.actors.daemon.routes import DESCRIPTION_PATH
 from callboard.actors.daemon.settings import DaemonSettings
 
 REF_TEMPLATE = "#/components/schemas/{name}"
@@ -30,10 +31,11 @@ _PROBLEMS = {
     "415": "The body is not declared as JSON.",
     "421": "Over a port: the request names another host.",
     "422": "A field is missing, unknown, of a wrong type or out of bounds; it is named.",
-    "429": "There is no place for one more session.",
+    "429": "There is no place for one more session, or call.",
     "431": "Target and headers are too large.",
     "500": "The session crashed while it handled the message, or the daemon failed.",
-    "502": "The session could not be started.",
+    "501": "There is nothing that opens such a connection: an extra is missing.",
+    "502": "The session, or a connection of it, could not be started, or has died.",
     "503": "Not now: too much at once, restarting, quarantined, or being stopped.",
     "504": "No answer came in time.",
 }
@@ -48,7 +50,7 @@ def describe(routes: Iterable[Route], *, settings: DaemonSettings | None = None)
     """
     table = tuple(routes)
     bounds = settings or DaemonSettings()
-    shapes: list[Any] = [Problem, *(route.reply for route in table)]
+    shapes: list[Any] = [Problem, *(route.reply for route in table if route.reply is not str)]
     shapes += [route.body for route in table if route.body is not None]
     queries = [route.query for route in table]
     _, components = msgspec.json.schema_components(
@@ -94,7 +96,7 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             str(route.status): {
                 "description": summary,
-                "content": {JSON: {"schema": _ref(route.reply)}},
+                "content": {route.media_type: {"schema": _schema(route)}},
             },
             **{
                 status: {"description": text, "content": {MEDIA_TYPE: {"schema": _ref(Problem)}}}
@@ -114,17 +116,16 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = []
-    if "{session_id}" in route.path:
-        parameters.append(
-            {
-                "name": "session_id",
-                "in": "path",
-                "required": True,
-                "description": "Which session; percent-encoded.",
-                "schema": {"type": "string"},
-            }
-        )
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _IN_THE_PATH[name],
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
     schema = components.get(route.query.__name__, {})
     for name, value in schema.get("properties", {}).items():
         words = {key: each for key, each in value.items() if key != "description"}
@@ -138,6 +139,16 @@ def _parameters(route: Route, components: dict[str, Any]) -> list[dict[str, Any]
             }
         )
     return parameters
+
+
+_IN_THE_PATH = {
+    "session_id": "Which session; percent-encoded.",
+    "client_id": "Which of its MCP clients; percent-encoded.",
+}
+
+
+def _schema(route: Route) -> dict[str, str]:
+    return {"type": "string"} if route.reply is str else _ref(route.reply)
 
 
 def _ref(shape: Any) -> dict[str, str]:

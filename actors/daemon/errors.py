@@ -166,6 +166,13 @@ class FaultsAreOff(RequestError):
     remedy: str = "Start the daemon with --faults; never where the sessions matter."
 
 
+class MetricsAreOff(RequestError):
+    """This daemon keeps no metrics: the package that does is not installed."""
+
+    code: ClassVar[str] = "metrics_are_off"
+    remedy: str = "Install it where the daemon runs, pip install 'callboard[metrics]'; start anew."
+
+
 class DaemonError(CallboardError):
     """Base of what keeps a daemon from starting, or a client from reaching it."""
 

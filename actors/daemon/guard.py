@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -32,6 +33,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+STAY = "callboard.stay"
+"""Where a request finds in its scope how to last longer: a `calls.Stay`."""
 
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT"})
 _TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -65,10 +69,12 @@ class Guard:
         self, app: Application, *, settings: DaemonSettings, door: Door | None = None
     ) -> None:
         self._app = app
-        self._settings = settings
         self._door = door
+        self.settings = settings
         self.in_flight = 0
-        """Requests that are being answered."""
+        """Requests that are being answered, but for those that last."""
+        self.lasting = 0
+        """Requests that may take longer than others: they wait for a connection, or stream."""
         self.is_draining = False
         """Set when the daemon is being stopped: nothing new is let in."""
 
@@ -77,10 +83,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._settings)
+        exchange = _Exchange(scope, receive, send, self.settings)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await answer(refusal, exchange.send, retry_after_s=self._settings.retry_after_s)
+            await answer(refusal, exchange.send, retry_after_s=self.settings.retry_after_s)
             return
         # Routed as it was sent: a decoded slash or `count` would be taken for a part of the path.
         scope["path"] = scope["raw_path"].decode("ascii")
@@ -91,7 +97,9 @@ class Guard:
             self.in_flight -= 1
 
     async def _within_its_time(self, exchange: _Exchange) -> None:
-        limit = asyncio.timeout(self._settings.request_s)
+        limit = asyncio.timeout(self.settings.request_s)
+        stay = _Stay(self, limit)
+        exchange.scope[STAY] = stay
         try:
             async with limit:
                 await self._app(exchange.scope, exchange.receive, exchange.send)
@@ -100,11 +108,13 @@ class Guard:
                 raise
             if not exchange.has_begun:
                 kind = RequestTimeout if exchange.has_all else RequestTooSlow
-                error = kind(f"not done within {self._settings.request_s:g} s")
+                error = kind(f"not done within {stay.seconds:g} s")
                 await answer(error, exchange.send, closes=True)
+        finally:
+            stay.over()
 
     def _refusal(self, scope: Scope) -> CallboardError | None:
-        settings, headers = self._settings, scope["headers"]
+        settings, headers = self.settings, scope["headers"]
         if size_of(scope) > settings.header_bytes_max:
             return HeadersTooLarge(settings.header_bytes_max)
         if self._door is not None:
@@ -118,6 +128,51 @@ class Guard:
         if scope["method"] in _WITH_BODY:
             return _wrong_body(headers, settings.body_bytes_max)
         return None
+
+
+class _Stay:
+    """How long one request may take: as long as all, until it says that it lasts.
+
+    Args:
+        guard: counts those that last.
+        limit: the request's time.
+    """
+
+    def __init__(self, guard: Guard, limit: asyncio.Timeout) -> None:
+        self._guard = guard
+        self._limit = limit
+        self._lasts = False
+        self._at_end: list[Callable[[], object]] = []
+        self.seconds = guard.settings.request_s
+
+    def last(self, seconds: float | None) -> None:
+        """Let it last so many seconds from now on; None: as long as it likes.
+
+        Raises:
+            TooManyRequests: as many as may last do so already.
+        """
+        guard = self._guard
+        if not self._lasts:
+            if guard.lasting >= guard.settings.lasting_max:
+                raise TooManyRequests("requests that last", guard.settings.lasting_max)
+            self._lasts = True
+            guard.lasting += 1  # it holds no place of those that are soon answered
+            guard.in_flight -= 1
+        self.seconds = math.inf if seconds is None else seconds
+        now_s = asyncio.get_running_loop().time()
+        self._limit.reschedule(None if seconds is None else now_s + seconds)
+
+    def at_end(self, act: Callable[[], object]) -> None:
+        """Have something done when the request is over, however that comes."""
+        self._at_end.append(act)
+
+    def over(self) -> None:
+        """Give its place back, and do what was to be done at the end."""
+        if self._lasts:
+            self._guard.lasting -= 1
+            self._guard.in_flight += 1
+        for act in self._at_end:
+            act()
 
 
 class _Exchange:

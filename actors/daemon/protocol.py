@@ -47,6 +47,7 @@ class DaemonProtocol(H11Protocol):
         self.conn = _Connection(h11.SERVER, 2 * self.settings.header_bytes_max)
         self._is_refused = False
         self._patience: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         """Take a connection if there is room; it must say something soon."""
@@ -66,7 +67,23 @@ class DaemonProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_the_clock()
+        self._hurry_no_more()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was sent, but not for ever: an abort frees its place."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.settings.send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken what was sent."""
+        self._hurry_no_more()
+        super().resume_writing()
+
+    def _hurry_no_more(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _look_at_the_clock(self) -> None:
         # uvicorn's own annotation leaves out that there is none before the first request.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Any, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from callboard.actors.daemon.errors import WrongReply
 from callboard.actors.errors import SessionNotFound
@@ -29,13 +30,12 @@ def checked(sessions: SessionSystem, message: Request[R], reply: R) -> R:
     if not isinstance(message, SessionMessage):
         return reply  # the manager's, which is ours
     declared = _declared_by(type(message))
-    # Exactly, so that True is no number. A whole number is a number all the same.
-    if type(reply) is declared or (declared is float and type(reply) is int):
+    if declared is object or type(reply) in _types(declared):
         return reply
     wrong = WrongReply(
         _handler_of(sessions, message),
         message=type(message).__name__,
-        declared=declared.__name__,
+        declared=_named(declared),
         given=type(reply).__name__,
     )
     logger.error("reply.wrong: %s", wrong)
@@ -43,11 +43,25 @@ def checked(sessions: SessionSystem, message: Request[R], reply: R) -> R:
 
 
 @lru_cache(maxsize=64)
-def _declared_by(message: type[SessionMessage[Any]]) -> type:
+def _declared_by(message: type[SessionMessage[Any]]) -> Any:
     """Return the reply type of one of our messages: its one type argument."""
     bases: tuple[Any, ...] = vars(message)["__orig_bases__"]
-    declared: type = get_args(bases[0])[0]
-    return declared
+    return get_args(bases[0])[0]
+
+
+@lru_cache(maxsize=64)
+def _types(declared: Any) -> frozenset[type]:
+    """Return what a reply must be exactly, so that True is no number."""
+    if get_origin(declared) in (Union, UnionType):
+        return frozenset(each for part in get_args(declared) for each in _types(part))
+    if declared is None:
+        return frozenset({NoneType})
+    # A whole number is a number all the same.
+    return frozenset({float, int} if declared is float else {get_origin(declared) or declared})
+
+
+def _named(declared: Any) -> str:
+    return " | ".join(sorted(each.__name__ for each in _types(declared)))
 
 
 def _handler_of(sessions: SessionSystem, message: SessionMessage[Any]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from callboard.actors.daemon.errors import InternalError
-from callboard.actors.daemon.replies import checked
-from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.connections.messages import MARGIN_S, ResumeSession
+from callboard.actors.connections.ports import CONNECT_S, LOAD_S
+from callboard.actors.daemon.calls import Call, Route, Text
+from callboard.actors.daemon.errors import MetricsAreOff
+from callboard.actors.daemon.links import OF_LINKS
+from callboard.actors.daemon.streams import STREAMS
 from callboard.actors.daemon.wire import (
     Active,
     Activity,
@@ -19,132 +20,63 @@ from callboard.actors.daemon.wire import (
     Change,
     Cleanup,
     Count,
+    Counted,
     Ended,
     Farewell,
     FaultOrder,
     Filter,
     FilterPage,
+    Found,
     LogPart,
     NewMessage,
+    NewPrompt,
     NewSession,
     NoQuery,
     Revival,
     Struck,
+    SystemPrompt,
     Tail,
+    Wanted,
 )
-from callboard.actors.errors import InvalidField, SessionCrashed
+from callboard.actors.errors import InvalidField
 from callboard.actors.messages import (
     TERMINATE_GRACE_S,
     AppendMessage,
+    BeginSpawn,
     CleanupInactive,
     CountSessions,
     CreateSession,
+    FindSession,
     GetMessages,
     GetSession,
+    GetSystemPrompt,
     Health,
     HealthReport,
+    IncrementMessageCount,
     InjectCrash,
     ListSessions,
     MessagePage,
     PassivateSession,
     RecordActivity,
     ReviveSession,
-    SessionMessage,
     SessionPage,
     TerminateSession,
     UpdateSession,
+    UpdateSystemPrompt,
 )
 from callboard.actors.sessions.data import Session
-from callboard.actors.sessions.naming import session_name
-from callboard.actors.system import SessionSystem
-from callboard.supervision.model.errors import CallboardError
-from callboard.supervision.model.requests import Request
 from callboard.supervision.observe.tree import TreeNode
 
 R = TypeVar("R")
-Q = TypeVar("Q")
-B = TypeVar("B")
-
-Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
-
-
-class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
-    """One request, decoded.
-
-    Args:
-        sessions: who answers.
-        settings: the daemon's bounds.
-        query: what stands after the question mark.
-        body: what was sent.
-        session_id: which session the path names, or "".
-    """
-
-    sessions: SessionSystem
-    settings: DaemonSettings
-    query: Q
-    body: B
-    session_id: str = ""
-
-    async def ask(self, message: Request[R]) -> R:
-        """Send a message and await its answer.
-
-        Raises:
-            CallboardError: a declared answer, or none in time.
-            SessionCrashed: the handler raised something else.
-            WrongReply: the handler answered what it may not.
-        """
-        try:
-            reply = await self.sessions.ask_async(message, timeout=self.settings.ask_s)
-        except CallboardError:
-            raise
-        # The named edge. The exception is an actor's, `sys.exit()` in a handler included: it
-        # must not end the daemon, and its text is for the log, not for the client.
-        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            raise _crash_of(message, error) from error
-        return checked(self.sessions, message, reply)
-
-    async def aside(self, read: Callable[[], R]) -> R:
-        """Do a read that looks at many rows on another thread, so that the loop goes on."""
-        return await asyncio.to_thread(read)
-
-
-def _crash_of(message: Request[Any], error: BaseException) -> CallboardError:
-    if isinstance(message, SessionMessage):
-        address = session_name(message.session_id)
-        # Word for word what a kill is answered with: HTTP tells the two not apart.
-        return SessionCrashed(f"{address} ended while it handled the message", address=address)
-    return InternalError(f"{type(message).__name__} ended in {type(error).__name__}")
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing a client can ask for.
-
-    Args:
-        method: the HTTP method.
-        path: where; `{session_id}` stands for the session's id, percent-encoded.
-        answer: what does it; its docstring describes it.
-        reply: the type of the answer.
-        query: what may stand after the question mark.
-        body: the type of the body; None: there is none.
-        is_body_optional: whether it may be left out.
-        status: the HTTP status of success.
-        is_fault: whether it is there only where crashes may be injected.
-    """
-
-    method: Method
-    path: str
-    answer: Callable[[Call[Any, Any]], Awaitable[object]]
-    reply: Any
-    query: type[msgspec.Struct] = NoQuery
-    body: type[msgspec.Struct] | None = None
-    is_body_optional: bool = False
-    status: int = 200
-    is_fault: bool = False
 
 
 async def create_session(call: Call[NoQuery, NewSession]) -> Session:
     """Create a session."""
-    return await call.ask(CreateSession(**msgspec.structs.asdict(call.body)))
+    body = call.body
+    has_links = body.agent is not None or body.mcp is not None
+    return await call.ask(
+        CreateSession(**msgspec.structs.asdict(body)), patience_s=OPEN_S if has_links else None
+    )
 
 
 async def list_sessions(call: Call[FilterPage, None]) -> SessionPage:
@@ -161,6 +93,12 @@ async def count_sessions(call: Call[Filter, None]) -> Count:
     """Count sessions."""
     message = CountSessions(**msgspec.structs.asdict(call.query))
     return Count(count=await call.aside(lambda: call.sessions.ask(message)))
+
+
+async def find_session(call: Call[Wanted, None]) -> Found:
+    """Find a session by its id or by the part it plays: the oldest that is not being ended."""
+    message = FindSession(**msgspec.structs.asdict(call.query))
+    return Found(session=await call.aside(lambda: call.sessions.ask(message)))
 
 
 async def get_session(call: Call[Tail, None]) -> Session:
@@ -206,6 +144,22 @@ async def get_messages(call: Call[LogPart, None]) -> MessagePage:
     )
 
 
+async def count_message(call: Call[NoQuery, None]) -> Counted:
+    """Count a message that is kept elsewhere, for a session without a log."""
+    return Counted(message_count=await call.ask(IncrementMessageCount(call.session_id)))
+
+
+async def get_system_prompt(call: Call[NoQuery, None]) -> SystemPrompt:
+    """Read the prompt that a session works under."""
+    return SystemPrompt(prompt=await call.ask(GetSystemPrompt(call.session_id)))
+
+
+async def update_system_prompt(call: Call[NoQuery, NewPrompt]) -> SystemPrompt:
+    """Replace the prompt that a session works under."""
+    message = UpdateSystemPrompt(call.session_id, prompt=call.body.prompt)
+    return SystemPrompt(prompt=await call.ask(message))
+
+
 async def record_activity(call: Call[NoQuery, Activity]) -> Active:
     """Give a sign of life."""
     return Active(last_active_at=await call.ask(RecordActivity(call.session_id, call.body.kind)))
@@ -214,6 +168,16 @@ async def record_activity(call: Call[NoQuery, Activity]) -> Active:
 async def passivate_session(call: Call[NoQuery, None]) -> Session:
     """Put an idle session to sleep; the next message wakes it."""
     return await call.ask(PassivateSession(call.session_id))
+
+
+async def begin_spawn(call: Call[NoQuery, None]) -> Session:
+    """Have a session spawned that was created with `activate` false."""
+    return await call.ask(BeginSpawn(call.session_id), patience_s=OPEN_S)
+
+
+async def resume_session(call: Call[NoQuery, None]) -> Session:
+    """Have a session that sleeps come back, its connections too."""
+    return await call.ask(ResumeSession(call.session_id), patience_s=OPEN_S)
 
 
 async def revive_session(call: Call[NoQuery, Revival]) -> Session:
@@ -246,6 +210,14 @@ async def get_health(call: Call[NoQuery, None]) -> HealthReport:
     return await call.aside(lambda: call.sessions.ask(Health()))  # refused after the end
 
 
+async def get_metrics(call: Call[NoQuery, None]) -> Text:
+    """Return the numbers, as Prometheus reads them."""
+    if call.numbers is None:
+        msg = "this daemon keeps no metrics: prometheus-client is not installed there"
+        raise MetricsAreOff(msg)
+    return Text(await call.aside(call.numbers))
+
+
 async def inject_fault(call: Call[NoQuery, FaultOrder]) -> Struck:
     """Make a session or a part of the tree crash, to see that it heals."""
     body = call.body
@@ -255,9 +227,12 @@ async def inject_fault(call: Call[NoQuery, FaultOrder]) -> Struck:
     return Struck(struck=body.session_id or body.part or "")
 
 
+OPEN_S = CONNECT_S + LOAD_S + MARGIN_S
+"""How long a session may take whose connections are opened with it, in seconds."""
+
 _SESSION = "/v1/sessions/{session_id}"
 
-ROUTES: tuple[Route, ...] = (
+_OF_SESSIONS: tuple[Route, ...] = (
     Route(
         method="POST",
         path="/v1/sessions",
@@ -277,6 +252,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="GET", path="/v1/sessions/count", answer=count_sessions, query=Filter, reply=Count
     ),
+    Route(method="GET", path="/v1/find", answer=find_session, query=Wanted, reply=Found),
     Route(method="GET", path=_SESSION, answer=get_session, query=Tail, reply=Session),
     Route(method="PATCH", path=_SESSION, answer=update_session, body=Change, reply=Session),
     Route(method="DELETE", path=_SESSION, answer=terminate_session, query=Farewell, reply=Session),
@@ -295,6 +271,17 @@ ROUTES: tuple[Route, ...] = (
         query=LogPart,
         reply=MessagePage,
     ),
+    Route(method="POST", path=f"{_SESSION}/count", answer=count_message, reply=Counted),
+    Route(
+        method="GET", path=f"{_SESSION}/system-prompt", answer=get_system_prompt, reply=SystemPrompt
+    ),
+    Route(
+        method="PUT",
+        path=f"{_SESSION}/system-prompt",
+        answer=update_system_prompt,
+        body=NewPrompt,
+        reply=SystemPrompt,
+    ),
     Route(
         method="POST",
         path=f"{_SESSION}/activity",
@@ -303,6 +290,8 @@ ROUTES: tuple[Route, ...] = (
         is_body_optional=True,
         reply=Active,
     ),
+    Route(method="POST", path=f"{_SESSION}/begin", answer=begin_spawn, reply=Session),
+    Route(method="POST", path=f"{_SESSION}/resume", answer=resume_session, reply=Session),
     Route(method="POST", path=f"{_SESSION}/passivate", answer=passivate_session, reply=Session),
     Route(
         method="POST",
@@ -312,6 +301,9 @@ ROUTES: tuple[Route, ...] = (
         is_body_optional=True,
         reply=Session,
     ),
+)
+
+_OF_THE_WHOLE: tuple[Route, ...] = (
     Route(
         method="POST",
         path="/v1/cleanup",
@@ -323,6 +315,13 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/v1/tree", answer=get_tree, reply=TreeNode),
     Route(method="GET", path="/v1/health", answer=get_health, reply=HealthReport),
     Route(
+        method="GET",
+        path="/v1/metrics",
+        answer=get_metrics,
+        reply=str,
+        media_type="text/plain; version=0.0.4",
+    ),
+    Route(
         method="POST",
         path="/v1/faults",
         answer=inject_fault,
@@ -331,6 +330,8 @@ ROUTES: tuple[Route, ...] = (
         is_fault=True,
     ),
 )
+
+ROUTES: tuple[Route, ...] = (*_OF_SESSIONS, *OF_LINKS, *STREAMS, *_OF_THE_WHOLE)
 """Everything a client can ask for; the description of it all is at `DESCRIPTION_PATH`."""
 
 DESCRIPTION_PATH = "/v1/openapi.json"
@@ -338,8 +339,13 @@ DESCRIPTION_PATH = "/v1/openapi.json"
 FAULT_PATHS: frozenset[str] = frozenset(each.path for each in ROUTES if each.is_fault)
 """What is there only where crashes may be injected."""
 
-NAMELESS = re.compile(r"/v1/sessions/(/|$)")
-"""How a path begins in which the session's id is empty. It would stand for all sessions."""
+_NAMELESS = re.compile(r"/v1/sessions/(?:(?P<session_id>/|$)|[^/]+/mcp/(?P<client_id>/|$))")
+
+
+def nameless(path: str) -> str | None:
+    """Return which id of a path is empty, if one is. The path would stand for all there are."""
+    found = _NAMELESS.match(path)
+    return None if found is None else found.lastgroup
 
 
 def routes(*, faults: bool) -> tuple[Route, ...]:

@@ -17,8 +17,13 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         connections_max: connections that are open at once.
         in_flight_max: requests that are being answered at once.
         header_s: seconds in which a connection's first request must have arrived.
+        lasting_max: requests at once that last: event streams, and those that wait for a
+            connection of a session; they have no place among `in_flight_max`.
         request_s: seconds for one request, its body's arrival included.
         ask_s: seconds for an actor's answer; less than `request_s`.
+        work_s: seconds for the answer of a session's connection: a prompt, a tool call, an opening.
+        send_s: seconds in which a client must take what waits to be sent to it.
+        beat_s: seconds of silence after which an event stream says that it lives.
         keep_alive_s: seconds that an idle connection is kept.
         retry_after_s: seconds that a client who came at a bad time is told to wait.
         drain_s: seconds that the work in hand gets before the stop.
@@ -36,9 +41,13 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     page_bytes_max: int = 8_388_608
     connections_max: int = 512
     in_flight_max: int = 256
+    lasting_max: int = 128
     header_s: float = 10.0
     request_s: float = 30.0
     ask_s: float = 20.0
+    work_s: float = 660.0
+    send_s: float = 20.0
+    beat_s: float = 15.0
     keep_alive_s: int = 30
     retry_after_s: int = 1
     drain_s: float = 5.0

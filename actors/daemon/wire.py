@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from callboard.actors.messages import PAGE_MESSAGES, PAGE_SESSIONS, Fault
-from callboard.actors.sessions.data import Role, SessionPatch
+from callboard.actors.sessions.data import Role, Session, SessionPatch
+from callboard.actors.sessions.links import AgentSpec, McpSpec
 from callboard.actors.sessions.states import Presence, SessionState
 
 
@@ -30,6 +31,8 @@ class NewSession(Wire, frozen=True, kw_only=True):
         variables: what its prompt is composed with.
         metadata: the creator's own notes.
         client_capabilities: what its client can do.
+        agent: the agent to start; the session is active when it is up.
+        mcp: the MCP clients to open; the session is active when all are up.
         session_id: an id of the creator's choice; left out: a new UUIDv7.
         activate: false leaves it CREATED, for later explicit steps.
         idempotency_key: repeated with the same content it creates nothing and gets the
@@ -43,6 +46,8 @@ class NewSession(Wire, frozen=True, kw_only=True):
     variables: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     metadata: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     client_capabilities: Mapping[str, object] | None = None
+    agent: AgentSpec | None = None
+    mcp: tuple[McpSpec, ...] | None = None
     session_id: str | None = None
     activate: bool = True
     idempotency_key: str | None = None
@@ -100,6 +105,16 @@ class Activity(Wire, frozen=True, kw_only=True):
     """
 
     kind: str = "heartbeat"
+
+
+class NewPrompt(Wire, frozen=True, kw_only=True):
+    """The prompt that a session is to work under.
+
+    Args:
+        prompt: the whole of it; null takes it away.
+    """
+
+    prompt: str | None
 
 
 class Revival(Wire, frozen=True, kw_only=True):
@@ -195,6 +210,20 @@ class FilterPage(Filter, frozen=True, kw_only=True):
     fields: Literal["all", "id"] = "all"
 
 
+class Wanted(Wire, frozen=True, kw_only=True):
+    """Which session; give `session_id` or `agent_role`.
+
+    Args:
+        session_id: the one with this id; or
+        agent_role: the oldest that plays this part and is not being ended,
+        user_id: of this user; left out: of anybody.
+    """
+
+    session_id: str | None = None
+    agent_role: str | None = None
+    user_id: str | None = None
+
+
 class LogPart(Wire, frozen=True, kw_only=True):
     """Which part of a log.
 
@@ -205,6 +234,31 @@ class LogPart(Wire, frozen=True, kw_only=True):
 
     after_seq: int = 0
     limit: int = PAGE_MESSAGES
+
+
+class Watching(Wire, frozen=True, kw_only=True):
+    """Which events to be sent.
+
+    Args:
+        kinds: which kinds, with commas between; left out: all.
+        events_max: how many may wait to be sent; one more, and the stream ends with the problem
+            `slow_consumer`.
+    """
+
+    kinds: str = ""
+    events_max: int | None = None
+
+
+class Following(Wire, frozen=True, kw_only=True):
+    """From where to follow a session.
+
+    Args:
+        after_seq: number of the last message that the client has; 0: none.
+        peer: who follows, as the session's snapshot is to say.
+    """
+
+    after_seq: int = 0
+    peer: str | None = None
 
 
 class Farewell(Wire, frozen=True, kw_only=True):
@@ -241,6 +295,36 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     count: int
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages the session counts by now.
+
+    Args:
+        message_count: the number.
+    """
+
+    message_count: int
+
+
+class SystemPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """The prompt that a session works under.
+
+    Args:
+        prompt: the whole of it; null: it has none.
+    """
+
+    prompt: str | None
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """The session that was looked for.
+
+    Args:
+        session: its snapshot; null: there is none.
+    """
+
+    session: Session | None
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):

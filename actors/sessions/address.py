@@ -17,6 +17,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from callboard.actors.errors import (
+    SessionAsleep,
     SessionCrashed,
     SessionNotFound,
     SessionQuarantined,
@@ -113,6 +114,15 @@ class SessionAddress(Address[Any]):
         if not self.row.is_closed and self._is_terminating():
             return SessionTerminating(self.row.id)
         return SessionNotFound(self.row.id)
+
+    def absent_error(self) -> Exception:
+        """Return what whoever needs a living incarnation is told when there is none."""
+        presence = self._row.presence
+        if presence is Presence.QUARANTINED or self._row.is_closed or self._is_terminating():
+            return self.dead_error()
+        if presence is Presence.ASLEEP:
+            return SessionAsleep(f"{self.name} is asleep", address=self.name)
+        return SessionRestarting(f"{self.name} is restarting", address=self.name)
 
     def killed_error(self) -> Exception:
         """Return what an asker gets whose message was in hand when the incarnation ended."""

@@ -40,7 +40,7 @@ class Transport(StrEnum):
     HTTP = "http"
 
 
-class McpSpec(msgspec.Struct, frozen=True, kw_only=True):
+class McpSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an MCP client is opened. Secrets stand in it by name only.
 
     Args:
@@ -62,7 +62,7 @@ class McpSpec(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, Setting] = NO_SETTINGS
 
 
-class AgentSpec(msgspec.Struct, frozen=True, kw_only=True):
+class AgentSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an agent is started. Secrets stand in it by name only.
 
     Args:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import msgspec
+
+NAMES_SHOWN_MAX: Final = 5
+"""How many of those that did not stop a report names when it is shown; it holds them all."""
 
 
 class StopReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +42,12 @@ class StopReport(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_clean:
             return "everything stopped in time"
         abandoned = set(self.abandoned)
-        killed = ", ".join(each for each in self.unstopped if each not in abandoned)
-        said = (("killed", killed), ("abandoned", ", ".join(self.abandoned)))
-        return "; ".join(f"{how}: {which}" for how, which in said if which)
+        killed = [each for each in self.unstopped if each not in abandoned]
+        said = (("killed", killed), ("abandoned", self.abandoned))
+        return "; ".join(f"{how}: {_named(which)}" for how, which in said if which)
+
+
+def _named(paths: Sequence[str]) -> str:
+    shown = ", ".join(paths[:NAMES_SHOWN_MAX])
+    more = len(paths) - NAMES_SHOWN_MAX
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -138,8 +138,9 @@ def running(
     limits: SessionLimits | None = None,
     session: type[SessionActor[Any]] = Moody,
     faults: bool = True,
+    **options: Any,
 ) -> Generator[Running]:
-    """A daemon in this process, stopped at the end."""
+    """A daemon in this process, stopped at the end; `options` are those of its SessionSystem."""
     bounds = settings or DaemonSettings(stop_s=10.0, drain_s=0.5)
     sessions = SessionSystem(
         session,
@@ -147,6 +148,7 @@ def running(
         faults=faults,
         settings=runtime,
         limits=limits or SessionLimits(),
+        **options,
     )
     path = folder / "callboard.sock"
     if port is None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 import msgspec
 import pytest
 
 from callboard.actors import messages
-from callboard.actors.daemon import wire
-from callboard.actors.daemon.description import describe
-from callboard.actors.daemon.routes import DESCRIPTION_PATH, ROUTES, Route, routes
+from callboard.actors.connections import messages as links
+from callboard.actors.daemon import linkwire, wire
+from callboard.actors.daemon.calls import Route
+from callboard.actors.daemon.description import _anything, describe
+from callboard.actors.daemon.routes import DESCRIPTION_PATH, ROUTES, routes
 from callboard.actors.sessions.data import SessionPatch
+from callboard.supervision import Request
 
 
 @pytest.fixture(scope="module")
@@ -98,22 +102,67 @@ class TestTheBodies:
             (wire.Farewell, messages.TerminateSession),
             (wire.Tail, messages.GetSession),
             (wire.Patch, SessionPatch),
+            (wire.NewPrompt, messages.UpdateSystemPrompt),
+            (wire.Wanted, messages.FindSession),
+            (linkwire.NewMcpClient, links.AddMcpClient),
+            (linkwire.ToolCall, links.CallTool),
+            (linkwire.Patience, links.ListTools),
+            (linkwire.NewAgent, links.AttachAgent),
+            (linkwire.NewTask, links.Prompt),
+            (linkwire.Cancellation, links.CancelPrompt),
         ],
         ids=lambda each: each.__name__,
     )
     def test_are_the_messages_less_the_ids_in_the_path(
         self, body: type[msgspec.Struct], message: type[msgspec.Struct]
     ) -> None:
-        names_it_itself = body in {wire.NewSession, wire.FaultOrder}
-        in_the_path: set[str] = set() if names_it_itself else {"session_id"}
-        in_process = {"fn", "agent", "mcp", "client"}  # connections have no door yet
+        names_it_itself = body in {wire.NewSession, wire.FaultOrder, wire.Wanted}
+        in_the_path = set[str]() if names_it_itself else {"session_id", "client_id"}
+        in_process = {"fn", "client"}
 
         fields = set(message.__struct_fields__) - in_the_path - in_process
 
         assert set(body.__struct_fields__) == fields
 
     @pytest.mark.parametrize("route", [each for each in ROUTES if each.body], ids=lambda e: e.path)
-    def test_forbid_what_is_not_known(self, route: Route) -> None:
-        assert route.body is not None
-        assert route.body.__struct_config__.forbid_unknown_fields
-        assert route.query.__struct_config__.forbid_unknown_fields
+    def test_forbid_what_is_not_known_at_every_depth(self, route: Route) -> None:
+        _, components = msgspec.json.schema_components(
+            [route.body, route.query], schema_hook=_anything
+        )
+        objects = {name: each for name, each in components.items() if "properties" in each}
+
+        assert [
+            name for name, each in objects.items() if each["additionalProperties"] is not False
+        ] == []
+
+
+IN_PROCESS = {
+    "Shutdown": "a signal stops a daemon",
+    "GetSessionRef": "an address is of a process",
+}
+"""Messages without a route, and why."""
+
+
+def every_message() -> set[str]:
+    """Return the names of all messages that a SessionSystem takes."""
+    bases = {"Request", "SessionMessage", "ConnectionMessage"}
+    return {
+        name
+        for module in (messages, links)
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, Request) and name not in bases
+    }
+
+
+def names_in(code: CodeType) -> set[str]:
+    """Return the names that a function uses, those of the functions in it included."""
+    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+    return {*code.co_names, *(name for each in inner for name in names_in(each))}
+
+
+class TestTheRoutes:
+    def test_lead_to_every_message_but_those_of_a_process(self) -> None:
+        functions = [cast("FunctionType", route.answer) for route in ROUTES]
+        sent = {name for each in functions for name in names_in(each.__code__)}
+
+        assert every_message() - sent == set(IN_PROCESS)

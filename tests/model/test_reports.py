@@ -23,3 +23,12 @@ def test_reports_add_up_in_order() -> None:
 
     assert both.unstopped == ("root/a", "root/b", "root/c")
     assert str(both) == "killed: root/a, root/c; abandoned: root/b"
+
+
+def test_is_shown_short_however_many_did_not_stop() -> None:
+    paths = tuple(f"root/sessions/3/{number}" for number in range(1_005))
+
+    report = StopReport(unstopped=paths, abandoned=("callboard-1",))
+
+    assert str(report) == (f"killed: {', '.join(paths[:5])} and 1,000 more; abandoned: callboard-1")
+    assert report.unstopped == paths
