@@ -469,7 +469,7 @@ class SessionManager(SystemActor):
             address = address_of(row)
             cell = None if address is None else address.ref
             if cell is None or cell.is_dead:
-                return self._refused(address_of(row).absent_error())
+                return self._refused(self._services.addresses.of(row).absent_error())
             self._strike(cell, message.how)
             return None
         part = self._services.find_part(message.part or "")

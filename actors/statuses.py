@@ -168,6 +168,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         # What keeps a daemon from starting, or a command from reaching it.
         "daemon_error": Status(500, EX_UNAVAILABLE),
         "wrong_usage": Status(400, EX_USAGE),
+        "wrong_config": Status(500, EX_CONFIG),
         "door_in_use": Status(500, EX_UNAVAILABLE),
         "not_a_socket": Status(500, EX_CANTCREAT),
         "not_a_port": Status(500, EX_USAGE),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +19,11 @@ from callboard.actors.errors import InvalidField, shown
 
 Json: TypeAlias = Any
 
+EVENT_STREAM = "text/event-stream"
+
+EVENT_BYTES_MAX = 16_777_216
+"""Bytes that one event of a stream may have."""
+
 ANSWER_S = 60.0
 """How long a client waits for an answer; the daemon itself gives up earlier."""
 
@@ -28,6 +34,18 @@ NO_ID_REMEDY = "Give the session's id; `callboard list` shows those there are."
 
 _RESERVED = frozenset({"count", ".", ".."})
 """Ids that would mean something else if they stood in a path as they are."""
+
+
+class Told(NamedTuple):
+    """One event of a stream.
+
+    Args:
+        name: which kind.
+        data: what it holds.
+    """
+
+    name: str
+    data: Json
 
 
 class ProblemAnswered(Exception):
@@ -50,13 +68,17 @@ def path_of(session_id: str, *parts: str) -> str:
     """
     if not session_id:  # the path would be another one: that of all sessions
         raise InvalidField("session_id", session_id, NO_ID_REMEDY)
+    if not all(parts):
+        raise InvalidField("client_id", "", "Give the client's id; `callboard mcp list` shows it.")
+    return "/".join(("/v1/sessions", *(_quoted(each) for each in (session_id, *parts))))
+
+
+def _quoted(step: str) -> str:
     try:
-        sent = quote(session_id, safe="")
+        sent = quote(step, safe="")
     except UnicodeEncodeError:
-        raise InvalidField("session_id", session_id, "Give text that UTF-8 can carry.") from None
-    if session_id in _RESERVED:
-        sent = "".join(f"%{byte:02X}" for byte in session_id.encode())
-    return "/".join(("/v1/sessions", sent, *parts))
+        raise InvalidField("session_id", step, "Give text that UTF-8 can carry.") from None
+    return "".join(f"%{byte:02X}" for byte in step.encode()) if step in _RESERVED else sent
 
 
 def checked_url(url: str) -> str:
@@ -126,8 +148,21 @@ class Client:
         *,
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
+        keeps_none: bool = False,
+        wait_s: float = ANSWER_S,
     ) -> Json:
         """Send a request; return the answer, decoded. What is None in query or body is left out.
+
+        Args:
+            method: of HTTP.
+            path: where.
+            query: what stands after the question mark.
+            body: what is sent.
+            keeps_none: whether None in the body means null.
+            wait_s: how long to wait for the answer.
+
+        Returns:
+            What JSON says, or a text.
 
         Raises:
             ProblemAnswered: the daemon said no.
@@ -135,30 +170,61 @@ class Client:
             BadAnswer: something else answers there.
             InvalidField: the text cannot be sent.
         """
-        params = {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in (query or {}).items()
-            if value is not None
-        }
         try:
-            content = (
-                None
-                if body is None
-                else msgspec.json.encode({k: v for k, v in body.items() if v is not None})
-            )
+            content = None
+            if body is not None:
+                sent = {k: v for k, v in body.items() if keeps_none or v is not None}
+                content = msgspec.json.encode(sent)
             headers = {} if body is None else {"content-type": "application/json"}
-            answer = self._http.request(
-                method, path, params=params, content=content, headers=headers
-            )
+            with self._answering():
+                answer = self._http.request(
+                    method,
+                    path,
+                    params=_params(query),
+                    content=content,
+                    headers=headers,
+                    timeout=httpx.Timeout(wait_s, connect=CONNECT_S),
+                )
         except UnicodeEncodeError as error:
             raise InvalidField("text", error.object, "Give text that UTF-8 can carry.") from None
+        return self._decoded(answer)
+
+    def stream(self, path: str, *, query: Mapping[str, object] | None = None) -> Iterator[Told]:
+        """Yield what a stream tells, until it ends; without a bound in time.
+
+        Raises:
+            ProblemAnswered: the daemon said no, or its last event was a problem.
+            NoDaemon: nobody answers there.
+            BadAnswer: something else answers there, or the stream broke off.
+        """
+        # No bound on the silence: how often a stream says that it lives is the daemon's setting.
+        timeout = httpx.Timeout(None, connect=CONNECT_S)
+        with (
+            self._answering(),
+            self._http.stream("GET", path, params=_params(query), timeout=timeout) as answer,
+        ):
+            if answer.headers.get("content-type", "").partition(";")[0] != EVENT_STREAM:
+                answer.read()
+                self._decoded(answer)
+            for each in _events(answer.iter_bytes()):
+                if each.name == "end":
+                    return
+                if each.name == "problem":
+                    raise ProblemAnswered(msgspec.convert(each.data, Problem))
+                yield each
+        msg = f"{self._where} broke off"
+        raise BadAnswer(msg)
+
+    @contextmanager
+    def _answering(self) -> Generator[None]:
+        try:
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             msg = f"no daemon answers at {self._where}: {error}"
             raise NoDaemon(msg) from error
         except httpx.HTTPError as error:
             msg = f"{self._where} did not answer: {error!r}"
             raise BadAnswer(msg) from error
-        return self._decoded(answer)
 
     def _decoded(self, answer: httpx.Response) -> Json:
         media_type = answer.headers.get("content-type", "").partition(";")[0]
@@ -167,8 +233,37 @@ class Client:
                 raise ProblemAnswered(msgspec.json.decode(answer.content, type=Problem))
             if answer.is_success and media_type == "application/json":
                 return msgspec.json.decode(answer.content)
+            if answer.is_success and media_type == "text/plain":
+                return answer.text
         except msgspec.DecodeError as error:
             msg = f"{self._where} answered no JSON"
             raise BadAnswer(msg) from error
         msg = f"{self._where} answered {answer.status_code} {media_type}"
         raise BadAnswer(msg)
+
+
+def _params(query: Mapping[str, object] | None) -> dict[str, str]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in (query or {}).items()
+        if value is not None
+    }
+
+
+def _events(parts: Iterable[bytes]) -> Iterator[Told]:
+    """Yield the events of a stream, split by hand: JSON may hold more that ends a line."""
+    rest, name, data = b"", "", b""
+    for part in parts:
+        *lines, rest = (rest + part).split(b"\n")
+        if len(rest) > EVENT_BYTES_MAX:
+            msg = f"an event has more than {EVENT_BYTES_MAX} bytes"
+            raise BadAnswer(msg)
+        for line in lines:
+            field, _, value = line.partition(b": ")
+            if field == b"event":
+                name = value.decode()
+            elif field == b"data":
+                data = value
+            elif not line and name:
+                yield Told(name, msgspec.json.decode(data))
+                name, data = "", b""

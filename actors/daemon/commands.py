@@ -6,21 +6,29 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter
 
-from callboard.actors.daemon.client import Client, ProblemAnswered, path_of
+from callboard.actors.daemon.client import ProblemAnswered, path_of
+from callboard.actors.daemon.config import NOTHING, LogLevel, as_given, read_config, replaced
 from callboard.actors.daemon.errors import WrongUsage
-from callboard.actors.daemon.options import load_behaviour, read_bounds
+from callboard.actors.daemon.link_commands import WORK_S, agent, mcp
+from callboard.actors.daemon.options import read_bounds
 from callboard.actors.daemon.problems import exit_code_of, problem_of
+from callboard.actors.daemon.program import (
+    HERE,
+    Where,
+    app,
+    given,
+    json_object,
+    print_answer,
+    say,
+)
 from callboard.actors.daemon.showing import (
-    Answer,
     as_json,
     error_lines,
     health_lines,
@@ -29,67 +37,23 @@ from callboard.actors.daemon.showing import (
     problem_lines,
     session_lines,
 )
-from callboard.actors.daemon.where import listening, meant, token_file_of
-from callboard.actors.errors import InvalidField
+from callboard.actors.daemon.watch_commands import follow, metrics, watch
 from callboard.actors.messages import Fault
-from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.data import Role
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.statuses import (
     EX_INTERRUPTED,
     EX_IOERR,
+    EX_NOINPUT,
     EX_OK,
     EX_UNAVAILABLE,
     EX_USAGE,
-    EXIT_CODES,
     status_of,
 )
-from callboard.actors.system import SessionSystem
-from callboard.actors.systemd import SystemdWatchdog
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.observe.logs import EventLog, SafeFormatter
 from callboard.supervision.observe.text import escaped
 from callboard.supervision.observe.tree import TreeNode, draw
-
-app = App(
-    name="callboard",
-    help="Supervised sessions in a daemon, and the commands to talk to it.",
-    help_epilogue="Exit codes:\n\n"
-    + "\n".join(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items()),
-    version=lambda: version("callboard"),
-    version_flags=["--version"],
-)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Where the daemon is, and how the answer is shown."""
-
-    socket: Path | None = None
-    """The daemon's Unix socket. The default is $CALLBOARD_SOCKET, else the user's own."""
-
-    url: str | None = None
-    """Where the daemon listens on a port, instead of a socket: http://127.0.0.1:PORT.
-    The default is $CALLBOARD_URL."""
-
-    token_file: Path | None = None
-    """The file with the token that a port wants. The default is $CALLBOARD_TOKEN_FILE,
-    else the user's own."""
-
-    json: Annotated[bool, Parameter(negative="")] = False
-    """Print the answer as one line of JSON."""
-
-    def client(self) -> Client:
-        """Return a connection to the daemon."""
-        place = meant(self.socket, self.url)
-        if isinstance(place, Path):
-            return Client(place)
-        return Client(url=place, token_file=token_file_of(self.token_file))
-
-
-HERE = Where()
-
 
 # -- the daemon ------------------------------------------------------------
 
@@ -97,9 +61,10 @@ HERE = Where()
 @app.command
 def serve(
     *,
+    config: Path | None = None,
     socket: Path | None = None,
     port: int | None = None,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     token_file: Path | None = None,
     faults: Annotated[bool, Parameter(negative="")] = False,
     session: str | None = None,
@@ -107,8 +72,11 @@ def serve(
     partitions: int | None = None,
     tenants: Annotated[bool, Parameter(negative="")] = False,
     unique_role: Annotated[bool, Parameter(negative="")] = False,
+    workspace: Path | None = None,
+    audit: Path | None = None,
+    audit_required: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
-    log_level: Literal["debug", "info", "warning", "error"] = "info",
+    log_level: LogLevel | None = None,
 ) -> int:
     """Run the daemon until SIGTERM or SIGINT; a second signal forces it.
 
@@ -116,12 +84,15 @@ def serve(
 
     Parameters
     ----------
+    config
+        A TOML file that says what the options below say, by their names with _ for -, and
+        bounds in a table [set]. What stands in the command comes before it.
     socket
         Listen on this Unix socket. The default is $CALLBOARD_SOCKET, else the user's own.
     port
         Listen on this port of the machine instead; 0 takes a free one. Wants a token.
     host
-        Which loopback address the port is on.
+        Which loopback address the port is on. The default is 127.0.0.1.
     token_file
         Where the token of the port is; made if need be. The default is
         $CALLBOARD_TOKEN_FILE, else beside the default socket.
@@ -138,40 +109,46 @@ def serve(
         Take only sessions that name a user and an organisation.
     unique_role
         Take a user's session only if none of the user's others plays its role.
+    workspace
+        Give every session a folder of its own below this one, removed when it ends.
+    audit
+        Append a record of what is done to sessions to this file, one JSON object a line.
+    audit_required
+        Refuse an operation that cannot be recorded. Needs --audit.
     set_
         A bound by its name, NAME=VALUE, of DaemonSettings, SessionLimits, Keeping or
         Settings: max_idle_s=600, passivate_after_s=60, awake_max=10000. May be given often.
     log_level
-        What is logged to stderr.
+        What is logged to stderr. The default is info.
     """
-    from callboard.actors.daemon.doors import open_port, open_unix  # noqa: PLC0415 -- as below
-    from callboard.actors.daemon.service import Daemon, run  # noqa: PLC0415 -- 0.3 s of framework
+    from callboard.actors.daemon.hosting import host_sessions  # noqa: PLC0415 -- 0.3 s of framework
 
-    place = listening(socket, port)
-    bounds = read_bounds(set_)
-    settings = bounds.daemon
-    log = _logs(log_level)
-    sessions = SessionSystem(
-        SessionActor if session is None else load_behaviour(session, app_dir or Path()),
-        limits=bounds.limits,
-        keeping=bounds.keeping,
-        settings=bounds.runtime,
-        partitions=partitions,
-        tenants=tenants,
-        unique_role=unique_role,
-        faults=faults,
-        watchdog=SystemdWatchdog.from_environment(),
-        on_event=log,
-    )
-    if isinstance(place, Path):
-        door = open_unix(place, backlog=settings.backlog)
-    else:
-        token = token_file_of(token_file)
-        door = open_port(host, place, token_file=token, backlog=settings.backlog)
-    with door:
-        code = run(Daemon(sessions, door, settings=settings, faults=faults))
+    said: dict[str, object] = {
+        "socket": _text(socket),
+        "port": port,
+        "host": host,
+        "token_file": _text(token_file),
+        "faults": faults or None,
+        "session": session,
+        "app_dir": _text(app_dir),
+        "partitions": partitions,
+        "tenants": tenants or None,
+        "unique_role": unique_role or None,
+        "workspace": _text(workspace),
+        "audit": _text(audit),
+        "audit_required": audit_required or None,
+        "log_level": log_level,
+    }
+    wanted = replaced(NOTHING if config is None else read_config(config), said)
+    bounds = read_bounds([*as_given(wanted.set), *set_])
+    log = _logs(wanted.log_level)
+    code = host_sessions(wanted, bounds, on_event=log)
     log.flush()
     return code
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _logs(level: str) -> EventLog:
@@ -196,7 +173,7 @@ def openapi(*, faults: Annotated[bool, Parameter(negative="")] = False) -> int:
     from callboard.actors.daemon.routes import routes  # noqa: PLC0415 -- as above
 
     said = msgspec.json.encode(describe(routes(faults=faults)))
-    _print([msgspec.json.format(said, indent=2).decode()])
+    say([msgspec.json.format(said, indent=2).decode()])
     return EX_OK
 
 
@@ -213,6 +190,7 @@ def create(
     session_id: Annotated[str | None, Parameter(name="--id")] = None,
     metadata: str | None = None,
     key: str | None = None,
+    activate: bool = True,
     where: Where = HERE,
 ) -> int:
     """Create a session and print its id.
@@ -233,6 +211,8 @@ def create(
         Notes, as a JSON object.
     key
         An idempotency key: repeated with the same content nothing more is created.
+    activate
+        Have it spawned at once; else `begin`, or the first message to it, does.
     """
     body = {
         "user_id": user_id,
@@ -240,12 +220,13 @@ def create(
         "agent_role": role,
         "kind": kind,
         "session_id": session_id,
-        "metadata": None if metadata is None else _json_object("metadata", metadata),
+        "metadata": None if metadata is None else json_object("metadata", metadata),
         "idempotency_key": key,
+        "activate": activate,
     }
     with where.client() as client:
         answer = client.request("POST", "/v1/sessions", body=body)
-    return _show(answer, where, [escaped(answer["id"])])
+    return print_answer(answer, where, [escaped(answer["id"])])
 
 
 @app.command
@@ -271,12 +252,10 @@ def send(
     key
         Your own key of this message: repeated it is appended once.
     """
-    if text == "-":
-        text = sys.stdin.read()
-    body = {"role": role.value, "content": text, "client_msg_id": key}
+    body = {"role": role.value, "content": given(text), "client_msg_id": key}
     with where.client() as client:
         answer = client.request("POST", path_of(session_id, "messages"), body=body)
-    return _show(answer, where, [str(answer["seq"])])
+    return print_answer(answer, where, [str(answer["seq"])])
 
 
 @app.command
@@ -292,7 +271,7 @@ def show(session_id: str, /, *, messages: int = 10, where: Where = HERE) -> int:
     """
     with where.client() as client:
         answer = client.request("GET", path_of(session_id), query={"messages": messages})
-    return _show(answer, where, session_lines(answer))
+    return print_answer(answer, where, session_lines(answer))
 
 
 @app.command
@@ -311,7 +290,7 @@ def log(session_id: str, /, *, after_seq: int = 0, limit: int = 1_000, where: Wh
     with where.client() as client:
         query = {"after_seq": after_seq, "limit": limit}
         answer = client.request("GET", path_of(session_id, "messages"), query=query)
-    return _show(answer, where, message_lines(answer["messages"]))
+    return print_answer(answer, where, message_lines(answer["messages"]))
 
 
 @app.command(name="list")
@@ -363,7 +342,7 @@ def list_(
     lines = list(list_lines(answer["sessions"]))
     if answer["next_after_id"] is not None:
         lines.append(f"more: --after-id {escaped(answer['next_after_id'])}")
-    return _show(answer, where, lines)
+    return print_answer(answer, where, lines)
 
 
 @app.command
@@ -385,7 +364,7 @@ def end(
     with where.client() as client:
         answer = client.request("DELETE", path_of(session_id), query=query)
     said = f"ended after {answer['message_count']} messages"
-    return _show(answer, where, [f"{escaped(answer['id'])} {said}"])
+    return print_answer(answer, where, [f"{escaped(answer['id'])} {said}"])
 
 
 @app.command
@@ -414,7 +393,103 @@ def crash(
     body = {"session_id": session_id, "part": part, "how": how.value}
     with where.client() as client:
         answer = client.request("POST", "/v1/faults", body=body)
-    return _show(answer, where, [f"{escaped(answer['struck'])} was struck: {how.value}"])
+    return print_answer(answer, where, [f"{escaped(answer['struck'])} was struck: {how.value}"])
+
+
+@app.command
+def begin(session_id: str, /, *, where: Where = HERE) -> int:
+    """Go on with a session that was created with `activate` false.
+
+    Parameters
+    ----------
+    session_id
+        Which session.
+    """
+    with where.client() as client:
+        answer = client.request("POST", path_of(session_id, "begin"), wait_s=WORK_S)
+    return print_answer(answer, where, [f"{escaped(answer['id'])} is {answer['state']}"])
+
+
+@app.command
+def sleep(session_id: str, /, *, where: Where = HERE) -> int:
+    """Put a session to sleep that has nothing to do; the next message wakes it.
+
+    Parameters
+    ----------
+    session_id
+        Which session.
+    """
+    with where.client() as client:
+        answer = client.request("POST", path_of(session_id, "passivate"))
+    return print_answer(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
+
+
+@app.command
+def resume(session_id: str, /, *, where: Where = HERE) -> int:
+    """Wake a session that sleeps, its connections too.
+
+    Parameters
+    ----------
+    session_id
+        Which session.
+    """
+    with where.client() as client:
+        answer = client.request("POST", path_of(session_id, "resume"), wait_s=WORK_S)
+    return print_answer(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
+
+
+@app.command
+def find(role: str, /, *, user_id: str | None = None, where: Where = HERE) -> int:
+    """Print the id of the oldest session that plays a part; the exit code is 66 if none does.
+
+    Parameters
+    ----------
+    role
+        The part.
+    user_id
+        Of which user. The default is anybody.
+    """
+    query = {"agent_role": role, "user_id": user_id}
+    with where.client() as client:
+        answer = client.request("GET", "/v1/find", query=query)
+    found = answer["session"]
+    print_answer(answer, where, [] if found is None else [escaped(found["id"])])
+    return EX_NOINPUT if found is None else EX_OK
+
+
+@app.command
+def system_prompt(
+    session_id: str,
+    text: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    /,
+    *,
+    remove: Annotated[bool, Parameter(negative="")] = False,
+    where: Where = HERE,
+) -> int:
+    """Print the prompt that a session works under; or replace it.
+
+    Parameters
+    ----------
+    session_id
+        Which session.
+    text
+        The new one; - reads it from stdin.
+    remove
+        Take the prompt away.
+    """
+    if remove and text is not None:
+        msg = "a prompt cannot be given and taken away at once"
+        raise WrongUsage(msg, "Give either a text or --remove.")
+    path = path_of(session_id, "system-prompt")
+    with where.client() as client:
+        if text is None and not remove:
+            answer = client.request("GET", path)
+        else:
+            body = {"prompt": None if text is None else given(text)}
+            answer = client.request("PUT", path, body=body, keeps_none=True)
+    prompt = answer["prompt"]
+    lines = [] if prompt is None else [escaped(prompt, keeps_lines=True)]
+    return print_answer(answer, where, lines)
 
 
 @app.command
@@ -432,10 +507,10 @@ def revive(session_id: str, /, *, patch: str | None = None, where: Where = HERE)
         What to replace before it starts, as a JSON object: metadata, variables,
         system_prompt, client_capabilities.
     """
-    body = {"patch": None if patch is None else _json_object("patch", patch)}
+    body = {"patch": None if patch is None else json_object("patch", patch)}
     with where.client() as client:
         answer = client.request("POST", path_of(session_id, "revive"), body=body)
-    return _show(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
+    return print_answer(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
 
 
 # -- the whole -------------------------------------------------------------
@@ -446,7 +521,7 @@ def tree(*, where: Where = HERE) -> int:
     """Show the living supervision tree: incarnations, restarts, mailbox sizes."""
     with where.client() as client:
         answer = client.request("GET", "/v1/tree")
-    return _show(answer, where, [draw(msgspec.convert(answer, TreeNode))])
+    return print_answer(answer, where, [draw(msgspec.convert(answer, TreeNode))])
 
 
 @app.command
@@ -454,29 +529,12 @@ def health(*, where: Where = HERE) -> int:
     """Say how the sessions are; the exit code is 69 when a part of the tree does not run."""
     with where.client() as client:
         answer = client.request("GET", "/v1/health")
-    _show(answer, where, health_lines(answer))
+    print_answer(answer, where, health_lines(answer))
     return EX_OK if answer["is_healthy"] else EX_UNAVAILABLE
 
 
-# -- saying it -------------------------------------------------------------
-
-
-def _show(answer: Answer, where: Where, lines: Iterable[str]) -> int:
-    _print([as_json(answer)] if where.json else lines)
-    return EX_OK
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def _json_object(field: str, text: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise InvalidField(field, text, "Give a JSON object.") from error
+for _more in (mcp, agent, watch, follow, metrics):
+    app.command(_more)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -56,7 +56,7 @@ def decode_body(raw: bytes, shape: type[T], *, is_optional: bool) -> T:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as wrong:
-        raise _invalid(wrong, _parsed(raw), shape) from None
+        raise invalid(wrong, _parsed(raw), shape) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
         raise _malformed(broken) from None
 
@@ -100,10 +100,17 @@ def decode_query(raw: bytes, shape: type[T]) -> T:
     try:
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as wrong:
-        raise _invalid(wrong, values, shape) from None
+        raise invalid(wrong, values, shape) from None
 
 
-def _invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> InvalidField:
+def invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> InvalidField:
+    """Return what a decoder said as an error that names the field, its value and what to give.
+
+    Args:
+        wrong: what it said.
+        sent: what it was given.
+        shape: what that should have been.
+    """
     place = _PLACE.match(str(wrong))
     assert place is not None, "the pattern matches everything"
     what, path = place["what"], place["path"] or ""

@@ -195,6 +195,21 @@ class WrongUsage(DaemonError):
         self.remedy = remedy
 
 
+class WrongConfig(DaemonError):
+    """The configuration file cannot be read, or says what cannot be.
+
+    Args:
+        message: what is wrong.
+        remedy: what would be right, as a sentence.
+    """
+
+    code: ClassVar[str] = "wrong_config"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 class DoorInUse(DaemonError):
     """A living daemon has this socket or port already."""
 

@@ -26,6 +26,12 @@ S = TypeVar("S", bound=msgspec.Struct)
 _FIELD = re.compile(r"at `\$\.(\w+)`")
 
 
+_SHAPES: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Keeping, Settings)
+
+BOUNDS: tuple[str, ...] = tuple(name for shape in _SHAPES for name in shape.__struct_fields__)
+"""The names of all bounds."""
+
+
 class Bounds(NamedTuple):
     """Every bound of a daemon, by what it is about."""
 
@@ -44,14 +50,12 @@ def read_bounds(given: Iterable[str]) -> Bounds:
     Raises:
         InvalidSpec: there is no such bound, or it cannot have this value.
     """
-    shapes: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Keeping, Settings)
-    chosen: dict[type[msgspec.Struct], dict[str, str]] = {shape: {} for shape in shapes}
+    chosen: dict[type[msgspec.Struct], dict[str, str]] = {shape: {} for shape in _SHAPES}
     for each in given:
         name, _, value = each.partition("=")
-        owner = next((shape for shape in shapes if name in shape.__struct_fields__), None)
+        owner = next((shape for shape in _SHAPES if name in shape.__struct_fields__), None)
         if owner is None:
-            names = sorted(name for shape in shapes for name in shape.__struct_fields__)
-            remedy = f"Give NAME=VALUE; the names are {', '.join(names)}."
+            remedy = f"Give NAME=VALUE; the names are {', '.join(sorted(BOUNDS))}."
             raise InvalidSpec("--set", each, remedy)
         chosen[owner][name] = value
 

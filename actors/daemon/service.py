@@ -55,6 +55,7 @@ class Daemon:
         door: open; the daemon closes it.
         settings: the bounds.
         faults: whether crashes may be injected.
+        numbers: renders the metrics; None: they are not kept.
         say: gets what people should know, a line at a time.
     """
 
@@ -65,13 +66,16 @@ class Daemon:
         *,
         settings: DaemonSettings,
         faults: bool = False,
+        numbers: Callable[[], bytes] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self._sessions = sessions
         self._door = door
         self._settings = settings
         self._say = say or _say
-        self._app: Guard = make_app(sessions, settings=settings, door=door.door, faults=faults)
+        self._app: Guard = make_app(
+            sessions, settings=settings, door=door.door, faults=faults, numbers=numbers
+        )
         self._server = _Server(
             uvicorn.Config(
                 self._app,

@@ -25,8 +25,10 @@ _SESSION_FIELDS = (
     "restarts",
     "last_error",
     "failed_on",
+    "workspace",
     "message_count",
     "version",
+    "system_prompt",
     "metadata",
     "variables",
     "data",
@@ -46,12 +48,40 @@ def session_lines(session: Answer) -> Iterator[str]:
         value = session.get(name)
         if value not in (None, "", {}, 0) or name == "message_count":
             yield f"{name:<15} {_text(value)}"
+    yield from link_lines(session)
     for name in _TIMES:
         yield f"{name:<15} {moment(session.get(name, 0.0))}"
     messages = session.get("messages") or ()
     if messages:
         yield ""
         yield from message_lines(messages)
+
+
+def link_lines(session: Answer) -> Iterator[str]:
+    """Yield how the connections of a session are, a line each."""
+    for each in session.get("mcp_servers") or ():
+        yield f"{'mcp':<15} {_link(each['id'], each)}"
+    agent, client = session.get("agent"), session.get("client")
+    if agent is not None:
+        busy = ", works on a prompt" if agent["is_busy"] else ""
+        yield f"{'agent':<15} {_link(agent['kind'], agent)}{busy}"
+    if client is not None:
+        yield f"{'client':<15} {_link(client['peer'] or client['kind'], client)}"
+
+
+def _link(name: str, link: Answer) -> str:
+    said = f"{escaped(name)} {link['status']}"
+    if link.get("restarts"):
+        said += f", {link['restarts']} restarts"
+    return f"{said}: {escaped(link['error'])}" if link.get("error") else said
+
+
+def event_line(event: Answer) -> str:
+    """Return an event of a session as a person reads it."""
+    details = " ".join(f"{name}={_text(value)}" for name, value in event["details"].items())
+    return (
+        f"{moment(event['at'])} {escaped(event['session_id'])} {event['kind']} {details}".rstrip()
+    )
 
 
 def message_lines(messages: Iterable[Answer]) -> Iterator[str]:
@@ -84,6 +114,13 @@ def list_lines(sessions: Iterable[Answer]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+_COUNTED = {
+    "subscriptions": "subscriptions",
+    "slow_subscriptions": "  closed, slow",
+    "audit_lost": "audit lost",
+}
+
+
 def health_lines(health: Answer) -> Iterator[str]:
     """Yield how the sessions are."""
     yield "healthy" if health["is_healthy"] else "NOT healthy"
@@ -94,6 +131,11 @@ def health_lines(health: Answer) -> Iterator[str]:
     yield f"{'oldest idle':<15} {health['oldest_idle_s']:.1f} s"
     if health["janitor_lag_s"]:
         yield f"{'janitor lag':<15} {health['janitor_lag_s']:.1f} s"
+    for name, title in _COUNTED.items():
+        if health[name]:
+            yield f"{title:<15} {health[name]}"
+    for session_id in health["hung"]:
+        yield f"{'hangs':<15} {escaped(session_id)}"
     for path in health["failing"]:
         yield f"{'does not run':<15} {escaped(path)}"
 

@@ -117,8 +117,8 @@ class SessionAddress(Address[Any]):
 
     def absent_error(self) -> Exception:
         """Return what whoever needs a living incarnation is told when there is none."""
-        presence = self._row.presence
-        if presence is Presence.QUARANTINED or self._row.is_closed or self._is_terminating():
+        presence = self.row.presence
+        if presence is Presence.QUARANTINED or self.row.is_closed or self._is_terminating():
             return self.dead_error()
         if presence is Presence.ASLEEP:
             return SessionAsleep(f"{self.name} is asleep", address=self.name)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -138,6 +138,7 @@ def running(
     limits: SessionLimits | None = None,
     session: type[SessionActor[Any]] = Moody,
     faults: bool = True,
+    numbers: Callable[[], bytes] | None = None,
     **options: Any,
 ) -> Generator[Running]:
     """A daemon in this process, stopped at the end; `options` are those of its SessionSystem."""
@@ -155,7 +156,7 @@ def running(
         door = open_unix(path, backlog=bounds.backlog)
     else:
         door = open_port("127.0.0.1", port, token_file=folder / "token", backlog=bounds.backlog)
-    daemon = Daemon(sessions, door, settings=bounds, faults=faults)
+    daemon = Daemon(sessions, door, settings=bounds, faults=faults, numbers=numbers)
     with Running(daemon, door, path if port is None else None) as it:
         yield it
 

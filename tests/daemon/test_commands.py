@@ -9,18 +9,26 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from callboard.actors.connections.ports import Connectors
 from callboard.actors.daemon.cli import EXTRA
 from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.commands import run
+from callboard.actors.prometheus import PrometheusMetrics
 from callboard.actors.statuses import EXIT_CODES
+from callboard.actors.testing import MemoryAgents, MemoryMcp
 from tests.daemon.daemons import Running, running
 from tests.house import ROOT
+
+TERMINATED = ["--kind", "terminated"]
 
 NASTY = "a\x1b[2J\u202eb\x7f"
 """Clears the terminal, turns the direction of writing round."""
@@ -47,7 +55,8 @@ Say = Callable[..., Said]
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("commands")
     folder.chmod(0o700)
-    with running(folder) as it:
+    connectors = Connectors(mcp=MemoryMcp(), agents={"acp": MemoryAgents()})
+    with running(folder, connectors=connectors) as it:
         yield it
 
 
@@ -140,6 +149,119 @@ class TestTheCommands:
         assert revived == Said(0, f"{ada} is awake\n", "")
         assert say("show", ada, "--json").json["metadata"] == {"mended": True}
         assert say("send", ada, "still here?").code == 0
+
+    def test_show_and_replace_a_system_prompt(
+        self, say: Say, ada: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.stdin, "read", lambda: "Be kind.\nBe brief.")
+
+        assert say("system-prompt", ada).out == ""
+        assert say("system-prompt", ada, "-").out == "Be kind.\nBe brief.\n"
+        assert say("system-prompt", ada).out == "Be kind.\nBe brief.\n"
+        assert "system_prompt   Be kind." in say("show", ada).out
+        assert say("system-prompt", ada, "--remove").out == ""
+        assert say("system-prompt", ada, "--json").json == {"prompt": None}
+
+    def test_take_a_session_through_its_steps(self, say: Say) -> None:
+        session_id = say("create", "--no-activate", "--role", "prompter").out.strip()
+
+        assert "state           created\n" in say("show", session_id).out
+        assert say("begin", session_id).out == f"{session_id} is active\n"
+        assert say("find", "prompter").out == f"{session_id}\n"
+        assert say("sleep", session_id).out == f"{session_id} is asleep\n"
+        assert say("resume", session_id).out == f"{session_id} is awake\n"
+        say("end", session_id)
+        assert say("find", "prompter") == Said(66, "", "")
+
+    def test_connect_a_session_and_use_what_it_is_connected_to(self, say: Say, ada: str) -> None:
+        added = say(
+            "mcp", "add", ada, "a/b", "--env", "A=1", "--secret", "B=HOME", "--", "files", "-r"
+        )
+        url = ["--url", "http://127.0.0.1:9", "--header", "A=1"]
+        by_url = say("mcp", "add", ada, "web", *url, "--json").json["spec"]
+        listed = say("mcp", "list", ada)
+        tools = say("mcp", "tools", ada, "a/b")
+        called = say("mcp", "call", ada, "a/b", "echo", "--using", '{"x": 1}')
+        removed = say("mcp", "remove", ada, "web")
+        attached = say("agent", "attach", ada, "--", "agent", "--acp")
+        prompted = say("agent", "prompt", ada, "say it")
+        cancelled = say("agent", "cancel", ada)
+        shown = say("show", ada)
+        spec = say("mcp", "list", ada, "--json").json["clients"][0]["spec"]
+        detached = say("agent", "detach", ada)
+
+        assert added == Said(0, "mcp             a/b up\n", "")
+        assert (spec["command"], spec["env"]) == (
+            ["files", "-r"],
+            {"A": "1", "B": {"name": "HOME"}},
+        )
+        assert (by_url["transport"], by_url["headers"]) == ("http", {"A": "1"})
+        assert listed.out == "mcp             a/b up\nmcp             web up\n"
+        assert tools.out == "echo\n"
+        assert called.out == '{"x":1}\n'
+        assert removed.out == "web is removed\n"
+        assert attached.out == "agent           acp up\n"
+        assert prompted.out == "end_turn after message 2\n"
+        assert cancelled.out == "the agent had nothing to do\n"
+        assert "mcp             a/b up\nagent           acp up\n" in shown.out
+        assert detached.out == f"{ada} has no agent\n"
+
+    def test_watch_a_session_until_it_has_gone(self, say: Say, daemon: Running) -> None:
+        session_id = say("create", "--user-id", "eve").out.strip()
+        with ThreadPoolExecutor() as threads:
+            watching = threads.submit(run, ["watch", session_id, "--kind", "message", *TERMINATED])
+            with daemon.client() as http:
+                while http.get("/v1/health").json()["subscriptions"] == 0:
+                    pass
+                path = f"/v1/sessions/{session_id}"
+                http.post(f"{path}/messages", json={"role": "user", "content": "x"})
+                http.delete(path, params={"reason": "curtain"})
+            code = watching.result()
+        watched = say("watch", "nobody")
+
+        assert code == 0
+        first, last = watched.out.splitlines()
+        assert first.endswith(f"Z {session_id} message message_seq=1 role=user")
+        assert f" {session_id} terminated reason=curtain seconds=" in last
+        assert watched.code == 66
+
+    def test_follow_a_session_until_it_has_gone(
+        self, say: Say, daemon: Running, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        session_id = say("create").out.strip()
+        say("send", session_id, "first\nline\u2028two")
+        printed = ""
+        with ThreadPoolExecutor() as threads, daemon.client() as http:
+            following = threads.submit(run, ["follow", session_id])
+            while "first" not in printed:
+                printed += capfd.readouterr().out
+            path = f"/v1/sessions/{session_id}"
+            http.post(f"{path}/messages", json={"role": "assistant", "content": "second"})
+            while "second" not in printed:
+                printed += capfd.readouterr().out
+            http.delete(path)
+            code = following.result()
+
+        assert code == 0
+        indent = " " * 16
+        assert printed == (
+            f"    1 user      first\n{indent}line\\u2028two\n    2 assistant second\n"
+        )
+
+    def test_print_the_numbers_where_they_are_kept(self, say: Say, private: Path) -> None:
+        refused = say("metrics")
+        registry = CollectorRegistry()
+        numbers = partial(generate_latest, registry)
+        metrics = PrometheusMetrics(registry)
+        with running(private, metrics=metrics, numbers=numbers) as other:
+            where = ["--socket", str(other.path)]
+            say("create", *where)
+            while "callboard_sessions" not in (shown := say("metrics", *where).out):
+                pass
+
+        assert refused.code == 69
+        assert "pip install 'callboard[metrics]'" in refused.err
+        assert "# TYPE callboard_sessions gauge\n" in shown
 
     def test_draw_the_tree(self, say: Say, ada: str) -> None:
         drawn = say("tree").out

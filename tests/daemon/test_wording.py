@@ -56,6 +56,7 @@ WITH_DATA: list[CallboardError] = [
     doors.TooManyRequests("connections", 3),
     doors.WrongReply("Guide.on_ask", message="Ask", declared="int", given="str"),
     doors.WrongUsage("--socket and --url name two places", "Give one of them."),
+    doors.WrongConfig("callboard.toml: there is no tea", "The names are port, socket."),
     doors.NotAPort(99_999, port_max=65_535),
     doors.UnknownBehaviour("a:B", "is no SessionActor"),
     ours.UpdateFailed("s1", error="KeyError", detail="It broke."),
@@ -193,6 +194,32 @@ COMMANDS = {
     "health --url http://127.0.0.1:9 --token-file {folder}/none": 78,
     "health --url http://127.0.0.1:9 --token-file {folder}/short": 78,
     "health --socket a --url http://127.0.0.1:9": 64,
+    "resume ''": 65,
+    "find ''": 65,
+    "system-prompt nobody": 66,
+    "system-prompt taken x --remove": 64,
+    "begin taken": 65,
+    "watch nobody": 66,
+    "watch --events-max 0": 65,
+    "follow nobody": 66,
+    "follow taken --after-seq 9": 65,
+    "metrics": 69,
+    "mcp add taken x": 64,
+    "mcp add taken x --env a -- b": 64,
+    "mcp add taken x -- b": 78,
+    "mcp call taken x y --using 1": 65,
+    "mcp call taken x y": 66,
+    "mcp remove taken ''": 65,
+    "agent attach taken -- b": 78,
+    "agent attach taken": 65,
+    "agent prompt taken x": 65,
+    "serve --config {folder}/none.toml": 78,
+    "serve --config {folder}/broken.toml": 78,
+    "serve --config {folder}/unknown.toml": 78,
+    "serve --config {folder}/typed.toml": 78,
+    "serve --audit-required": 64,
+    "serve --audit {folder}/none/audit": 78,
+    "serve --workspace {folder}/short --socket {folder}/w": 78,
     "serve --port 99999": 64,
     "serve --port 1 --socket a": 64,
     "serve --port 0 --host 10.0.0.1": 78,
@@ -217,6 +244,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("wording")
     folder.chmod(0o700)
     (folder / "short").touch(mode=0o600)
+    (folder / "broken.toml").write_text("port = ")
+    (folder / "unknown.toml").write_text("[set]\ntea = 1")
+    (folder / "typed.toml").write_text('port = "x"')
     with running(folder) as it, it.client() as http:
         http.post("/v1/sessions", json={"session_id": "taken"})
         yield it
