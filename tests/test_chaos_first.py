@@ -26,6 +26,7 @@ from callboard.actors import (
     ReviveSession,
     Role,
     SessionActor,
+    SessionAsleep,
     SessionCrashed,
     SessionMessage,
     SessionNotFound,
@@ -327,7 +328,14 @@ class Run:
         """Send what may be refused, and is repeated by nobody."""
         try:
             self.ask(message)
-        except (ActorDeadError, FencedError, SessionNotFound, SessionRestarting, SpawnError):
+        except (
+            ActorDeadError,
+            FencedError,
+            SessionAsleep,
+            SessionNotFound,
+            SessionRestarting,
+            SpawnError,
+        ):
             return
 
     def settled_or_crashed(self, message: Request[Any]) -> None:

@@ -37,6 +37,7 @@ from callboard.actors import (
     Role,
     Session,
     SessionActor,
+    SessionAsleep,
     SessionCrashed,
     SessionHasLog,
     SessionLimits,
@@ -44,7 +45,6 @@ from callboard.actors import (
     SessionNotFound,
     SessionPatch,
     SessionQuarantined,
-    SessionRestarting,
     SessionState,
     SessionSystem,
     Shutdown,
@@ -670,7 +670,7 @@ class TestAnInjectedCrash:
         sessions.ask(PassivateSession(ada))
         manager = sessions.manager.ref
 
-        with pytest.raises(SessionRestarting):
+        with pytest.raises(SessionAsleep):
             sessions.ask(InjectCrash(session_id=ada))
 
         assert sessions.manager.ref is manager
