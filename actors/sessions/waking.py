@@ -48,6 +48,7 @@ from callboard.supervision import (
     MailboxFull,
     Timeout,
 )
+from callboard.supervision.model.reasons import is_abnormal
 
 WOKEN_AT_ONCE_MAX = 64
 """Starts under way in one partition while more of its sessions wait to be woken."""
@@ -169,7 +170,8 @@ class Waker:
                     start.answer(session)
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
-                    self.fell_asleep(row)  # it ran, has ended, and may have been wanted since
+                    # It ran, has ended, and may have been wanted since; or it comes back.
+                    self.fell_asleep(row, comes_back=_comes_back(answer.cell))
                 self._services.see_to_room()
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
@@ -298,19 +300,33 @@ class Waker:
         for number in range(self._services.partitions):
             self.wake_more(number)
 
-    def fell_asleep(self, row: Row) -> None:
-        """Tell who waits for that; wake it again if there is something for it to do."""
+    def fell_asleep(self, row: Row, *, comes_back: bool = False) -> None:
+        """Tell who waits for that; wake it again if there is something for it to do.
+
+        Args:
+            row: which.
+            comes_back: its partition, just asked, restarts it by itself after a delay. Asked
+                again at once it would say so again, without end.
+        """
         self.answer_sleepers(row)
-        if row.id in self._starts or is_waited_for(row):
-            self.wake(row)
-        else:
+        if not (row.id in self._starts or is_waited_for(row)):
             self._services.addresses.give_up(row)
+        elif comes_back:
+            self._starts.pause(self._starts.want(row.id, row.partition, Cause.WAKE))
+            self._desk.send_after(REFUSED_RETRY_S, PauseOver(row.id))
+        else:
+            self.wake(row)
 
     def answer_sleepers(self, row: Row, last: Session | None = None) -> None:
         """Tell those who wanted it to sleep what has become of it."""
         for reply in self._book.sleepers.get(row.id, ()):
             reply.offer(last or row.session())
         self._book.sleepers.pop(row.id, None)
+
+
+def _comes_back(cell: Any) -> bool:
+    """Say whether a session that does not run is restarted by its partition."""
+    return cell is None or cell.reason is None or is_abnormal(cell.reason)
 
 
 def _answered(session_id: str, future: Future[Any], asked: Any) -> StartAnswered:

@@ -256,6 +256,22 @@ class TestAPart:
 
 
 class TestTheManager:
+    def test_of_the_manager_leaves_a_message_to_a_session_that_is_about_to_come_back(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        for _ in range(2):  # the second restart waits 0.1 s
+            cell_of(opened, ada).kill()
+            stage.settle()
+        waiting = later(opened, Say(ada, text="still here?"))
+
+        part_of(opened, "front/manager").kill()
+        stage.settle()
+        stage.advance(0.5)
+
+        assert waiting.get(timeout=0) == 1
+        assert services_of(opened).failing_parts() == ()
+        assert part_of(opened, "front/manager").incarnation == 2
+
     def test_that_is_killed_in_a_create_leaves_one_session_or_none(
         self, stage: Stage, opened: SessionSystem
     ) -> None:
