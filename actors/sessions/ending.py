@@ -37,6 +37,9 @@ QUARANTINE_OVER: Final = "quarantined for too long"
 """Why one ended that nobody has revived."""
 
 
+UNDERTAKERS_AT_ONCE_MAX: Final = 64
+"""Sessions whose steps are undone in the place of their actors at once; the others wait."""
+
 UNDERTAKERS_MAX = 3
 """How often the undoing of a session is begun anew when whoever did it was killed."""
 
@@ -58,6 +61,9 @@ class Ender:
         self._system = services.system
         self._table = services.table
         self._book = services.book
+        # Of this manager alone: the next one makes them anew of the endings in the book.
+        self._at_work: dict[str, None] = {}
+        self._waiting: dict[str, None] = {}
 
     # -- asked for ---------------------------------------------------------
 
@@ -282,11 +288,16 @@ class Ender:
         presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
         row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
         self._services.addresses.of(row).refuse_waiting()
+        if len(self._at_work) >= UNDERTAKERS_AT_ONCE_MAX:
+            self._waiting[row.id] = None
+            return
         ending.undertakers += 1
         ending.undertaker = self._system.spawn(Undertaker, row.session(), steps, self._services)
         self._wait_for_undertaker(row.id, ending)
 
     def _wait_for_undertaker(self, session_id: str, ending: Ending) -> None:
+        self._at_work[session_id] = None
+
         # By a notice that waits for the manager: of this one, or of the next.
         def tell(_reason: object) -> None:
             self._services.announce(Undone(session_id))
@@ -295,10 +306,17 @@ class Ender:
             tell(None)
 
     def undone(self, session_id: str) -> None:
-        """Go on with an ending whose undertaker has ended."""
+        """Go on with an ending whose undertaker has ended; then there is a place for others."""
+        self._at_work.pop(session_id, None)
         row, ending = self._table.get(session_id), self._book.endings.get(session_id)
         if row is not None and ending is not None and ending.undertaker is not None:
             self.clean_up(row, ending)
+        while self._waiting and len(self._at_work) < UNDERTAKERS_AT_ONCE_MAX:
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            row, ending = self._table.get(waiting), self._book.endings.get(waiting)
+            if row is not None and ending is not None:
+                self.clean_up(row, ending)
 
     def _call_off(self, row: Row) -> None:
         """Kill what runs of a session, and have nothing more of it started."""

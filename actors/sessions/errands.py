@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,7 +20,10 @@ from callboard.actors.secrets import Secrets, Vault
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.spawn import Changes, Step, cause_of
-from callboard.supervision import ActorRef, Request, SupervisedActor, handles
+from callboard.supervision import LATER, ActorRef, Request, SupervisedActor, handles
+
+QUEUED_S: Final = 60.0
+"""How long the undoing of a step may wait for a worker, in seconds."""
 
 
 class Ledger(Protocol):
@@ -33,6 +36,14 @@ class Ledger(Protocol):
 
 class Go(Request[Any], frozen=True):
     """To an errand: do it."""
+
+
+class Come(Request[None], frozen=True):
+    """To an errand: say so when a worker has taken you up, then do it and keep the outcome."""
+
+
+class Fetch(Request[Any], frozen=True):
+    """To an errand that has come: give the outcome."""
 
 
 class _Failed(msgspec.Struct, frozen=True):
@@ -51,19 +62,43 @@ class Errand(SupervisedActor):
     def __init__(self, act: Callable[[], Any]) -> None:
         super().__init__()
         self._act = act
+        self._outcome: Any = None
 
     @handles(Go)
     def on_go(self, message: Go) -> Any:
         """Call it; reply what it returns."""
         del message
         self.stop()  # after this message
+        return self._called()
+
+    @handles(Come)
+    def on_come(self, message: Come) -> Any:
+        """Answer first, then call it: its time is counted from here, not from when it was sent."""
+        del message
+        self.reply_later().offer(None)
+        outcome = self._called()
+        if inspect.iscoroutine(outcome):
+            return self._kept(outcome)
+        self._outcome = outcome
+        return LATER
+
+    @handles(Fetch)
+    def on_fetch(self, message: Fetch) -> Any:
+        """Reply what it has returned."""
+        del message
+        self.stop()
+        return self._outcome
+
+    def _called(self) -> Any:
         try:
             result = self._act()
         except Exception as error:  # noqa: BLE001 -- named edge: a step is foreign code
             return _Failed(error)
-        if inspect.iscoroutine(result):
-            return self._awaited(result)
-        return result
+        return self._awaited(result) if inspect.iscoroutine(result) else result
+
+    async def _kept(self, outcome: Awaitable[Any]) -> Any:
+        self._outcome = await outcome
+        return LATER
 
     async def _awaited(self, result: Awaitable[Any]) -> Any:
         try:
@@ -77,6 +112,7 @@ async def send(
     act: Callable[[], Any],
     *,
     within_s: float,
+    queued_s: float | None = None,
     sent: Callable[[ActorRef[Any]], object] | None = None,
 ) -> Any:
     """Have `act()` called by an actor of its own, and await what it returns.
@@ -87,6 +123,7 @@ async def send(
         sender: who awaits it, in a handler of its own.
         act: what to call; it may block, or return a coroutine.
         within_s: how long it may take.
+        queued_s: how long it may wait for a worker before that; None: that is part of `within_s`.
         sent: called with the errand's ref when that has begun.
 
     Raises:
@@ -100,7 +137,11 @@ async def send(
             errand.kill()
         if sent is not None:
             sent(errand)
-        result = await errand.ask_async(Go(), timeout=within_s)
+        if queued_s is None:
+            result = await errand.ask_async(Go(), timeout=within_s)
+        else:
+            await errand.ask_async(Come(), timeout=queued_s)
+            result = await errand.ask_async(Fetch(), timeout=within_s)
     except BaseException:
         errand.kill()
         raise
@@ -147,7 +188,9 @@ async def undo(
         assert step.undo is not None
         begun_s, is_done = clock.now_s(), True
         try:
-            await send(sender, partial(step.undo, session), within_s=step.undo_s)
+            act = partial(step.undo, session)
+            # Where very many end at once, most wait for a worker: that is no failure of theirs.
+            await send(sender, act, within_s=step.undo_s, queued_s=QUEUED_S)
         except Exception:  # noqa: BLE001 -- named edge: a cleanup step
             is_done = False
         seconds = clock.now_s() - begun_s

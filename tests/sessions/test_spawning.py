@@ -44,6 +44,7 @@ from callboard.actors import (
 )
 from callboard.actors.secrets import Vault
 from callboard.actors.sessions.actor import StepDoneWithout
+from callboard.actors.sessions.ending import UNDERTAKERS_AT_ONCE_MAX
 from callboard.actors.sessions.spawn import Planner, Step
 from callboard.actors.testing import (
     FakeAudit,
@@ -594,6 +595,39 @@ class TestEveryEnding:
         assert ports.workspaces.folders == {}
         assert {each.id for each in ports.cleaner.cleaned} == {"ada", "sleeper"}
         assert not ports.workspaces.is_open
+
+
+class TestVeryManyEndings:
+    def test_of_sessions_that_sleep_are_done_a_bounded_number_at_a_time(self, ports: Ports) -> None:
+        sessions = ports.open()
+        names = [f"s{number}" for number in range(UNDERTAKERS_AT_ONCE_MAX + 6)]
+        for name in names:
+            sessions.ask(CreateSession(session_id=name))
+            sessions.ask(PassivateSession(name))
+        ports.stage.advance(100.0)
+        begun: list[str] = []
+        gate = Gate(sessions.system)
+
+        def on_call(method: str, about: str) -> None:
+            if method == "clean":
+                begun.append(about)
+                gate.wait()
+
+        ports.cleaner.on_call = on_call
+        _ = later(sessions, CleanupInactive(idle_longer_than_s=50.0))
+        ports.stage.settle()
+        begun_at_once = len(begun)
+        part_of(sessions, "front/manager").kill()
+        ports.stage.settle()
+        begun_after_a_crash = len(begun)
+        gate.open()
+        ports.stage.settle()
+
+        assert begun_at_once == begun_after_a_crash == UNDERTAKERS_AT_ONCE_MAX
+        assert sorted(begun) == sorted(names)
+        assert all(is_gone(sessions, name) for name in names)
+        assert ports.workspaces.folders == {}
+        assert broken_laws(sessions) == []
 
 
 class TestACleanupStep:
