@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from scripts.demonstration.client import Replayed
 from scripts.demonstration.comparing import compare, role_of
 from scripts.demonstration.corpus import Conversation, read_corpus
 from scripts.demonstration.door import Message
@@ -20,6 +21,7 @@ from scripts.demonstration.plan import (
     PlanOverdrawnError,
     make_plan,
 )
+from scripts.demonstration.watching import Event, judged
 from tests.house import ROOT
 
 OUTLINE = Outline(
@@ -80,6 +82,14 @@ class TestPlan:
         assert len(first) >= 300
         assert first.count("exception") == first.count("kill")
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_some_more_are_quarantined_and_those_crash_for_nothing_else(self, seed: int) -> None:
+        plan = make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE)
+
+        assert len(plan.quarantined) == 16
+        assert not plan.quarantined.keys() & plan.sessions.keys()
+        assert all(0 <= index < LENGTHS[place] for place, index in plan.quarantined.items())
+
     def test_the_same_seed_gives_the_same_plan_and_another_one_another(self) -> None:
         plans = [make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE) for seed in (1, 1, 2)]
 
@@ -118,6 +128,41 @@ class TestComparison:
         assert all(each.startswith(TALK.name) for each in wrong)
 
 
+def told(*events: tuple[int, str, int | None]) -> list[Event]:
+    """Return events: of each its number, its kind and the number of the message it tells of."""
+    return [
+        Event("s", kind, seq, {} if message_seq is None else {"message_seq": message_seq})
+        for seq, kind, message_seq in events
+    ]
+
+
+class TestWatching:
+    REPLAYED = Replayed(conversation=TALK, session_id="s", acknowledged=(1, 2, 3))
+    SEEN = ((1, "created", None), (2, "message", 1), (3, "message", 2), (4, "message", 3))
+    LAST = (5, "terminated", None)
+
+    def test_what_comes_once_and_in_order_is_right(self) -> None:
+        assert judged(self.REPLAYED, told(*self.SEEN, self.LAST)) == []
+
+    @pytest.mark.parametrize(
+        ("events", "said"),
+        [
+            pytest.param((*SEEN[:2], *SEEN[3:], LAST), "place of its event 3 came", id="hole"),
+            pytest.param((*SEEN[:2], *SEEN[1:], LAST), "place of its event 3 came", id="doubled"),
+            pytest.param((*SEEN[:3], (4, *LAST[1:])), r"events told of \[1, 2\]", id="message"),
+            pytest.param(SEEN, "no event told of its end", id="end"),
+            pytest.param((), "no event told of its end", id="nothing"),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, events: tuple[tuple[int, str, int | None], ...], said: str
+    ) -> None:
+        wrong = judged(self.REPLAYED, told(*events))
+
+        assert any(re.search(said, each) for each in wrong)
+        assert all(each.startswith(TALK.name) for each in wrong)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 class TestRun:
@@ -128,6 +173,10 @@ class TestRun:
         verdict = run.stdout.splitlines()[-1]
         assert verdict.startswith("all is well: of 1,990 acknowledged messages none is missing")
         assert "exit code 70" in run.stdout
+        assert re.search(r"quarantined +(\w+), revived \1$", run.stdout, re.MULTILINE)
+        assert re.search(r"asleep +\d+ times, woken \d+ times", run.stdout)
+        assert re.search(r"kept +764 folders, 153 prompts", run.stdout)
+        assert re.search(r"watched +[\d,]+ events, each session's without a hole", run.stdout)
 
     def test_a_stranger_is_told_what_is_done_on_purpose_and_no_failure_that_is_none(self) -> None:
         said = run_demo("--quick").stdout
@@ -141,7 +190,8 @@ class TestRun:
             "Verdict",
         ]
         assert "PyPI's chatterbot-corpus" in said
-        assert not re.search("fail|wrong|error", said, re.IGNORECASE)
+        # A code such as spawn_error is a name: it stands among what was asked again.
+        assert not re.search(r"\b(fail|wrong|error)", said, re.IGNORECASE)
 
     def test_one_lost_message_is_found_and_named(self) -> None:
         run = run_demo("--quick", "--sabotage")

@@ -26,6 +26,10 @@ T = TypeVar("T")
 AT_ONCE: Final = 16
 """Conversations that one client has at the same time."""
 
+QUARANTINED: Final = "session_quarantined"
+SPAWN_ERROR: Final = "spawn_error"
+ASLEEP: Final = "session_asleep"
+
 TELL_EVERY_S: Final = 0.1
 """How often a client says how far it is."""
 
@@ -39,10 +43,15 @@ class Dialogue(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         conversation: what is said.
         strikes: when its session crashes.
+        quarantined_at: before which message, from 0, its session is brought into quarantine and
+            revived; None: it is not.
+        prompt: what its session works under; None: nothing.
     """
 
     conversation: Conversation
     strikes: tuple[SessionStrike, ...] = ()
+    quarantined_at: int | None = None
+    prompt: str | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +61,13 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         conversation: what was said.
         session_id: where.
         acknowledged: the numbers that its messages got.
+        prompt: what its session works under.
     """
 
     conversation: Conversation
     session_id: str
     acknowledged: tuple[int, ...]
+    prompt: str | None = None
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -96,6 +107,7 @@ class Done(msgspec.Struct, kw_only=True):
         replayed: what was acknowledged.
         struck: crashes of sessions, by their way.
         struck_sessions: how many sessions that was.
+        revived: sessions that were quarantined, and revived.
         uncertain: crashes ordered of which it is not known whether they came.
         refusals: what the daemon answered instead of what was asked, by its code.
         wrong: what is not as it should be, a sentence each.
@@ -104,6 +116,7 @@ class Done(msgspec.Struct, kw_only=True):
     replayed: list[Replayed] = msgspec.field(default_factory=list[Replayed])
     struck: Counter[str] = msgspec.field(default_factory=Counter[str])
     struck_sessions: int = 0
+    revived: int = 0
     uncertain: int = 0
     refusals: Counter[str] = msgspec.field(default_factory=Counter[str])
     wrong: list[str] = msgspec.field(default_factory=list[str])
@@ -189,7 +202,15 @@ class _Client:
     async def replay(self, dialogue: Dialogue) -> None:
         """Say a conversation to a session of its own, while that crashes as planned."""
         conversation, door = dialogue.conversation, self._door
-        session = await self._insist(lambda: door.create(key=conversation.name, user_id=self._name))
+        # Its folder is made first: when its partition crashes meanwhile, nothing is left of it.
+        session = await insist(
+            lambda: door.create(key=conversation.name, user_id=self._name),
+            self.done.refusals,
+            passing=SPAWN_ERROR,
+        )
+        prompt = dialogue.prompt
+        if prompt is not None:
+            await self._insist(lambda: door.set_prompt(session.id, prompt))
         acknowledged: list[int] = []
         for index, content in enumerate(conversation.messages):
 
@@ -198,6 +219,8 @@ class _Client:
                     session.id, role=role_of(index), content=content, key=conversation.key(index)
                 )
 
+            if index == dialogue.quarantined_at:
+                await self._quarantine(session.id)
             async with asyncio.TaskGroup() as group:
                 seq = group.create_task(self._insist(append))
                 self._strike(group, session.id, dialogue, index)
@@ -212,6 +235,7 @@ class _Client:
                 conversation=conversation,
                 session_id=session.id,
                 acknowledged=tuple(acknowledged),
+                prompt=prompt,
             )
         )
 
@@ -257,12 +281,46 @@ class _Client:
             await asyncio.sleep(PAUSES_S[2])
             await self._insist(lambda: self._door.touch(session_id))
 
+    async def _quarantine(self, session_id: str) -> None:
+        """Make the session crash until it is not started any more; then revive it."""
+        until_s = asyncio.get_running_loop().time() + GIVE_UP_S
+        while not await self._is_quarantined(session_id):
+            if asyncio.get_running_loop().time() > until_s:
+                self.done.wrong.append(f"session {session_id} was not quarantined, but crashes")
+                return
+            await asyncio.sleep(PAUSES_S[0])
+        await self._insist(lambda: self._door.revive(session_id))
+        self.done.revived += 1
+
+    async def _is_quarantined(self, session_id: str) -> bool:
+        try:
+            await self._door.strike(session_id=session_id, how="kill")
+        except NoAnswerError:
+            self.done.refusals["no answer"] += 1
+        except RefusedError as error:
+            code = error.problem.code
+            if code == QUARANTINED:
+                return True
+            self.done.refusals[code] += 1
+            if code == ASLEEP:
+                await self._insist(lambda: self._door.touch(session_id))
+            elif not error.problem.is_retryable:
+                raise
+        return False
+
     # -- comparing ---------------------------------------------------------
 
     async def compare(self, replayed: Replayed) -> None:
         """Compare what was acknowledged with what the daemon holds."""
         log = await self._insist(lambda: self._door.messages(replayed.session_id))
         self.done.wrong += compare(replayed.conversation, replayed.acknowledged, log)
+        if replayed.prompt is not None:
+            # First it is woken, if it sleeps: what it was told must have outlasted that too.
+            await self._insist(lambda: self._door.touch(replayed.session_id))
+            prompt = await self._insist(lambda: self._door.prompt(replayed.session_id))
+            if prompt != replayed.prompt:
+                said = f"works under {prompt!r}, not under {replayed.prompt!r}"
+                self.done.wrong.append(f"{replayed.conversation.name}: its session {said}")
         self._progress.sessions += 1
         self._progress.messages += len(log)
 

@@ -22,6 +22,9 @@ START_S: Final = 30.0
 STOP_S: Final = 40.0
 """Seconds until it must have ended: a little more than its own deadline."""
 
+AWAKE_MAX: Final = 150
+"""Sessions that may be awake: of more, those that were not used for longest are put to sleep."""
+
 POLL_S: Final = 0.02
 """How often something is looked at again."""
 
@@ -67,6 +70,7 @@ class Daemon:
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "daemon.sock"
+        self._work = folder / "work"
         self._log = folder / "daemon.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- our own program
@@ -74,6 +78,8 @@ class Daemon:
                     str(Path(sys.executable).with_name("callboard")),
                     *("serve", "--socket", str(self.socket), "--faults"),
                     *("--partitions", str(PARTITIONS)),
+                    *("--workspace", str(self._work)),
+                    *("--set", f"awake_max={AWAKE_MAX}"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -110,6 +116,10 @@ class Daemon:
                 children=len(process.children(recursive=True)),
                 memory_mb=process.memory_info().rss / 2**20,
             )
+
+    def workspaces(self) -> int:
+        """Return how many sessions have a folder just now."""
+        return sum(1 for _ in self._work.glob("*/*"))
 
     def terminate(self) -> None:
         """Ask it to end, as a service manager does."""

@@ -52,12 +52,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         message_count: how many messages it holds.
         presence: awake, asleep, restarting or quarantined.
         restarts: how many of its incarnations the daemon saw crash.
+        workspace: path of its folder.
     """
 
     id: str
     message_count: int
     presence: str
     restarts: int
+    workspace: str | None = None
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Appended(msgspec.Struct, frozen=True):
     seq: int
+
+
+class _Prompt(msgspec.Struct, frozen=True):
+    prompt: str | None
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -160,6 +166,20 @@ class Door:
     async def touch(self, session_id: str) -> None:
         """Give a sign of life; it wakes a session that is asleep."""
         await self._call("POST", f"/v1/sessions/{quote(session_id, safe='')}/activity", object)
+
+    async def set_prompt(self, session_id: str, prompt: str) -> None:
+        """Give a session the prompt that it is to work under."""
+        path = f"/v1/sessions/{quote(session_id, safe='')}/system-prompt"
+        await self._call("PUT", path, _Prompt, {"prompt": prompt})
+
+    async def prompt(self, session_id: str) -> str | None:
+        """Return the prompt that a session works under."""
+        path = f"/v1/sessions/{quote(session_id, safe='')}/system-prompt"
+        return (await self._call("GET", path, _Prompt)).prompt
+
+    async def revive(self, session_id: str) -> None:
+        """Start a session again that is quarantined."""
+        await self._call("POST", f"/v1/sessions/{quote(session_id, safe='')}/revive", object)
 
     async def messages(self, session_id: str) -> tuple[Message, ...]:
         """Return a session's whole log."""

@@ -19,10 +19,17 @@ GIVE_UP_S: Final = 60.0
 """Seconds after which nothing is repeated any more."""
 
 
-async def insist(act: Callable[[], Awaitable[T]], refusals: Counter[str]) -> T:
+async def insist(
+    act: Callable[[], Awaitable[T]], refusals: Counter[str], *, passing: str | None = None
+) -> T:
     """Do something that may be repeated until it is answered; count what came instead.
 
     A refusal that would come again is raised at once.
+
+    Args:
+        act: what to do.
+        refusals: what came instead is counted here, by its code.
+        passing: the code of one more refusal that passes.
 
     Raises:
         RefusedError: for good, or still after a minute.
@@ -36,7 +43,8 @@ async def insist(act: Callable[[], Awaitable[T]], refusals: Counter[str]) -> T:
         except RefusedError as error:
             problem = error.problem
             refusals[problem.code] += 1
-            if problem.is_outcome_known and not problem.is_retryable:
+            is_final = problem.is_outcome_known and not problem.is_retryable
+            if is_final and problem.code != passing:
                 raise
             if asyncio.get_running_loop().time() > until_s:
                 raise

@@ -52,3 +52,16 @@ async def settled(daemon: Daemon, before: Level) -> Level:
         if not level.leaked_since(before) or monotonic() > until_s:
             return level
         await asyncio.sleep(POLL_S)
+
+
+async def folders_left(daemon: Daemon) -> int:
+    """Return how many folders of sessions are left; all sessions have ended.
+
+    One that took longer to clean up after than its grace is removed before its folder is.
+    """
+    until_s = monotonic() + SETTLE_S
+    while True:
+        left = await asyncio.to_thread(daemon.workspaces)
+        if not left or monotonic() > until_s:
+            return left
+        await asyncio.sleep(POLL_S)

@@ -32,6 +32,9 @@ SESSIONS_STRUCK_PER_MILLE: Final = 42
 STRUCK_AGAIN_PER_MILLE: Final = 3
 """Of 1,000 sessions, how many crash a second time."""
 
+QUARANTINED_PER_MILLE: Final = 2
+"""Of 1,000 sessions, how many crash until they are quarantined, and are revived."""
+
 How: TypeAlias = Literal["exception", "kill"]
 """By an exception (an abnormal exit signal, where it is a supervisor) or by a kill."""
 
@@ -83,10 +86,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         sessions: by the conversation's place in the corpus.
+        quarantined: before which message, from 0, a session is brought into quarantine and
+            revived; by the conversation's place in the corpus.
         parts: in the order of their time.
     """
 
     sessions: Mapping[int, tuple[SessionStrike, ...]]
+    quarantined: Mapping[int, int]
     parts: tuple[PartStrike, ...]
 
     def spent(self) -> Mapping[str, int]:
@@ -112,6 +118,7 @@ def make_plan(*, seed: int, lengths: Sequence[int], outline: Outline) -> Plan:
     random = Random(seed)  # noqa: S311 -- it guards no secret
     struck = -(-len(lengths) * SESSIONS_STRUCK_PER_MILLE // 1000)
     again = -(-len(lengths) * STRUCK_AGAIN_PER_MILLE // 1000)
+    lost = -(-len(lengths) * QUARANTINED_PER_MILLE // 1000)
     chosen = random.sample(range(len(lengths)), struck)
     sessions = {
         place: tuple(
@@ -123,7 +130,13 @@ def make_plan(*, seed: int, lengths: Sequence[int], outline: Outline) -> Plan:
         for number, place in enumerate(chosen)
     }
     parts = [PartStrike(at=random.random(), part=part, how=how) for part, how in _parts(outline)]
-    plan = Plan(sessions=sessions, parts=tuple(sorted(parts, key=lambda strike: strike.at)))
+    # No session is in both: its budget would be spent before its time.
+    others = random.sample(sorted(set(range(len(lengths))) - set(chosen)), lost)
+    plan = Plan(
+        sessions=sessions,
+        quarantined={place: random.randrange(lengths[place]) for place in others},
+        parts=tuple(sorted(parts, key=lambda strike: strike.at)),
+    )
     _check(plan)
     return plan
 

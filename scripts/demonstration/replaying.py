@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Final, TypeVar
@@ -12,15 +13,19 @@ from scripts.demonstration.client import Compare, Dialogue, Replay, Replayed
 from scripts.demonstration.corpus import Conversation
 from scripts.demonstration.crew import Crew
 from scripts.demonstration.daemon import Daemon
-from scripts.demonstration.door import Door
+from scripts.demonstration.door import Door, Session
 from scripts.demonstration.insisting import insist
-from scripts.demonstration.leaking import settled, warm_up
+from scripts.demonstration.leaking import folders_left, settled, warm_up
 from scripts.demonstration.options import Options
 from scripts.demonstration.plan import RESTARTS_OF_SUPERVISOR, Plan, make_plan
 from scripts.demonstration.showing import Figures, Ticker
 from scripts.demonstration.striking import outline_of, strike_parts
+from scripts.demonstration.watching import Watcher
 
 T = TypeVar("T")
+
+PROMPTED: Final = 5
+"""One session of so many works under a prompt."""
 
 SESSIONS_STRUCK_LEAST: Final = 300
 """So many sessions of the whole corpus crash at least."""
@@ -63,12 +68,14 @@ class Run:
             )
         self._say(plan)
         figures.before = before = await warm_up(daemon)
-        async with Door(daemon.socket) as door:
+        async with Door(daemon.socket) as door, Watcher(daemon.socket) as watcher:
             with self._crew() as crew:
                 replayed = await self._replay(crew, door, plan)
                 await self._compare(crew, replayed)
             await self._compare_sessions(door, replayed)
             await self._end_sessions(door)
+            self.wrong += await watcher.judge(replayed)
+            figures.events = watcher.kinds
         self._judge(plan)
         figures.after = await settled(daemon, before)
         self.wrong += figures.after.leaked_since(before)
@@ -92,6 +99,7 @@ class Run:
         say = self._ticker.say
         say(f"\nTo crash on purpose, planned from seed {self._options.seed}")
         say(f"sessions       {len(plan.sessions)} of them, {struck} crashes in all")
+        say(f"               {len(plan.quarantined)} more until they are quarantined; then revived")
         say(f"the tree       {len(plan.parts)} crashes of its supervisors, manager and janitor")
         say(
             f"restarts       each supervisor bears {RESTARTS_OF_SUPERVISOR} in 60 s; needed will"
@@ -105,7 +113,12 @@ class Run:
     async def _replay(self, crew: Crew, door: Door, plan: Plan) -> list[Replayed]:
         figures, ticker = self.figures, self._ticker
         dialogues = [
-            Dialogue(conversation=conversation, strikes=plan.sessions.get(place, ()))
+            Dialogue(
+                conversation=conversation,
+                strikes=plan.sessions.get(place, ()),
+                quarantined_at=plan.quarantined.get(place),
+                prompt=None if place % PROMPTED else f"Answer in {conversation.language}.",
+            )
             for place, conversation in enumerate(self._corpus)
         ]
         orders = [Replay(share) for share in _dealt(dialogues, self._options.clients)]
@@ -159,6 +172,11 @@ class Run:
             for each in held.values()
             if each.presence == "quarantined"
         ]
+        present = await asyncio.to_thread(_present, held.values())
+        if present != len(held):
+            wrong.append(f"of {len(held)} sessions {present} have a folder of their own")
+        self.figures.folders = present
+        self.figures.prompts = sum(each.prompt is not None for each in replayed)
         self.figures.restarts = sum(each.restarts for each in held.values())
 
     async def _end_sessions(self, door: Door) -> None:
@@ -167,6 +185,8 @@ class Run:
         left = len(await insist(door.sessions, refusals))
         if left:
             self.wrong.append(f"of {ended + left} sessions {left} did not end")
+        if folders := await folders_left(self._daemon):
+            self.wrong.append(f"{folders} folders are left of sessions that have ended")
         if not await insist(door.is_healthy, refusals):
             self.wrong.append("at the end not every part of the tree runs")
 
@@ -181,6 +201,14 @@ class Run:
         came = figures.struck.total()
         if came + figures.uncertain < planned:
             self.wrong.append(f"of {planned} crashes of sessions {came} came")
+        revived = sum(done.revived for done in figures.done)
+        if revived != len(plan.quarantined):
+            self.wrong.append(
+                f"of {len(plan.quarantined)} sessions in quarantine {revived} came back"
+            )
+        for kind in ("asleep", "awake", "quarantined"):
+            if not figures.events[kind]:
+                self.wrong.append(f"no session was {kind}, as far as its events tell")
         certain = figures.struck_sessions - figures.uncertain
         if not self._options.is_quick and certain < SESSIONS_STRUCK_LEAST:
             self.wrong.append(f"only {certain} sessions crashed")
@@ -188,3 +216,9 @@ class Run:
 
 def _dealt(items: Sequence[T], hands: int) -> list[tuple[T, ...]]:
     return [tuple(items[hand::hands]) for hand in range(hands)]
+
+
+def _present(sessions: Iterable[Session]) -> int:
+    """Return how many of the sessions have a folder."""
+    folders = [each.workspace for each in sessions if each.workspace is not None]
+    return sum(Path(each).is_dir() for each in folders)

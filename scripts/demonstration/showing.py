@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from scripts.demonstration.client import Done, Progress
-from scripts.demonstration.daemon import Level
+from scripts.demonstration.daemon import AWAKE_MAX, Level
 from scripts.demonstration.striking import Healed
 
 DRAW_EVERY_S: Final = 0.1
@@ -89,6 +89,9 @@ class Figures(msgspec.Struct, kw_only=True):
         healed: the parts that crashed.
         refusals: what the daemon answered the crashes of parts instead.
         restarts: restarts of sessions that the daemon counted.
+        events: events that whoever read along has seen, by their kind.
+        folders: sessions that had a folder of their own.
+        prompts: sessions that worked under a prompt.
         before: what the daemon held before.
         after: what it held afterwards.
     """
@@ -101,6 +104,9 @@ class Figures(msgspec.Struct, kw_only=True):
     healed: Sequence[Healed] = ()
     refusals: Counter[str] = msgspec.field(default_factory=Counter[str])
     restarts: int = 0
+    events: Counter[str] = msgspec.field(default_factory=Counter[str])
+    folders: int = 0
+    prompts: int = 0
     before: Level | None = None
     after: Level | None = None
 
@@ -149,6 +155,16 @@ class Figures(msgspec.Struct, kw_only=True):
                 f" {max(heal_ms):.0f} ms at most"
             ),
             f"asked again    {_listed(refusals) or 'never: every request was answered'}",
+            (
+                f"asleep         {self.events['asleep']:,} times, woken {self.events['awake']:,}"
+                f" times: {AWAKE_MAX} sessions may be awake at once"
+            ),
+            (
+                f"quarantined    {_times(self.events['quarantined'])}, revived"
+                f" {_times(sum(each.revived for each in self.done))}"
+            ),
+            f"kept           {self.folders:,} folders, {self.prompts:,} prompts",
+            f"watched        {self.events.total():,} events, each session's without a hole",
             f"compared       {self.messages:,} messages with the corpus in {self.compare_s:.1f} s",
         ]
         if self.before is not None and self.after is not None:

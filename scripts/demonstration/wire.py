@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import h11
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 REQUEST_S: Final = 40.0
@@ -99,6 +100,36 @@ class Wire:
         if http.our_state is h11.DONE and http.their_state is h11.DONE:
             http.start_next_cycle()
         return answer
+
+    async def stream(self, target: str) -> AsyncIterator[bytes]:
+        """Ask for what goes on, and yield its lines until it ends. Nothing else can be asked then.
+
+        Raises:
+            NoAnswerError: it was refused, or broke off.
+        """
+        request = h11.Request(method="GET", target=target, headers=[("Host", "localhost")])
+        self._writer.write(self._http.send(request) or b"")
+        self._http.send(h11.EndOfMessage())
+        rest = b""
+        while True:
+            try:
+                match self._http.next_event():
+                    case h11.NEED_DATA:
+                        self._http.receive_data(await self._reader.read(READ_BYTES))
+                    case h11.Response(status_code=200):
+                        pass
+                    case h11.Data() as data:
+                        *lines, rest = (rest + bytes(data.data)).split(b"\n")
+                        for line in lines:
+                            yield line
+                    case h11.EndOfMessage():
+                        return
+                    case other:
+                        msg = f"GET {target}: {other!r}"
+                        raise NoAnswerError(msg)
+            except (OSError, h11.ProtocolError) as error:
+                msg = f"GET {target}: {error!r}"
+                raise NoAnswerError(msg) from error
 
     async def _answer(self) -> Answer:
         status, parts = 0, list[bytes]()
