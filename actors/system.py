@@ -403,6 +403,8 @@ class SessionSystem:
         services = self._services
         if services is None or not services.planners or not system.is_serving:
             return 0.0
+        if services.root is None or services.root.is_dead:
+            return 0.0  # no manager would answer
         begun_s = system.dispatcher.now_s()
         with suppress(CallboardError):
             services.manager.ask(EndAll(), timeout=within_s)

@@ -131,11 +131,13 @@ class _Work(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Pending:
-    """What one incarnation will hand on, and who waits for what."""
+    """What one incarnation will hand on, who waits for what, and what it has heard."""
 
-    __slots__ = ("opening", "waiting")
+    __slots__ = ("heard", "opening", "waiting")
 
     def __init__(self) -> None:
+        self.heard: str | None = None
+        """Number of the agent's last packet that is kept."""
         self.opening: dict[str, Future[Any]] = {}
         """Key of a connection that is being opened -> who waits for it."""
         self.waiting: dict[str, list[_Work]] = {}
@@ -391,12 +393,17 @@ class LinkedActor(SupervisedActor):
         if agent is None or key_of(agent) != message.key:
             settle(message.done, draft.session.last_seq)
             return
+        if message.number == self._pend().heard:
+            # Told again, since it looked while the ack was on its way: a client has its updates.
+            self._tell(agent, Heard(message.number))
+            return
         live: list[Live] = []
         if takes_messages(draft.session.state):
             live = self._take_in(message)
         if message.done is not None and agent.is_busy:
             self._note({"agent": msgspec.structs.replace(agent, is_busy=False)})
         self.commit()
+        self._pend().heard = message.number
         client = draft.session.client
         if client is not None and client.status is LinkState.UP:
             for each in live:

@@ -18,6 +18,7 @@ from callboard.actors import (
     SessionSystem,
 )
 from callboard.actors.connections import client as client_module
+from callboard.actors.connections.actor import Report
 from callboard.actors.connections.ports import SEND_S
 from callboard.actors.testing import Barrier, Faults, MemoryAgents, MemoryClient, Turn
 from tests.connections.kit import create, let_pass, link, links_left, until, with_agent
@@ -146,6 +147,34 @@ class TestSending:
         kinds = ["part" if each.message is None else "whole" for each in client.events]
         assert kinds == ["whole", "part", "part", "whole"]
         assert [each.text for each in client.updates] == ["a ", "b "]
+
+    def test_shows_no_part_twice_though_the_agent_tells_it_twice(
+        self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
+    ) -> None:
+        may_speak = Barrier()
+
+        async def slow(turn: Turn) -> str:
+            await may_speak.passed()
+            turn.say("once")
+            return "end_turn"
+
+        agents.script = slow
+        session_id, client = with_agent(sessions), MemoryClient()
+        sessions.ask(AttachClient(session_id, sink=client))
+        prompting = later(sessions, Prompt(session_id, "go"))
+        until(stage, has(client, "go"))
+        session = cell_of(sessions, session_id)
+        session.suspend()
+
+        may_speak.let_go()
+        stage.settle()
+        link(sessions, session_id, "agent").notify(Report())
+        stage.settle()
+        session.resume()
+
+        until(stage, lambda: prompting.is_done)
+        until(stage, has(client, "go", "once"))
+        assert [each.text for each in client.updates] == ["once"]
 
     def test_of_updates_has_a_bound_and_messages_are_never_missed(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from callboard.actors import SessionSystem
+from callboard.actors.sessions import partition
 from callboard.supervision.testing import Simulation
 from tests.manager.kit import Stage, player
 
@@ -26,6 +27,12 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
 def stage() -> Stage:
     """Return what the sessions of this test do."""
     return Stage()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a partition that stops wait only briefly for a session that does not."""
+    monkeypatch.setattr(partition, "SHUTDOWN_S", 0.05)
 
 
 @pytest.fixture

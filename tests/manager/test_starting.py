@@ -156,6 +156,7 @@ class TestACreate:
             with pytest.raises(SessionNotFound):
                 sessions.get("ada")
 
+    @pytest.mark.usefixtures("hasty")
     def test_that_its_partition_stops_in_the_middle_is_gone_on_with_by_the_next(
         self, staged: SessionSystem, stage: Stage
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +24,7 @@ from callboard.actors import (
 )
 from callboard.actors.sessions.holds import Hold
 from callboard.supervision import handles
+from tests.runtime.kit import Gate
 from tests.sessions.stage import Hold as HoldTheHandler
 from tests.sessions.stage import HoldLater, Stage, later, part_of, presence
 
@@ -39,7 +39,7 @@ class Look(SessionMessage[str], frozen=True, kw_only=True):
 class Linger(SessionMessage[str], frozen=True, kw_only=True):
     """Changes nothing, and takes its time."""
 
-    seconds: float
+    gate: Gate
 
 
 class Fail(SessionMessage[str], frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Quiet(SessionActor[None]):
 
     @handles(Linger)
     async def on_linger(self, message: Linger) -> str:
-        await asyncio.sleep(message.seconds)
+        await message.gate.passed()
         return message.session_id
 
     @handles(Fail)
@@ -160,9 +160,10 @@ class TestActivity:
     def test_lasts_until_the_end_of_a_long_handler(
         self, stage: Stage, quiet: SessionSystem, ada: str
     ) -> None:
-        held = later(quiet, Linger(ada, seconds=45.0))
+        gate = Gate(quiet.system)
+        held = later(quiet, Linger(ada, gate=gate))
         stage.advance(45.0)
-        stage.settle()
+        gate.open()
         assert held.get() == ada
         stage.advance(IDLE_S - 10.0)
 
@@ -215,6 +216,7 @@ class TestBusy:
         stage.advance(IDLE_S)  # longer than its asker waits: the session goes on without
 
         assert cleaned(stage, sessions) == ()
+        stage.play.gate.open()
 
     def test_is_a_session_for_which_a_message_waits(self, stage: Stage) -> None:
         sessions = stage.open(cleanup_interval_s=0)

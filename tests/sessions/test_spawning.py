@@ -53,11 +53,13 @@ from callboard.actors.testing import (
     FakeSecrets,
     FakeWorkspaces,
 )
-from callboard.supervision import Future
+from callboard.supervision import Future, InvalidSpec
+from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
 from tests.runtime.kit import Gate
 from tests.sessions.stage import (
     PATIENT_S,
+    Actor,
     Boom,
     Fall,
     Hold,
@@ -248,6 +250,20 @@ class TestAFolder:
         assert (folder.parent.name == user_id) == (user_id == "ada")
         sessions.ask(TerminateSession("s"))
         assert not folder.exists()
+
+    def test_whose_root_is_of_no_use_is_said_at_once_and_nothing_is_waited_for(
+        self, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "file"
+        root.touch()
+
+        with Simulation() as simulation:
+            sessions = SessionSystem(Actor, runtime=simulation.runtime, workspace=root)
+            begun_s = simulation.now_s
+            with pytest.raises(InvalidSpec, match="Give a folder that can be used"):
+                sessions.start()
+
+            assert simulation.now_s == begun_s
 
 
 class TestAFailedStep:
