@@ -103,6 +103,7 @@ class TestAManager:
         self, sessions: SessionSystem
     ) -> None:
         made: list[str] = []
+        hurt: list[BaseException] = []
 
         def create() -> None:
             for number in range(CREATES):
@@ -113,12 +114,15 @@ class TestAManager:
                         break
                     except DeliveryError:
                         continue  # the same key again: it creates nothing more
+                    except BaseException as error:  # whatever it is, it must not be
+                        hurt.append(error)
+                        raise
 
         creating = threading.Thread(target=create)
         creating.start()
         for kill in range(1, KILLS + 1):
             while len(made) < kill * CREATES // (KILLS + 1):
-                assert creating.is_alive()
+                assert creating.is_alive(), hurt
             manager = sessions.manager.ref
             if manager is not None:
                 manager.kill()
