@@ -12,17 +12,16 @@ import msgspec
 
 from callboard.actors.audit import AuditSink
 from callboard.actors.checks import check
-from callboard.actors.connections.line import ConnectionsPartition
 from callboard.actors.connections.messages import ConnectionMessage
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.errors import InvalidField, WorkspaceError
-from callboard.actors.heart import Heart, Watchdog
-from callboard.actors.janitor import Janitor
+from callboard.actors.health import report
+from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
-from callboard.actors.manager import AuditedManager, SessionManager
+from callboard.actors.manager import SessionManager
 from callboard.actors.messages import (
     READS,
     GetSessionRef,
@@ -37,17 +36,17 @@ from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
-from callboard.actors.sessions.hung import HUNG_AFTER_S, hung
+from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.ids import CheckedIds
 from callboard.actors.sessions.internal import EndAll
-from callboard.actors.sessions.naming import CONNECTIONS, JANITOR, MANAGER, PARTITIONS, SERVICES
+from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.outlets import LogSink
-from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
 from callboard.actors.sessions.subscriptions import Subscription
+from callboard.actors.tree import BUDGET_OF_ROOT, tree
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
     ActorSystem,
@@ -65,19 +64,12 @@ from callboard.supervision import (
     SystemStopped,
     Timeout,
 )
-from callboard.supervision.model.specs import ChildSpec, Strategy
 from callboard.supervision.observe.tree import CHILDREN_MAX, NODES_MAX, TreeNode, snapshot
 from callboard.supervision.runtime.ports import Runtime
 from callboard.supervision.runtime.system import check_ports
-from callboard.supervision.tree.supervisor import PartitionSupervisor, Supervisor
+from callboard.supervision.tree.supervisor import Supervisor
 
 R = TypeVar("R")
-
-INTENSITY = 10
-"""Restarts that every supervisor but a partition may count within `PERIOD_S`."""
-
-PERIOD_S = 60.0
-"""The window, in seconds."""
 
 
 class NotStarted(CallboardError, RuntimeError):
@@ -291,8 +283,8 @@ class SessionSystem:
         except BaseException:
             self.stop()
             raise
-        root = system.spawn_named("root", Supervisor, *self._tree(services), **_BUDGET_OF_ROOT)
-        services.root = root
+        specs = tree(services, services.connections, self._watchdog)
+        root = services.root = system.spawn_named("root", Supervisor, specs, **BUDGET_OF_ROOT)
         self._end = Future(blocker=system.dispatcher)
         end = self._end
         if not root.when_dead(end, self._root_ended):
@@ -312,51 +304,6 @@ class SessionSystem:
             self._workspace.sweep([row.id for row in services.table.rows()])
         except WorkspaceError as error:  # the others have been removed, and no session needs it
             services.system.emit(SweepFailed(str(error)))
-
-    def _tree(self, services: Services) -> tuple[list[ChildSpec]]:
-        budget: dict[str, object] = {"intensity": INTENSITY, "period_s": PERIOD_S}
-        serving = ChildSpec(
-            id=SERVICES, start=Supervisor, args=(services.observing.specs,), kwargs=dict(budget)
-        )
-        partition = ChildSpec(
-            id="partition", start=SessionPartition, args=(services,), name=PARTITIONS
-        )
-        sessions = ChildSpec(
-            id=PARTITIONS,
-            start=PartitionSupervisor,
-            args=(partition,),
-            kwargs={
-                "partitions": services.partitions,
-                "with_arguments": _numbered,
-                **budget,
-            },
-        )
-        connections_partition = ChildSpec(
-            id="partition",
-            start=ConnectionsPartition,
-            args=(services.connections,),
-            name=CONNECTIONS,
-        )
-        connections = ChildSpec(
-            id=CONNECTIONS,
-            start=PartitionSupervisor,
-            args=(connections_partition,),
-            kwargs={
-                "partitions": services.partitions,
-                "with_arguments": _numbered,
-                **budget,
-            },
-        )
-        janitor = ChildSpec(id=JANITOR, start=Janitor, args=(services,), name=JANITOR)
-        kind = AuditedManager if services.audit_required else SessionManager
-        manager = ChildSpec(id=MANAGER, start=kind, args=(services,), name=MANAGER)
-        in_front = [janitor, manager]
-        if self._watchdog is not None:
-            in_front.append(ChildSpec(id="heart", start=Heart, args=(services, self._watchdog)))
-        front = ChildSpec(
-            id="front", start=Supervisor, args=(tuple(in_front),), kwargs=dict(budget)
-        )
-        return ([serving, sessions, connections, front],)
 
     def _root_ended(self, reason: ExitReason | None) -> None:
         self._is_over = True
@@ -385,10 +332,10 @@ class SessionSystem:
         try:
             timeout_s -= self._end_spawned(self._system, timeout_s / 2)
             self._is_over = True
-            report = self._system.stop(max(0.0, timeout_s))
+            stopped = self._system.stop(max(0.0, timeout_s))
             if self._workspace is not None:
                 self._workspace.close()
-            return report
+            return stopped
         finally:
             self._is_over = True
             if self._log is not None:
@@ -546,24 +493,7 @@ class SessionSystem:
 
     def health(self) -> HealthReport:
         """Say how the sessions are, without a message; after the end too."""
-        services = self._started()
-        now_s = services.system.clock.now_s()
-        oldest_s = services.table.oldest_active_s()
-        observing = services.observing
-        failing = services.failing_parts()
-        due_s = services.sweep_due_s
-        return HealthReport(
-            is_healthy=not failing and not self._is_over,
-            sessions=len(services.table),
-            presences=services.table.presences(),
-            oldest_idle_s=0.0 if oldest_s is None else max(0.0, now_s - oldest_s),
-            janitor_lag_s=0.0 if due_s is None else max(0.0, now_s - due_s),
-            failing=("root",) if self._is_over else failing,
-            hung=hung(services.at_work, now_s=now_s, after_s=services.hung_after_s),
-            subscriptions=services.feed.subscriptions,
-            slow_subscriptions=services.feed.closed_as_slow,
-            audit_lost=observing.audit_lost(),
-        )
+        return report(self._started(), is_over=self._is_over)
 
     def tree(self, *, nodes_max: int = NODES_MAX, children_max: int = CHILDREN_MAX) -> TreeNode:
         """Return a picture of the living tree, taken without a message.
@@ -641,18 +571,6 @@ class SweepFailed(msgspec.Struct, frozen=True):
     """
 
     error: str
-
-
-_BUDGET_OF_ROOT: dict[str, Any] = {
-    "strategy": Strategy.REST_FOR_ONE,
-    "intensity": INTENSITY,
-    "period_s": PERIOD_S,
-}
-
-
-def _numbered(args: tuple[object, ...], number: int) -> tuple[object, ...]:
-    """Return a partition's arguments: the services, and its number."""
-    return (*args, number)
 
 
 def _are_seconds(value: object) -> bool:

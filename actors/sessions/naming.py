@@ -10,6 +10,12 @@ MANAGER: Final = "manager"
 JANITOR: Final = "janitor"
 """The janitor's name."""
 
+FRONT: Final = "front"
+"""The line's id in the tree of those whom everybody asks: the manager and the janitor."""
+
+HEART: Final = "heart"
+"""The id in the tree of what tells a watchdog that the tree is healthy."""
+
 SERVICES: Final = "services"
 """The line's id in the tree of what serves all sessions."""
 

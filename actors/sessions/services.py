@@ -17,7 +17,12 @@ from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.internal import Crowded
-from callboard.actors.sessions.naming import JANITOR, MANAGER, partition_name
+from callboard.actors.sessions.naming import (
+    JANITOR,
+    MANAGER,
+    connections_partition_name,
+    partition_name,
+)
 from callboard.actors.sessions.observing import Observing
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.spawn import Planner, Step, plan
@@ -115,7 +120,9 @@ class Services:
 
     def failing_parts(self) -> tuple[str, ...]:
         """Return the names of the parts that do not run just now. Any thread, no message."""
-        parts = [*self.observing.parts, MANAGER, *map(partition_name, range(self.partitions))]
+        numbers = range(self.partitions)
+        lines = (*map(partition_name, numbers), *map(connections_partition_name, numbers))
+        parts = (*self.observing.parts, *lines, JANITOR, MANAGER)
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(name for name, part in found if part is None or not part.is_alive())
 

@@ -15,6 +15,7 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.supervision import ActorDeadError, Crashed, DeliveryError, Timeout
+from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
 from tests.sessions.stage import (
     Boom,
@@ -253,6 +254,31 @@ class TestAPart:
 
         assert seq == 1
         assert cell_of(opened, ada) is mine
+
+
+class TestHealth:
+    @pytest.mark.parametrize(
+        ("path", "named"),
+        [
+            ("services/events", "events"),
+            ("sessions/1", "sessions/1"),
+            ("connections/0", "connections/0"),
+            ("front/janitor", "janitor"),
+            ("front/manager", "manager"),
+        ],
+    )
+    def test_names_the_part_that_does_not_run_just_now(self, path: str, named: str) -> None:
+        with Simulation() as sim, SessionSystem(runtime=sim.runtime, partitions=2) as sessions:
+            sim.settle()
+            part = part_of(sessions, path)
+            part.kill()
+
+            sim.run(until=lambda: part.is_dead)
+
+            health = sessions.health()
+            assert (health.is_healthy, health.failing) == (False, (named,))
+            sim.settle()
+            assert sessions.health().failing == ()
 
 
 class TestTheManager:
