@@ -136,6 +136,8 @@ from callboard.actors.sessions.data import Role as Role
 from callboard.actors.sessions.data import Session as Session
 from callboard.actors.sessions.data import SessionId as SessionId
 from callboard.actors.sessions.data import SessionPatch as SessionPatch
+from callboard.actors.sessions.draft import SessionEntry as SessionEntry
+from callboard.actors.sessions.draft import SessionStore as SessionStore
 from callboard.actors.sessions.events import EventKind as EventKind
 from callboard.actors.sessions.events import SessionEvent as SessionEvent
 from callboard.actors.sessions.holds import Hold as Hold
@@ -154,6 +156,8 @@ from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
 from callboard.actors.sessions.subscriptions import Subscription as Subscription
+from callboard.actors.storage.journal import CommitOutcome as CommitOutcome
+from callboard.actors.storage.memory import MemoryStore as MemoryStore
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem
 from callboard.actors.system import StartedAlready as StartedAlready
@@ -196,6 +200,7 @@ __all__ = [
     "ClientEvent",
     "ClientInfo",
     "ClientSink",
+    "CommitOutcome",
     "ComposedPrompts",
     "ConnectionMessage",
     "Connectors",
@@ -245,6 +250,7 @@ __all__ = [
     "McpTimeout",
     "McpTool",
     "McpToolError",
+    "MemoryStore",
     "Message",
     "MessagePage",
     "MessageTooLarge",
@@ -275,6 +281,7 @@ __all__ = [
     "SessionActor",
     "SessionAsleep",
     "SessionCrashed",
+    "SessionEntry",
     "SessionError",
     "SessionEvent",
     "SessionHasLog",
@@ -289,6 +296,7 @@ __all__ = [
     "SessionRestarting",
     "SessionState",
     "SessionStatus",
+    "SessionStore",
     "SessionSystem",
     "SessionTerminating",
     "Shutdown",

@@ -37,6 +37,7 @@ from callboard.actors.sessions.internal import (
     Audited,
     DrainCheck,
     EndAll,
+    EndRefused,
     FailNow,
     GraceOver,
     PartitionReady,
@@ -111,7 +112,7 @@ class SessionManager(SystemActor):
         self._table.recount()
         self._book.starts.take_over()
         for row in self._table.rows():
-            if self._creator.came_to_be(row):
+            if self._creator.came_to_be(row) and not self._waker.go_on_failing(row):
                 self._take_over(row)
         self._creator.release_strays()
         self._waker.take_over()
@@ -322,7 +323,9 @@ class SessionManager(SystemActor):
         if row is None:
             return
         self._is_looked_at(row)
-        if row.presence is Presence.ASLEEP:
+        if self._ender.must_end(row):
+            self._services.addresses.of(row).refuse_waiting()  # what is left is not for messages
+        elif row.presence is Presence.ASLEEP:
             self._waker.wake(row)
 
     @handles(SessionEnded)
@@ -337,8 +340,13 @@ class SessionManager(SystemActor):
         """Give up an ending or a sleep: the session has had something to do since."""
         row = self._table.get(message.session_id)
         if row is not None:
-            self._waker.answer_sleepers(row)
+            self._waker.answer_sleepers(row, message.error)
             self._ender.stays(row.id)
+
+    @handles(EndRefused)
+    def on_end_refused(self, message: EndRefused) -> None:
+        """Tell who waits for the end of a session that the store refused it."""
+        self._ender.refused(message)
 
     @handles(SessionGivenUp)
     def on_session_given_up(self, message: SessionGivenUp) -> None:
@@ -383,12 +391,15 @@ class SessionManager(SystemActor):
             ending = None
         if rests and ending is None and must_end(row.latest().session):
             ending = self._ender.ending_of(row)
+        if rests and ending is not None and self._ender.clean_up(row, ending):
+            self._look_at_links(row)
+            return
         match decision.verdict:
             case Verdict.REMOVED:
                 self.remove(row)
                 return
-            case Verdict.ASLEEP | Verdict.QUARANTINED if ending is not None:
-                self._ender.clean_up(row, ending)
+            case Verdict.UNDONE:
+                self._ender.take_back(row)
             case Verdict.ASLEEP:
                 self._waker.fell_asleep(row)
             case Verdict.QUARANTINED:

@@ -231,7 +231,9 @@ class BeginSpawn(Request[Session], frozen=True):
 class TerminateSession(Request[Session], frozen=True):
     """End a session and clean up after it; the reply is its last snapshot.
 
-    A second one while the first is at work gets the same reply.
+    A second one while the first is at work gets the same reply. StoreError says that the
+    store has not kept the end: the session stays as it was, unless its cleanup has begun; then
+    that is tried again until it is kept.
 
     Args:
         session_id: which session.
@@ -246,6 +248,9 @@ class TerminateSession(Request[Session], frozen=True):
 
 class CleanupInactive(Request[tuple[SessionId, ...]], frozen=True, kw_only=True):
     """Terminate the sessions that have been idle for too long; the reply is their ids.
+
+    A session whose end the store refuses stays, and is not among them; if it refuses all, the
+    reply is its StoreError.
 
     Args:
         idle_longer_than_s: strictly longer than this; None: the system's own bound.

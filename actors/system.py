@@ -36,6 +36,7 @@ from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
+from callboard.actors.sessions.draft import SessionStore
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.ids import CheckedIds
 from callboard.actors.sessions.internal import EndAll
@@ -126,6 +127,7 @@ class SessionSystem:
             effect, when the sink fails, is full or takes too long (2 s).
         metrics: where numbers go; None: nowhere.
         log: a logger that gets one line for each event of a session; None: none.
+        store: where the sessions' commits are kept (`SessionStore`); None: in memory alone.
         hung_after_s: so long at work on one message, a session is named in `health`.
         on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
             and what is given up to the logger `callboard.events`, many of a kind summed up.
@@ -167,6 +169,7 @@ class SessionSystem:
         audit_required: bool = False,
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
+        store: SessionStore | None = None,
         hung_after_s: float = HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
@@ -192,6 +195,9 @@ class SessionSystem:
             raise InvalidSpec("hung_after_s", hung_after_s, remedy)
         if audit_required and audit is None:
             raise InvalidSpec("audit_required", audit_required, "Give an audit sink with it.")
+        if store is not None and not callable(getattr(store, "commit", None)):
+            remedy = "Give an object with commit(entry), or None to keep them in memory."
+            raise InvalidSpec("store", store, remedy)
         self._name = name
         self._limits = limits
         self._settings = settings
@@ -204,6 +210,7 @@ class SessionSystem:
             "audit_required": audit_required,
             "metrics": metrics,
             "log": log,
+            "store": store,
             "hung_after_s": hung_after_s,
         }
         if workspace is None or isinstance(workspace, (str, os.PathLike)):

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from callboard.actors import Presence, SessionSystem
+from callboard.actors import Presence, Session, SessionState, SessionSystem
 from callboard.actors.sessions.address import SessionAddress
+from callboard.actors.sessions.draft import SessionEntry
 from callboard.actors.sessions.naming import partition_name, session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
@@ -159,6 +160,55 @@ def _book(sessions: SessionSystem) -> Iterator[str]:
     for number in range(services.partitions):
         if book.starts.has_waiting(number) or book.starts.asked(number):
             yield f"starts are counted in partition {number}"
+
+
+# -- what a store was given ------------------------------------------------
+
+OF_THE_MANAGER = ("presence", "restarts", "last_error", "failed_on")
+"""Fields of a snapshot that are no part of a commit: the next one carries them along."""
+
+
+def broken_by_a_store(sessions: SessionSystem, entries: Iterable[SessionEntry]) -> Iterator[str]:
+    """Yield where what a store has kept is not what is there, when nothing is under way.
+
+    Args:
+        sessions: the system.
+        entries: what its store has kept and published, in order.
+    """
+    held: dict[str, SessionEntry] = {}
+    for entry in entries:
+        before, now = held.get(entry.session_id), entry.version.session
+        is_first = before is None or _is_over(before)
+        expected = entry.base.session.version + 1
+        if is_first and now.state is SessionState.CREATED:
+            expected = entry.base.session.version
+        if now.version != expected:
+            yield f"{entry.session_id} was kept as {now.version}, not as {expected}"
+        held[entry.session_id] = entry
+    table = services_of(sessions).table
+    for session_id, entry in held.items():
+        if table.get(session_id) is None and not _is_over(entry):
+            yield f"{session_id} is gone, and the store has it as {entry.version.session.state}"
+    for row in table.rows():
+        kept, there = held.get(row.id), row.latest()
+        if kept is None or _is_over(kept):
+            yield f"{row.id} is there, and the store does not know it"
+        elif _content(kept.version.session) != _content(there.session):
+            yield f"{row.id} is {there.session}, and the store has {kept.version.session}"
+        elif kept.version.log is not there.log:
+            yield f"{row.id} has a log that the store does not have"
+
+
+def _is_over(entry: SessionEntry) -> bool:
+    return entry.version.session.state is SessionState.CLEANED
+
+
+def _content(session: Session) -> dict[str, object]:
+    return {
+        name: getattr(session, name)
+        for name in session.__struct_fields__
+        if name not in OF_THE_MANAGER
+    }
 
 
 # -- what was promised -----------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import Any, Final
 
-from callboard.actors.connections.actor import SHUTDOWN_S, LinkActor, Report
+from callboard.actors.connections.actor import SHUTDOWN_S, LinkActor, LinkLost, Report
 from callboard.actors.connections.agent import AgentActor
 from callboard.actors.connections.client import ClientActor
 from callboard.actors.connections.mcp import McpActor
@@ -85,7 +85,8 @@ class SessionLinks(DynamicSupervisor):
         super().__init__(intensity=None, concurrent_starts=True)
         self._switchboard = switchboard
         self._row = row
-        self._given_up: set[str] = set()
+        self._over: dict[str, LinkDown | LinkFailed] = {}
+        """Keys of connections that are not started again -> what the session is to note."""
 
     def on_start(self) -> Any:
         """Start, then look which connections there are to be."""
@@ -97,6 +98,7 @@ class SessionLinks(DynamicSupervisor):
         """Start what is missing, end what is not wanted, have the rest report."""
         del message
         tree, wanted = self._children_of(), self._switchboard.wanted(self._row)
+        self._over = {key: notice for key, notice in self._over.items() if key in wanted}
         if not wanted:
             self.stop()  # which ends those that are left, all at once
             return
@@ -114,7 +116,11 @@ class SessionLinks(DynamicSupervisor):
                 if rest is not None:
                     yield from rest
         for key, link in wanted.items():
-            if key not in tree.children and key not in self._given_up:
+            if key in tree.children:
+                continue
+            if key in self._over:  # it has not been noted yet, or the store has refused that
+                self._switchboard.addresses.of(self._row).notify(self._over[key])
+            else:
                 yield from self._start(key, link)
 
     def _start(self, key: str, link: Link) -> Generator[Until, bool, None]:
@@ -130,6 +136,9 @@ class SessionLinks(DynamicSupervisor):
 
     def on_child_exited(self, message: ChildExited) -> Any:
         """Start it again if it crashed; look again, for it may have been the last, or be missed."""
+        if message.child.actor_class is ClientActor:
+            key = str(message.child.tag)
+            self._over[key] = LinkDown(key, LinkLost("it has gone"))
         self.actor_ref.notify(Look())
         return super().on_child_exited(message)
 
@@ -141,8 +150,9 @@ class SessionLinks(DynamicSupervisor):
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the session."""
-        self._given_up.add(str(event.child_id))
-        self._switchboard.addresses.of(self._row).notify(LinkFailed(str(event.child_id)))
+        key = str(event.child_id)
+        failed = self._over[key] = LinkFailed(key)
+        self._switchboard.addresses.of(self._row).notify(failed)
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:

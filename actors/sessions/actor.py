@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from types import CoroutineType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
@@ -16,6 +17,7 @@ from callboard.actors.errors import (
     InvalidField,
     SessionError,
     SessionTerminating,
+    StoreError,
     UpdateFailed,
 )
 from callboard.actors.limits import SessionLimits
@@ -39,6 +41,7 @@ from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.internal import (
     CleanUp,
+    EndRefused,
     EndSession,
     FailNow,
     FallAsleep,
@@ -63,7 +66,7 @@ from callboard.actors.sessions.states import (
     takes_messages,
 )
 from callboard.actors.sessions.table import Row
-from callboard.actors.storage.journal import Outcome
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.supervision import (
     ExitReason,
     FencedError,
@@ -100,12 +103,12 @@ class Services(Protocol):
         """Return what a session needs, in the order in which it is done."""
         ...
 
-    def commit(self, entry: SessionEntry) -> Outcome:
-        """Keep a commit and publish it, or hand it to whoever does."""
+    def commit(self, entry: SessionEntry) -> CommitOutcome:
+        """Keep a commit and publish it; raises StoreError when it was not kept."""
         ...
 
-    def keep(self, draft: Draft) -> Outcome:
-        """Commit and publish what has changed, or hand it to whoever does; tell what it says."""
+    def keep(self, draft: Draft) -> CommitOutcome:
+        """Commit and publish what has changed, and tell what it says; raises like `commit`."""
         ...
 
     def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
@@ -148,7 +151,8 @@ class SessionActor(LinkedActor, Generic[D]):
     One message, one commit: what a handler changed is kept and published
     together when it returns, and none of it when it raises. A refusal leaves
     the session as it was; any other exception ends this incarnation, and the
-    next one goes on from the last commit. Plain attributes are a cache that dies
+    next one goes on from the last commit. What the store does not keep is undone,
+    and the asker gets StoreError in place of the reply. Plain attributes are a cache that dies
     with the incarnation; what must live on is in the log and in `data`.
 
     Args:
@@ -264,7 +268,11 @@ class SessionActor(LinkedActor, Generic[D]):
         return draft.session
 
     def commit(self) -> None:
-        """Keep what this handler has changed so far, whatever becomes of the rest of it."""
+        """Keep what this handler has changed so far, whatever becomes of the rest of it.
+
+        Raises:
+            StoreError: the store did not keep it: the session is at its last commit.
+        """
         draft = self._working()
         if draft.has_changed:
             self._keep(draft)
@@ -427,8 +435,14 @@ class SessionActor(LinkedActor, Generic[D]):
         services = self._services
         # `Services.keep`, written out for when nobody listens: it is a part of every append.
         is_heard = services.feed.is_heard
-        outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
-        if outcome is Outcome.FENCED:
+        try:
+            outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
+        except StoreError as error:
+            draft.rebase()
+            if not self.actor_ref.is_started:
+                self._services.book.starts.refuse(self._row.id, error)
+            raise
+        if outcome is CommitOutcome.FENCED:
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
@@ -518,20 +532,20 @@ class SessionActor(LinkedActor, Generic[D]):
         is_again = not is_half_spawned(draft.session)
         spawning = spawns.enter(self._row.id)
         begun: Step | None = None
-        for step in to_do(steps, again=is_again):
-            begun = step
-            try:
+        try:
+            for step in to_do(steps, again=is_again):
+                begun = step
                 await self._do(step, spawning)
-            except SessionError as cause:
-                if is_again and spawning.cancelled is None:
-                    raise RespawnFailed(str(cause)) from cause
-                spawning.fail(cause)
-                break
-            if spawning.cancelled is not None:
-                break
-        else:
-            draft.move(SessionEvent.ACTIVATE, wall_s=clock.wall_s())
-            self.commit()
+                if spawning.cancelled is not None:
+                    break
+            else:
+                draft.move(SessionEvent.ACTIVATE, wall_s=clock.wall_s())
+                self.commit()
+        except SessionError as cause:
+            if is_again and spawning.cancelled is None:
+                raise RespawnFailed(str(cause)) from cause
+            spawning.fail(cause)
+        if draft.session.state is SessionState.ACTIVE:
             session = self._row.session()
             self._services.book.creates.replied(self._row.id, session)
             spawns.take_out(self._row.id)
@@ -541,8 +555,17 @@ class SessionActor(LinkedActor, Generic[D]):
             return
         reason = str(spawning.cause) if spawning.cancelled is None else spawning.cancelled
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=reason)
-        self.commit()
-        await self._clean_up(to_undo(steps, begun=None if is_again else begun))
+        try:
+            self.commit()
+        except StoreError as cause:
+            if is_again:  # it was ACTIVE before, so it stays: whoever wanted its end is told
+                self._stay(cause)
+                spawns.take_out(self._row.id)
+                spawning.refuse()
+                raise RespawnFailed(str(cause)) from cause
+            # Else it is undone all the same: it is half spawned, and so its next incarnation, or
+            # the manager, goes on with its end.
+        await self._clean_up(to_undo(steps, begun=None if is_again else begun), reason)
 
     async def _do(self, step: Step, spawning: Spawning) -> None:
         """Do one step and keep what it changes."""
@@ -559,30 +582,45 @@ class SessionActor(LinkedActor, Generic[D]):
         draft.enter(changes)
         self.commit()
 
-    async def _clean_up(self, steps: tuple[Step, ...]) -> None:
+    async def _clean_up(self, steps: tuple[Step, ...], reason: str = STRUCK) -> None:
         """Undo steps, in this order, and end; the manager then removes the row."""
         draft = self._working()
         await undo(self, steps, draft.session, self._services)
-        self._be_clean()
+        self._be_clean(reason)
 
-    def _be_clean(self) -> None:
-        draft = self._working()
-        reason, wall_s = draft.session.state_reason, self.system.clock.wall_s()
+    def _be_clean(self, reason: str = STRUCK) -> None:
+        """Note that all is undone, and end. The reason counts if there is none yet."""
+        draft, wall_s = self._working(), self.system.clock.wall_s()
+        reason = draft.move(SessionEvent.TERMINATE, wall_s=wall_s, reason=reason).state_reason or ""
         draft.move(SessionEvent.CLEAN, wall_s=wall_s, reason=reason)
-        self.commit()
+        with suppress(StoreError):  # the manager finds it so, and tries again
+            self.commit()
         self.stop()
+
+    def _stay(self, error: StoreError) -> None:
+        """Tell the manager, and so who wanted the end, that the store did not keep it."""
+        ending = self._services.book.endings.get(self._row.id)
+        number = None if ending is None else ending.number
+        self._services.announce(EndRefused(self._row.id, number, error))
 
     @handles(EndSession)
     def on_end_session(self, message: EndSession) -> None:
         """Clean up and end; the manager then removes the row."""
         draft, clock = self._working(), self.system.clock
+        ending = self._services.book.endings.get(self._row.id)
+        if message.number is not None and (ending is None or ending.number != message.number):
+            return
         idle_s = message.idle_longer_than_s
         active_s = max(draft.active_s, self._row.heard_s)
         if idle_s is not None and (clock.now_s() - active_s <= idle_s or has_work(self._row)):
             self._services.announce(SessionStays(self._row.id))
             return
         draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
-        self.commit()
+        try:
+            self.commit()
+        except StoreError as error:
+            self._stay(error)
+            return
         if to_undo(self._services.plan(draft.session)):
             self.continue_with(CleanUp())
         else:
@@ -598,12 +636,19 @@ class SessionActor(LinkedActor, Generic[D]):
     def on_fall_asleep(self, message: FallAsleep) -> None:
         """End in order, unless there is something to do."""
         since_s = message.unless_active_since_s
+        refusal: StoreError | None = None
         if may_sleep(self._row) and (since_s is None or self._row.active_s <= since_s):
-            if self.session.has_links:
-                self._let_links_sleep()
-            self.stop()
-        elif since_s is None:
-            self._services.announce(SessionStays(self._row.id))
+            try:
+                if self.session.has_links:
+                    self._let_links_sleep()
+                    self.commit()
+            except StoreError as error:
+                refusal = error
+            else:
+                self.stop()
+                return
+        if since_s is None:
+            self._services.announce(SessionStays(self._row.id, refusal))
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:

@@ -32,6 +32,7 @@ from callboard.actors.sessions.table import Row, Table
 from callboard.supervision import ActorSystem, Address, Future
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.incarnation import Incarnation
+from callboard.supervision.runtime.mailbox import drain
 
 
 class SessionAddress(Address[Any]):
@@ -99,10 +100,21 @@ class SessionAddress(Address[Any]):
     def _is_terminating(self) -> bool:
         return self.row.latest().session.state is SessionState.TERMINATING
 
-    def refuse_waiting(self) -> None:
-        """Answer what waits: the session is quarantined, or being terminated without an actor."""
+    def refuse_waiting(self, error: Exception | None = None) -> None:
+        """Answer what waits: nobody comes to take it.
+
+        Args:
+            error: what to answer; None: that the session is quarantined, or is being terminated.
+        """
+
+        def refuse(message: Any, future: Future[Any] | None) -> None:
+            if error is None or future is None:
+                self._undeliverable(message, future)
+            else:
+                future.offer_exception(error)
+
         if self.items is not None:
-            self._drain(self.items)
+            drain(self.items, refuse)
 
     def dead_error(self) -> Exception:
         """Return what a sender gets whose message nobody will take."""

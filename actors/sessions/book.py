@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from callboard.actors.errors import StoreError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.keys import Creates
 from callboard.actors.sessions.spawning import Spawns
@@ -19,7 +20,8 @@ class Ending:
         number: tells its grace from an earlier one's.
         reason: why it ends.
         until_s: when its grace is over, on the monotonic clock.
-        answers: called with the last snapshot, or None when it does not end after all.
+        answers: called with the last snapshot, the store's refusal, or None when it does not end
+            after all.
         idle_longer_than_s: end only if it has been idle for longer; None: in any case.
     """
 
@@ -27,9 +29,11 @@ class Ending:
         "answers",
         "expires_after_s",
         "idle_longer_than_s",
+        "is_bound",
         "is_forced",
         "number",
         "reason",
+        "refusals",
         "undertaker",
         "undertakers",
         "until_s",
@@ -40,7 +44,7 @@ class Ending:
         number: int,
         reason: str,
         until_s: float,
-        answers: list[Callable[[Session | None], None]],
+        answers: list[Callable[[Session | StoreError | None], None]],
         idle_longer_than_s: float | None,
     ) -> None:
         self.number = number
@@ -51,6 +55,10 @@ class Ending:
         self.expires_after_s = idle_longer_than_s
         """The same, and still known when there is no way back."""
         self.is_forced = False
+        self.is_bound = False
+        """Whether it ends whatever the session is: its creator was told that it never was."""
+        self.refusals = 0
+        """How often the store has refused the end of a session that must end."""
         self.undertaker: Any = None
         """Who undoes what the session has spawned, in place of its actor."""
         self.undertakers = 0

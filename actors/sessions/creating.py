@@ -7,10 +7,12 @@ from callboard.actors.errors import (
     IdempotencyConflict,
     InvalidField,
     ShuttingDown,
+    StoreError,
 )
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
+from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import freeze
 from callboard.actors.sessions.keys import Created, content_of
@@ -47,6 +49,7 @@ class Creator:
         Raises:
             SessionError: a field is wrong, or there is no place.
             ShuttingDown: no new session is taken any more.
+            StoreError: it is to be created and no more, and that was not kept.
         """
         services = self._services
         if services.tenants:
@@ -73,8 +76,23 @@ class Creator:
             self._book.creates.remember(key, content, row.id, now_s=now_s)
         if first.client is not None:
             services.connections.attach(row.id, first.client.number, message.client, 0)
-        if message.activate:
-            return self._waker.start(row, Cause.CREATE)
+        return self._waker.start(row, Cause.CREATE) if message.activate else self._keep(row)
+
+    def _keep(self, row: Row) -> Session:
+        """Commit a session that is created and no more, or give its place back.
+
+        The first incarnation of the others does that.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        draft = Draft(row, row.latest(), self._services.limits)
+        try:
+            self._services.keep(draft)
+        except StoreError as error:
+            self._waker.never_was(row, error)
+            raise
+        draft.let_go()
         row.note(asleep(NO_INCARNATION))
         session = row.session()
         self._book.creates.replied(row.id, session)
@@ -137,10 +155,7 @@ class Creator:
 
     def came_to_be(self, row: Row) -> bool:
         """Say whether a row's create came far enough to be gone on with; else take it back."""
-        start = self._book.starts.get(row.id)
-        has_failed = start is not None and start.cause is Cause.CREATE and start.error is not None
-        has_run = row.incarnation > 0 or row.standing is not None
-        if (has_run or start is not None) and not has_failed:
+        if row.incarnation > 0 or row.standing is not None or row.id in self._book.starts:
             return True
         self._book.creates.forget(row.id)
         last = self._table.remove(row.id)

@@ -26,12 +26,15 @@ from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import SessionEvent, SessionState, next_state, takes_messages
-from callboard.actors.storage.journal import Entry
+from callboard.actors.storage.journal import Committer, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 
 SessionKept: TypeAlias = Kept[Session, Log]
 SessionLedger: TypeAlias = Ledger[Session, Log]
 SessionEntry: TypeAlias = Entry[Session, Log]
+"""One commit of a session."""
+SessionStore: TypeAlias = Committer[Session, Log]
+"""Where sessions hand in their commits."""
 
 _ACTIVE = SessionState.ACTIVE
 _TAKEN: SessionKept = Kept(CLOSED, Session(id=""), EMPTY_LOG, 0.0, {})
@@ -299,7 +302,7 @@ class Draft:
         self._return_to(self._base)
 
     def rebase(self) -> None:
-        """Return to the last commit: the store did not keep what was handed in."""
+        """Return to what is published: the store did not keep what was handed in."""
         latest = self.ledger.latest()
         # A later incarnation's commit is not ours to go on from; let the fence refuse us.
         if latest.incarnation == self.incarnation:

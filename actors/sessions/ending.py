@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from callboard.actors.errors import SessionNotFound
+from callboard.actors.errors import SessionNotFound, StoreError
 from callboard.actors.messages import CleanupInactive, TerminateSession
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.book import Ending
@@ -16,19 +16,30 @@ from callboard.actors.sessions.busy import is_busy
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.desk import Desk
+from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.errands import Undertaker
-from callboard.actors.sessions.internal import EndSession, ForgetSession, GraceOver, Undone
+from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.internal import (
+    EndRefused,
+    EndSession,
+    ForgetSession,
+    GraceOver,
+    Undone,
+)
 from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.spawn import STRUCK, Step, to_undo
+from callboard.actors.sessions.spawn import STRUCK, Step, must_end, to_undo
 from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
 from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.verdict import PartitionLost
 from callboard.actors.sessions.walks import Walk
-from callboard.supervision import Future
+from callboard.supervision import Backoff, Future
 from callboard.supervision.model.reasons import is_abnormal
 
-Answer: TypeAlias = Callable[[Session | None], None]
-"""Called with the last snapshot, or None when the session does not end after all."""
+Outcome: TypeAlias = Session | StoreError | None
+"""The last snapshot; why the store refused the end; None when it does not end after all."""
+
+Answer: TypeAlias = Callable[[Outcome], None]
 
 IDLE: Final = "idle"
 """Why a session ended that nobody has used for too long."""
@@ -36,12 +47,18 @@ IDLE: Final = "idle"
 QUARANTINE_OVER: Final = "quarantined for too long"
 """Why one ended that nobody has revived."""
 
-
 UNDERTAKERS_AT_ONCE_MAX: Final = 64
 """Sessions whose steps are undone in the place of their actors at once; the others wait."""
 
 UNDERTAKERS_MAX = 3
 """How often the undoing of a session is begun anew when whoever did it was killed."""
+
+END_AGAIN: Final = Backoff(delays_s=(1.0, 2.0, 5.0, 10.0, 30.0, 60.0))
+"""How long to wait, again and again, before an end is tried that the store has refused, of a
+session that must end. Whoever asks for it meanwhile has it tried at once."""
+
+NEVER_STARTED = "it never started"
+"""Why one ends whose create has failed after its first commit."""
 
 STOPPED = "the system is being stopped"
 """Why a session ends that has something to undo when the host stops the system."""
@@ -71,11 +88,11 @@ class Ender:
         """End a session; answer with its last snapshot."""
         row = self._table.row(message.session_id)
 
-        def answer(last: Session | None) -> None:
-            if last is None:
-                reply.offer_exception(SessionNotFound(message.session_id))
+        def answer(outcome: Outcome) -> None:
+            if isinstance(outcome, Session):
+                reply.offer(outcome)
             else:
-                reply.offer(last)
+                reply.offer_exception(outcome or SessionNotFound(message.session_id))
 
         self._begin(row, message.reason, message.grace_s, answer)
 
@@ -87,6 +104,7 @@ class Ender:
         found: list[str] = []
         under_way: dict[str, None] = {}
         ended: list[str] = []
+        refused: list[StoreError] = []
 
         def look_at(row: Row) -> None:
             if not self._is_idle(row, idle_s):
@@ -97,17 +115,25 @@ class Ender:
                 answer = partial(one_ended, row.id)
                 self._begin(row, IDLE, grace_s, answer, idle_longer_than_s=idle_s)
 
-        def one_ended(session_id: str, last: Session | None) -> None:
+        def one_ended(session_id: str, outcome: Outcome) -> None:
             under_way.pop(session_id, None)
-            if last is not None:
+            if isinstance(outcome, Session):
                 ended.append(session_id)
+            elif outcome is not None:
+                refused.append(outcome)
             if not under_way and walk.is_over:
-                reply.offer(tuple(sorted(ended)))
+                tell()
 
         def come_to_an_end() -> None:
             if message.dry_run:
                 reply.offer(tuple(found))
             elif not under_way:
+                tell()
+
+        def tell() -> None:
+            if refused and not ended:
+                reply.offer_exception(refused[0])
+            else:
                 reply.offer(tuple(sorted(ended)))
 
         walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
@@ -123,7 +149,7 @@ class Ender:
                 under_way[row.id] = None
                 self._begin(row, STOPPED, grace_s, partial(one_ended, row.id))
 
-        def one_ended(session_id: str, _: Session | None) -> None:
+        def one_ended(session_id: str, _: Outcome) -> None:
             under_way.pop(session_id, None)
             if not under_way and walk.is_over:
                 reply.offer(None)
@@ -135,13 +161,28 @@ class Ender:
         walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
         return walk
 
-    def ending_of(self, row: Row) -> Ending:
+    def ending_of(self, row: Row, reason: str = STRUCK) -> Ending:
         """Return the ending of a session that must end though nobody has asked for it."""
-        reason = row.latest().session.state_reason or STRUCK
+        reason = row.latest().session.state_reason or reason
         until_s = self._system.clock.now_s() + self._services.keeping.grace_s
         ending = Ending(self._book.next_number(), reason, until_s, [], None)
         self._book.endings[row.id] = ending
         return ending
+
+    def take_back(self, row: Row) -> None:
+        """End a session of which its creator was told that it never was."""
+        ending = self._book.endings.get(row.id) or self.ending_of(row, NEVER_STARTED)
+        ending.is_bound = True
+        self.clean_up(row, ending)
+
+    def must_end(self, row: Row) -> bool:
+        """Say whether a session is being ended, and there is no way back."""
+        ending = self._book.endings.get(row.id)
+        return ending is not None and self._must_end(row, ending)
+
+    @staticmethod
+    def _must_end(row: Row, ending: Ending) -> bool:
+        return ending.is_bound or must_end(row.latest().session)
 
     def end_quarantined(self) -> Walk:
         """Return the walk that ends the sessions that have been quarantined for too long."""
@@ -189,7 +230,7 @@ class Ender:
         if was_cleanup:
             ending.idle_longer_than_s = ending.expires_after_s = None
             ending.reason = reason
-        if was_cleanup or until_s < ending.until_s:
+        if was_cleanup or until_s < ending.until_s or ending.refusals:
             ending.number, ending.until_s = number, until_s
             self._drive(row, ending)
 
@@ -227,9 +268,8 @@ class Ender:
         spawning = self._book.spawns.get(row.id)
         if spawning is not None and ending.idle_longer_than_s is None:
             spawning.cancel(ending.reason)
-        self._services.addresses.of(row).notify(
-            EndSession(row.id, ending.reason, ending.idle_longer_than_s)
-        )
+        idle_s, number = ending.idle_longer_than_s, ending.number
+        self._services.addresses.of(row).notify(EndSession(row.id, ending.reason, idle_s, number))
 
     def grace_over(self, message: GraceOver) -> None:
         """Kill what has not ended in its time, and clean up in its place."""
@@ -250,11 +290,15 @@ class Ender:
         if ending is not None and ending.idle_longer_than_s is not None:
             self.over(session_id, None)
 
-    def clean_up(self, row: Row, ending: Ending) -> None:
-        """End a session that has no actor to do it, or whose actor does not come to it."""
+    def clean_up(self, row: Row, ending: Ending) -> bool:
+        """End a session that has no actor to do it, or whose actor does not come to it.
+
+        Returns:
+            False when it does not end: the store has refused that, and it is as it was.
+        """
         if ending.undertaker is not None and not ending.undertaker.is_dead:
             self._wait_for_undertaker(row.id, ending)
-            return
+            return True
         self._call_off(row)
         services, clock = self._services, self._system.clock
         draft = take_care(services.addresses.kept(row), services.limits)
@@ -262,13 +306,66 @@ class Ender:
             draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
             steps = to_undo(services.plan(draft.session))
             if steps and self._must_be_undone(ending):
-                services.keep(draft)
+                refusal = self._refusal_of(draft)
                 draft.let_go()
+                # One that is half spawned is undone whether or not it is noted that it ends.
+                if refusal is not None and not self._must_end(row, ending):
+                    return self._refused(row, ending, refusal)
                 self._send_undertaker(row, ending, steps)
-                return
+                return True
             draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-            services.keep(draft)
+            refusal = self._refusal_of(draft)
+            if refusal is not None:
+                draft.let_go()
+                return self._refused(row, ending, refusal)
         self._desk.remove(row)
+        return True
+
+    # -- refused by the store ----------------------------------------------
+
+    def _refusal_of(self, draft: Draft) -> StoreError | None:
+        """Keep what was changed, if anything; or return why the store did not, all undone."""
+        if not draft.has_changed:
+            return None
+        try:
+            self._services.keep(draft)
+        except StoreError as error:
+            draft.rebase()
+            return error
+        return None
+
+    def refused(self, message: EndRefused) -> None:
+        """Tell who waits for an end that the store refused it: the session goes on."""
+        ending = self._book.endings.get(message.session_id)
+        if ending is not None and ending.number == message.number:
+            self.over(message.session_id, message.error)
+
+    def _refused(self, row: Row, ending: Ending, error: StoreError) -> bool:
+        """Tell who waits for an end that it is refused; say whether it is tried again.
+
+        That it is if there is no way back: the session is half spawned or being cleaned up, or
+        its creator was told that it never was.
+        """
+        session = row.latest().session
+        self._services.tell(session, EventKind.ERROR, error=type(error).__name__)
+        if not self._must_end(row, ending):
+            self.over(row.id, error)
+            if row.presence in {Presence.AWAKE, Presence.RESTARTING}:  # its actor was called off
+                self._desk.learn(row, PartitionLost())
+            else:
+                self._services.addresses.give_up(row)
+            return False
+        self._answer(ending, error)
+        spawning = self._book.spawns.get(row.id)
+        if spawning is not None:
+            spawning.refuse()
+        self._have_rest(row, ending)
+        ending.answers.clear()
+        ending.number = self._book.next_number()
+        delay_s = END_AGAIN.delay_s(ending.refusals)
+        ending.refusals += 1
+        self._desk.send_after(delay_s, GraceOver(row.id, ending.number))
+        return True
 
     # -- undone in the place of its actor ----------------------------------
 
@@ -282,18 +379,22 @@ class Ender:
 
     def _send_undertaker(self, row: Row, ending: Ending, steps: tuple[Step, ...]) -> None:
         """Have a session's steps undone by an actor of their own; `undone` goes on from there."""
-        ending.idle_longer_than_s = None  # there is no way back
-        before = row.standing or Standing(0, Presence.ASLEEP)
-        is_kept = before.presence is Presence.QUARANTINED
-        presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
-        row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
-        self._services.addresses.of(row).refuse_waiting()
+        self._have_rest(row, ending)
         if len(self._at_work) >= UNDERTAKERS_AT_ONCE_MAX:
             self._waiting[row.id] = None
             return
         ending.undertakers += 1
         ending.undertaker = self._system.spawn(Undertaker, row.session(), steps, self._services)
         self._wait_for_undertaker(row.id, ending)
+
+    def _have_rest(self, row: Row, ending: Ending) -> None:
+        """Have a session rest that is being ended without its actor."""
+        ending.idle_longer_than_s = None  # there is no way back
+        before = row.standing or Standing(0, Presence.ASLEEP)
+        is_kept = before.presence is Presence.QUARANTINED
+        presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
+        row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
+        self._services.addresses.of(row).refuse_waiting()
 
     def _wait_for_undertaker(self, session_id: str, ending: Ending) -> None:
         self._at_work[session_id] = None
@@ -330,16 +431,20 @@ class Ender:
         if cell is not None:
             cell.kill()
 
-    def over(self, session_id: str, last: Session | None) -> None:
+    def over(self, session_id: str, outcome: Outcome) -> None:
         """Answer everybody who waited for an end, if somebody did."""
         ending = self._book.endings.get(session_id)
         if ending is not None:
-            for answer in ending.answers:
-                answer(last)
+            self._answer(ending, outcome)
             # Not before: a manager that is killed here is followed by one that tells them again.
             del self._book.endings[session_id]
 
+    @staticmethod
+    def _answer(ending: Ending, outcome: Outcome) -> None:
+        for answer in ending.answers:
+            answer(outcome)
 
-def _nobody_waits(last: Session | None) -> None:
+
+def _nobody_waits(outcome: Outcome) -> None:
     """Answer nobody: the janitor does not wait."""
-    del last
+    del outcome

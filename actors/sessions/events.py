@@ -52,8 +52,8 @@ class EventKind(StrEnum):
     CLIENT_DETACHED = "client_detached"
     """The client has gone."""
     ERROR = "error"
-    """It failed: an incarnation [error, failed_on, incarnation], its start [error], or a step of
-    its spawn that it does without [error, name]."""
+    """It failed: an incarnation [error, failed_on, incarnation], its start or its end [error], or a
+    step of its spawn that it does without [error, name]."""
     RESTARTED = "restarted"
     """The next incarnation runs [incarnation]."""
     ASLEEP = "asleep"

@@ -14,11 +14,23 @@ from callboard.supervision.runtime.notices import Notice
 
 
 class EndSession(Notice, frozen=True):
-    """To a session: clean up and end, unless it has not been idle for so long."""
+    """To a session: clean up and end, unless it has not been idle for so long.
+
+    With the number of an ending, only while that is under way: one that was answered is void.
+    """
 
     session_id: str
     reason: str
     idle_longer_than_s: float | None = None
+    number: int | None = None
+
+
+class EndRefused(msgspec.Struct, frozen=True):
+    """To the manager: the store did not keep the end of a session, which stays as it was."""
+
+    session_id: str
+    number: int | None
+    error: Any
 
 
 class SpawnSession(msgspec.Struct, frozen=True):
@@ -64,9 +76,13 @@ class SessionEnded(Notice, frozen=True):
 
 
 class SessionStays(msgspec.Struct, frozen=True):
-    """To the manager: a session that was to end or to sleep has had something to do since."""
+    """To the manager: a session that was to end or to sleep has had something to do since.
+
+    With an error, that sleeping was refused by the store.
+    """
 
     session_id: str
+    error: Any = None
 
 
 class SessionWaits(msgspec.Struct, frozen=True):
@@ -156,6 +172,10 @@ class WalkOn(msgspec.Struct, frozen=True):
 
 
 # -- about a session's connections -------------------------------------------
+
+
+class LookLater(Notice, frozen=True):
+    """To a session itself: have its connections report, for what they told was not kept."""
 
 
 class WorkOver(Notice, frozen=True):

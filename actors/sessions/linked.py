@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -35,6 +35,7 @@ from callboard.actors.errors import (
     McpCallLost,
     McpClientDown,
     McpClientNotFound,
+    StoreError,
     TooManyCalls,
 )
 from callboard.actors.sessions.data import Message, Role, Session
@@ -49,6 +50,7 @@ from callboard.actors.sessions.internal import (
     LinkUp,
     Live,
     LogGrew,
+    LookLater,
     PromptDone,
     RunPrompt,
     RunTool,
@@ -90,6 +92,10 @@ if TYPE_CHECKING:
     from callboard.actors.sessions.spawn import Step
     from callboard.actors.sessions.table import Row
 
+LOOK_LATER_S: Final = 1.0
+"""How long a session waits, in seconds, before it has its connections report once more, after the
+store has not kept what one of them told."""
+
 OLDEST_SEQ = 1
 """The first message that a log in memory can give: it forgets none."""
 
@@ -109,6 +115,10 @@ class Connections(Protocol):
 
     def attach(self, session_id: str, number: int, sink: object, after_seq: int) -> None:
         """Keep a client's sink until its connection has ended."""
+        ...
+
+    def claim(self, row: Row, number: int) -> object:
+        """Take a client's sink back."""
         ...
 
 
@@ -148,6 +158,8 @@ class LinkedActor(SupervisedActor):
     """The part of a session's actor that has to do with its connections; `SessionActor` is one."""
 
     _pending: _Pending | None = None
+    _looks_later = False
+    _down_later: LinkDown | None = None
     _draft: Draft | None = None
     _row: Row
     _services: Any
@@ -181,6 +193,27 @@ class LinkedActor(SupervisedActor):
 
     def _look(self) -> None:
         self._services.connections.look(self._row)
+
+    def _is_kept(self) -> bool:
+        """Keep what a connection has told; if the store refuses that, have it told once more."""
+        try:
+            self.commit()
+        except StoreError:
+            if not self._looks_later:
+                self._looks_later = True
+                self.send_after(LOOK_LATER_S, LookLater())
+            return False
+        return True
+
+    @handles(LookLater)
+    def on_look_later(self, message: LookLater) -> None:
+        """Have the connections report: what one of them told was not kept."""
+        del message
+        self._looks_later = False
+        down, self._down_later = self._down_later, None
+        if down is not None:
+            self.on_link_down(down)
+        self._look()
 
     def _log_grew(self) -> None:
         """Tell the client, if there is one, that there is more to send."""
@@ -222,6 +255,7 @@ class LinkedActor(SupervisedActor):
         waiting = self._pend().waiting.setdefault(key, [])
         if len(waiting) >= CALLS_MAX:
             raise translate(MailboxFull(CALLS_MAX, unsent=message, address=key))
+        self.commit()  # before it has an effect
         hold = self._working().hold(HoldKind.WORK)
         work = _Work(hold, self.reply_later(), message, timeout_s, translate)
         if link.status is LinkState.STARTING:
@@ -282,8 +316,8 @@ class LinkedActor(SupervisedActor):
         return self._opening(draft.session.mcp_servers[-1])
 
     def _opening(self, link: McpClientInfo | AgentInfo) -> Later:
-        self._pend().opening[key_of(link)] = self.reply_later()
         self.commit()  # before anybody looks at what is to run
+        self._pend().opening[key_of(link)] = self.reply_later()
         self._look()
         return LATER
 
@@ -402,7 +436,8 @@ class LinkedActor(SupervisedActor):
             live = self._take_in(message)
         if message.done is not None and agent.is_busy:
             self._note({"agent": msgspec.structs.replace(agent, is_busy=False)})
-        self.commit()
+        if not self._is_kept():
+            return
         self._pend().heard = message.number
         client = draft.session.client
         if client is not None and client.status is LinkState.UP:
@@ -441,7 +476,11 @@ class LinkedActor(SupervisedActor):
         )
         self._services.connections.attach(self._row.id, number, message.sink, message.after_seq)
         self._note({"client": info})
-        self.commit()
+        try:
+            self.commit()
+        except StoreError:
+            self._services.connections.claim(self._row, number)
+            raise
         self._look()
         return info
 
@@ -462,7 +501,7 @@ class LinkedActor(SupervisedActor):
         if not takes_messages(draft.session.state):
             return
         pending = self._pend()
-        waiting = pending.waiting.pop(message.key, [])
+        waiting = pending.waiting.get(message.key, [])
         changes = dict(message.changes)
         if any(isinstance(work.message, RunPrompt) for work in waiting):
             changes["is_busy"] = True
@@ -475,7 +514,9 @@ class LinkedActor(SupervisedActor):
                 wall_s=self.system.clock.wall_s(),
             )
         )
-        self.commit()
+        if not self._is_kept():
+            return
+        pending.waiting.pop(message.key, None)
         opening = pending.opening.pop(message.key, None)
         link = links_of(draft.session).get(message.key)
         if opening is not None and link is not None:
@@ -489,7 +530,7 @@ class LinkedActor(SupervisedActor):
         session = self._working().session
         if not takes_messages(session.state):
             return
-        opening = self._pend().opening.pop(message.key, None)
+        opening = self._pend().opening.get(message.key)
         if opening is not None:
             changes = without(session, message.key)
         else:
@@ -500,12 +541,23 @@ class LinkedActor(SupervisedActor):
                 acked_seq=message.acked_seq,
                 wall_s=self.system.clock.wall_s(),
             )
+        link = links_of(session).get(message.key)
         self._note(changes)
-        self.commit()
+        if not self._is_kept():
+            if isinstance(link, ClientInfo):  # it has gone for good, and cannot report
+                self._tell_later(message)
+            return
         self._look()  # it may have been the last
         if opening is not None:
+            del self._pend().opening[message.key]
             opening.offer_exception(message.error)
         self._fail_waiting(message.key, message.error)
+
+    def _tell_later(self, down: LinkDown) -> None:
+        """Keep what a client has told last; its supervisor, who tells it too, knows less."""
+        known = self._down_later
+        if known is None or known.key != down.key or known.acked_seq < down.acked_seq:
+            self._down_later = down
 
     @handles(LinkFailed)
     def on_link_failed(self, message: LinkFailed) -> None:
@@ -513,8 +565,8 @@ class LinkedActor(SupervisedActor):
         session = self._working().session
         if takes_messages(session.state):
             self._note(failed(session, message.key, wall_s=self.system.clock.wall_s()))
-            self.commit()
-            self._look()  # it may have been the last
+            if self._is_kept():
+                self._look()  # it may have been the last
 
 
 _OUTLAST_S = 5.0

@@ -200,6 +200,8 @@ def went_down(
     def down(link: Link) -> Link:
         if isinstance(link, ClientInfo):
             acked_seq_now = max(acked_seq, link.acked_seq)
+            if (link.status, link.acked_seq) == (LinkState.DOWN, acked_seq_now):
+                return link
             return msgspec.structs.replace(link, status=LinkState.DOWN, acked_seq=acked_seq_now)
         if link.status in {LinkState.DOWN, LinkState.FAILED}:
             return link

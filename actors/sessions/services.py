@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from callboard.actors.audit import AuditSink
@@ -13,7 +13,7 @@ from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Session
-from callboard.actors.sessions.draft import Draft
+from callboard.actors.sessions.draft import Draft, SessionEntry, SessionStore
 from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.internal import Crowded
@@ -27,7 +27,8 @@ from callboard.actors.sessions.observing import Observing
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.spawn import Planner, Step, plan
 from callboard.actors.sessions.table import Row, Table
-from callboard.actors.storage.journal import Outcome
+from callboard.actors.storage.guarded import GuardedStore
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import ActorSystem
 
@@ -53,6 +54,7 @@ class Services:
         audit_required: whether an operation is refused that cannot be audited.
         metrics: where numbers go; None: nowhere.
         log: a logger that gets a line for each event of a session; None: none.
+        store: keeps the commits; None: memory alone does.
         hung_after_s: so long at work on one message, a session is called hung.
     """
 
@@ -73,6 +75,7 @@ class Services:
         audit_required: bool = False,
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
+        store: SessionStore | None = None,
         hung_after_s: float = HUNG_AFTER_S,
     ) -> None:
         self.system = system
@@ -91,8 +94,11 @@ class Services:
         self.addresses = Addresses(system, self.announce)
         self.table = Table(partitions)
         self.book = Book(partitions)
-        self.commit = MemoryStore().commit
-        """Keep a commit and publish it. Any thread."""
+        self.commit: Callable[[SessionEntry], CommitOutcome] = MemoryStore().commit
+        """Keep a commit and publish it; a store that does not keep it raises StoreError, after
+        which the draft is to be rebased. Any thread."""
+        if store is not None:
+            self.commit = GuardedStore(store, system.count).commit
         self.connections: Any = None
         """Sees to the sessions' connections: a `Switchboard`, made above."""
         self.observing = Observing(system, self.table, audit=audit, metrics=metrics, log=log)
@@ -152,13 +158,17 @@ class Services:
         if self.feed.is_heard:
             self.feed.put(event_of(session, kind, self.system.clock.wall_s(), **details))
 
-    def keep(self, draft: Draft) -> Outcome:
-        """Commit what a working state has changed, and tell what that says. Any thread."""
+    def keep(self, draft: Draft) -> CommitOutcome:
+        """Commit what a working state has changed, and tell what that says. Any thread.
+
+        Raises:
+            StoreError: it was not kept, and nothing is told; the draft is to be rebased.
+        """
         if not self.feed.is_heard:
             return self.commit(draft.hand_in())
         told = draft.told(self.system.clock.wall_s())
         outcome = self.commit(draft.hand_in(events=told))
-        if outcome is Outcome.COMMITTED:
+        if outcome is CommitOutcome.COMMITTED:
             self.emit(*told)
         return outcome
 

@@ -5,9 +5,9 @@
                |   +---wait-----+     its partition has ended: asked again when it is back
                +-wait- PAUSED <-+     (pause) it failed or was refused: again after a delay
 
-The system owns this, the manager alone changes it. A manager may be killed between
-any two steps: its successor calls `take_over`, and asks once more for whatever was
-under way. The partition starts nothing twice, so asking twice does no harm.
+The system owns this, the manager alone changes it, but for `refuse`. A manager may be
+killed between any two steps: its successor calls `take_over`, and asks once more for
+whatever was under way. The partition starts nothing twice, so asking twice does no harm.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from callboard.actors.errors import StoreError
 from callboard.actors.sessions.data import Session
 from callboard.supervision import RestartWindow
 
@@ -58,9 +59,11 @@ class Start:
         "failures",
         "partition",
         "phase",
+        "refusal",
         "replies",
         "session",
         "session_id",
+        "was_quarantined",
     )
 
     def __init__(self, session_id: str, partition: int, cause: Cause) -> None:
@@ -76,6 +79,10 @@ class Start:
         """What those were told who waited for it, when it came to run."""
         self.error: Exception | None = None
         """What it ended with, when it failed for good."""
+        self.refusal: StoreError | None = None
+        """Why the store did not keep what the attempt under way has changed; see `refuse`."""
+        self.was_quarantined = False
+        """Whether it is so again when the store refuses its start."""
 
     @property
     def is_awaited(self) -> bool:
@@ -160,6 +167,7 @@ class Starts:
 
     def ask(self, start: Start) -> None:
         """Note that the partition is being asked."""
+        start.refusal = None
         self._enter(start, Phase.ASKED)
 
     def wait(self, start: Start) -> None:
@@ -174,6 +182,12 @@ class Starts:
         """Forget it: it has come to its end. Harmless when it had before."""
         if self._starts.pop(start.session_id, None) is not None:
             self._leave(start)
+
+    def refuse(self, session_id: str, error: StoreError) -> None:
+        """Note why a start is about to fail: the session's actor does, before it ends of it."""
+        start = self._starts.get(session_id)
+        if start is not None:
+            start.refusal = error
 
     def take_over(self) -> None:
         """Have everything asked for again: whoever had asked is no more."""

@@ -56,9 +56,11 @@ class NotStarted(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         reason: why.
+        may_be_kept: the store does not know whether it has kept its first commit.
     """
 
     reason: ExitReason
+    may_be_kept: bool = False
 
 
 News: TypeAlias = Ended | GivenUp | PartitionLost | NotStarted
@@ -76,6 +78,8 @@ class Verdict(StrEnum):
     """Note it: whatever wants the session next starts it."""
     QUARANTINED = "quarantined"
     """Keep place and role, answer what waits, start nothing until it is revived."""
+    UNDONE = "undone"
+    """End it: its creator was told that it never was, and something of it is kept."""
     REMOVED = "removed"
     """Take the row out and give the place back."""
 
@@ -115,6 +119,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 _PRESENCE = {
     Verdict.RESTARTING: Presence.RESTARTING,
     Verdict.ASLEEP: Presence.ASLEEP,
+    Verdict.UNDONE: Presence.ASLEEP,
     Verdict.QUARANTINED: Presence.QUARANTINED,
 }
 
@@ -139,13 +144,21 @@ def decide(news: News, row: RowView, *, now_s: float = 0.0) -> Decision:
 def _verdict(news: News, row: RowView) -> Verdict:
     match news:
         case NotStarted():
-            return Verdict.REMOVED
+            return _of_never_started(news, row)
         case PartitionLost():
             return _of_lost(row)
         case Ended() | GivenUp():
             return _of_end(news, row)
         case _ as never:
             assert_never(never)
+
+
+def _of_never_started(news: NotStarted, row: RowView) -> Verdict:
+    if row.state is SessionState.CLEANED:
+        return Verdict.REMOVED
+    # Its first commit takes it further than CREATED.
+    is_kept = news.may_be_kept or row.state is not SessionState.CREATED
+    return Verdict.UNDONE if is_kept else Verdict.REMOVED
 
 
 def _of_lost(row: RowView) -> Verdict:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError
+from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError, StoreError
 from callboard.actors.messages import BeginSpawn, ReviveSession
 from callboard.actors.sessions.address import is_waited_for
 from callboard.actors.sessions.caretaking import take_care
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.desk import Desk
+from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.internal import (
     FallAsleep,
     PauseOver,
@@ -194,23 +195,43 @@ class Waker:
         start.fail(error)
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
-            self._book.creates.forget(row.id)
-            self._desk.learn(row, NotStarted(reason=_reason_of(error)))
+            self.never_was(row, error)
         else:
             self._desk.learn(row, PartitionLost())
 
     def _failed(self, start: Start, row: Row, error: Exception) -> None:
         reason = _reason_of(error)
-        if start.cause is Cause.WAKE and row.id not in self._book.endings:
+        is_wake = start.cause is Cause.WAKE and row.id not in self._book.endings
+        if is_wake and start.refusal is None:
             self._wake_again(start, row, reason)
             return
-        start.fail(SpawnError(f"session {row.id} did not start: {reason}"))
+        start.fail(start.refusal or SpawnError(f"session {row.id} did not start: {reason}"))
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
-            self._book.creates.forget(row.id)
-            self._desk.learn(row, NotStarted(reason=reason))
+            self.never_was(row, start.refusal or error)
+        elif start.refusal is not None and not start.was_quarantined:
+            # No fault of the session: it sleeps, as it did before. Who waits may try again.
+            name = type(start.refusal).__name__
+            self._services.tell(row.latest().session, EventKind.ERROR, error=name)
+            self._services.addresses.of(row).refuse_waiting(start.refusal)
+            self._desk.learn(row, PartitionLost())
         else:
             self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+
+    def never_was(self, row: Row, error: Exception) -> None:
+        """Take a session back whose creator is told that it came to nothing."""
+        self._book.creates.forget(row.id)
+        may_be_kept = isinstance(error, StoreError) and not error.is_outcome_known
+        self._desk.learn(row, NotStarted(reason=_reason_of(error), may_be_kept=may_be_kept))
+
+    def go_on_failing(self, row: Row) -> bool:
+        """Take a session back if a manager before this one had told its creator; say whether."""
+        start = self._starts.get(row.id)
+        if start is None or start.cause is not Cause.CREATE or start.error is None:
+            return False
+        self._starts.settle(start)
+        self.never_was(row, start.error)
+        return True
 
     def _wake_again(self, start: Start, row: Row, reason: ExitReason) -> None:
         """Count a wake that failed as the partition counts a restart; try again, or give up."""
@@ -249,7 +270,13 @@ class Waker:
             return session
         if row.id not in self._starts or session.state is not SessionState.CREATED:
             next_state(session.state, SessionEvent.SPAWN)
+        self._want(row)
         return self.start(row, Cause.REVIVE)
+
+    def _want(self, row: Row) -> None:
+        """Have a session started that somebody asks for, and note what it was before."""
+        start = self._starts.want(row.id, row.partition, Cause.REVIVE)
+        start.was_quarantined |= row.presence is Presence.QUARANTINED
 
     # -- reviving, sleeping ------------------------------------------------
 
@@ -258,6 +285,7 @@ class Waker:
 
         Raises:
             InvalidField: a patch for one that is neither: its own actor alone changes it.
+            StoreError: the patch was not kept; the session is what it was.
         """
         row, services = self._table.row(message.session_id), self._services
         if row.presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
@@ -268,12 +296,14 @@ class Waker:
         clock = self._system.clock
         if message.patch is not None:
             draft = take_care(services.addresses.kept(row), services.limits)
-            draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
-            services.keep(draft)
-            draft.let_go()
+            try:
+                draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
+                services.keep(draft)
+            finally:
+                draft.let_go()
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
-        self._starts.want(row.id, row.partition, Cause.REVIVE)
+        self._want(row)
         row.note(revived(view_of(row)))
         return self.start(row, Cause.REVIVE)
 
@@ -317,10 +347,13 @@ class Waker:
         else:
             self.wake(row)
 
-    def answer_sleepers(self, row: Row, last: Session | None = None) -> None:
+    def answer_sleepers(self, row: Row, outcome: Session | StoreError | None = None) -> None:
         """Tell those who wanted it to sleep what has become of it."""
         for reply in self._book.sleepers.get(row.id, ()):
-            reply.offer(last or row.session())
+            if isinstance(outcome, StoreError):
+                reply.offer_exception(outcome)
+            else:
+                reply.offer(outcome or row.session())
         self._book.sleepers.pop(row.id, None)
 
 

@@ -34,13 +34,16 @@ BATCH_ENTRIES_MAX = 64
 """Commits that are written together, in one transaction of the store."""
 
 
-class Outcome(StrEnum):
+class CommitOutcome(StrEnum):
     """What became of a commit, as far as is known when it has been handed in."""
 
     COMMITTED = "committed"
     """It is kept and published: reply now."""
     WAITING = "waiting"
-    """The journal has it; it will be released, one way or the other."""
+    """The journal has it; it will be released, one way or the other.
+
+    For the durable store, which is to come: sessions do not take it from a `Committer` yet.
+    """
     FENCED = "fenced"
     """Refused: the incarnation is not the current one any more."""
 
@@ -115,10 +118,38 @@ class Store(Protocol[S, L]):
 
 
 class Committer(Protocol[S, L]):
-    """How an incarnation hands in its commits: in memory at once, or through a writer."""
+    """Where sessions hand in their commits: the port of `SessionSystem(store=...)`.
 
-    def commit(self, entry: Entry[S, L]) -> Outcome:
-        """Take one commit. After `WAITING` the entry's reply is answered by the writer."""
+    The rows are the memory, whatever else a store keeps: `MemoryStore().commit(entry)`
+    publishes a commit. A store of the host's keeps it first, and then calls that.
+    """
+
+    def commit(self, entry: Entry[S, L]) -> CommitOutcome:
+        """Keep one commit and publish it; it is told, and its asker answered, after that.
+
+        Called on the threads of the sessions and of the manager, so it must not wait for
+        long; by several at once, but for one session by one at a time, in the order of its
+        versions. Whatever it raises that is no StoreError counts as StoreOutcomeUnknown.
+
+        Args:
+            entry: the commit: `entry.version.session` and `.log` are to be kept. Its
+                `reply` and `value` are empty. The first of a session is CREATED, of version 0,
+                or version 1; the last is CLEANED.
+
+        Returns:
+            `COMMITTED`, or `FENCED` when its incarnation is not the current one: what
+            publishing it returned. The next incarnation may begin while it is being kept;
+            then that one's commit of the same version follows. Not `WAITING`: that is for
+            a journal with a writer, as durable stores will have; sessions take it for
+            StoreOutcomeUnknown yet.
+
+        Raises:
+            StoreError: nothing was kept. The asker gets it, and the session is at its last
+                commit again; another commit of the same version follows in its time.
+            StoreOutcomeUnknown: whether it was kept is not known. The session goes on from
+                what is published, so a later commit of the same version takes its place. So
+                it does when whoever hands it in is killed meanwhile.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from callboard.actors.storage.journal import Entry, Outcome
+from callboard.actors.storage.journal import CommitOutcome, Entry
 
 S = TypeVar("S")
 L = TypeVar("L")
@@ -20,8 +20,8 @@ class MemoryStore:
 
     __slots__ = ()
 
-    def commit(self, entry: Entry[S, L]) -> Outcome:
+    def commit(self, entry: Entry[S, L]) -> CommitOutcome:
         """Publish one commit; `COMMITTED`, or `FENCED` when its incarnation is not the current."""
         if entry.ledger.publish(entry.base, entry.version):
-            return Outcome.COMMITTED
-        return Outcome.FENCED
+            return CommitOutcome.COMMITTED
+        return CommitOutcome.FENCED

@@ -16,6 +16,7 @@ from callboard.actors.testing.fakes import Fake as Fake
 from callboard.actors.testing.fakes import FakeCleaner as FakeCleaner
 from callboard.actors.testing.fakes import FakePrompts as FakePrompts
 from callboard.actors.testing.fakes import FakeSecrets as FakeSecrets
+from callboard.actors.testing.fakes import FakeStore as FakeStore
 from callboard.actors.testing.fakes import FakeWorkspaces as FakeWorkspaces
 from callboard.actors.testing.kit import Callboard as Callboard
 from callboard.actors.testing.kit import Unstopped as Unstopped
@@ -33,6 +34,7 @@ __all__ = [
     "FakeMetrics",
     "FakePrompts",
     "FakeSecrets",
+    "FakeStore",
     "FakeWorkspaces",
     "Faults",
     "MemoryAgent",

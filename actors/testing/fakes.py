@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from callboard.actors.errors import WorkspaceError
+from callboard.actors.errors import StoreError, StoreOutcomeUnknown, WorkspaceError
 from callboard.actors.secrets import SecretError, SecretRef
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.memory import MemoryStore
 
 
 class Fake:
@@ -129,3 +132,113 @@ class FakeSecrets(Fake):
             return self._known[ref.name]
         except KeyError:
             raise SecretError(ref.name) from None
+
+
+class _Rule:
+    """Which commits a store has been told not to take, and what becomes of them."""
+
+    def __init__(
+        self,
+        error: Callable[[], Exception],
+        times: int | None,
+        session_id: str | None,
+        when: Callable[[Session], bool] | None,
+        *,
+        is_kept: bool,
+    ) -> None:
+        self.error = error
+        self.is_kept = is_kept
+        # One is taken out for each commit: a step that two threads cannot do at once.
+        self._left = None if times is None else [None] * times
+        self._session_id = session_id
+        self._when = when
+
+    def is_for(self, session: Session) -> bool:
+        """Say whether a commit that makes this snapshot is one of them; then it is counted."""
+        if self._session_id not in {None, session.id}:
+            return False
+        if self._when is not None and not self._when(session):
+            return False
+        if self._left is not None:
+            try:
+                self._left.pop()
+            except IndexError:
+                return False
+        return True
+
+
+class FakeStore(Fake):
+    """A `SessionStore` that keeps commits in memory, and refuses or loses some when told to.
+
+    `calls` has ("commit", session id) for each that was handed in. It is as slow as `on_call`,
+    where sessions, or the manager, then wait too.
+
+    Attributes:
+        entries: the commits that it has kept, in order. One that was lost is followed by another
+            of the same version.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[SessionEntry] = []
+        self._memory = MemoryStore()
+        self._rules: list[_Rule] = []
+
+    def refuse(
+        self,
+        error: Exception | None = None,
+        *,
+        times: int | None = None,
+        session_id: str | None = None,
+        when: Callable[[Session], bool] | None = None,
+    ) -> None:
+        """Refuse commits from now on, until `accept`: nothing of them is kept.
+
+        Args:
+            error: what to raise; None: a `StoreError`.
+            times: how many; None: as many as come.
+            session_id: of this session alone; None: of any.
+            when: only those for whose new snapshot this says so.
+        """
+
+        def refused() -> Exception:
+            return StoreError("the fake store refuses") if error is None else error
+
+        self._rules.append(_Rule(refused, times, session_id, when, is_kept=False))
+
+    def lose(
+        self,
+        *,
+        times: int | None = None,
+        session_id: str | None = None,
+        when: Callable[[Session], bool] | None = None,
+    ) -> None:
+        """Keep commits from now on, until `accept`, but be lost before that can be said.
+
+        Args:
+            times: how many; None: as many as come.
+            session_id: of this session alone; None: of any.
+            when: only those for whose new snapshot this says so.
+        """
+
+        def lost() -> Exception:
+            return StoreOutcomeUnknown("the fake store is lost")
+
+        self._rules.append(_Rule(lost, times, session_id, when, is_kept=True))
+
+    def accept(self) -> None:
+        """Refuse and lose nothing more."""
+        self._rules.clear()
+
+    def commit(self, entry: SessionEntry) -> CommitOutcome:
+        """Keep one commit in memory, unless it is to be refused."""
+        self._called("commit", entry.session_id)
+        for rule in tuple(self._rules):
+            if rule.is_for(entry.version.session):
+                if rule.is_kept:
+                    self.entries.append(entry)
+                raise rule.error()
+        outcome = self._memory.commit(entry)
+        if outcome is CommitOutcome.COMMITTED:
+            self.entries.append(entry)
+        return outcome

@@ -112,6 +112,8 @@ class TestNews:
         changes = linking.went_down(ALL, "client-5", error="x", acked_seq=9, wall_s=8.0)
 
         assert changes == {"client": ClientInfo(acked_seq=9, status=LinkState.DOWN, number=5)}
+        gone = after(ALL, changes)
+        assert linking.went_down(gone, "client-5", error="y", acked_seq=0, wall_s=9.0) == {}
 
     def test_sleep_and_waking_leave_a_failed_one_failed(self) -> None:
         failed = msgspec.structs.replace(NOTES, status=LinkState.FAILED)

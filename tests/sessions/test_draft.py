@@ -21,7 +21,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.states import SessionEvent, SessionState
 from callboard.actors.sessions.table import Row
-from callboard.actors.storage.journal import Outcome
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 
 
@@ -48,7 +48,7 @@ class Case:
             role, content, wall_s=self.time_s, now_s=self.time_s - 100, client_msg_id=key
         )
 
-    def commit(self) -> Outcome:
+    def commit(self) -> CommitOutcome:
         return MemoryStore().commit(self.draft.hand_in())
 
     @property
@@ -217,7 +217,7 @@ class TestCommits:
         assert case.draft.uncommitted == 2
         assert case.draft.is_full
         for entry in (first, second):
-            assert MemoryStore().commit(entry) is Outcome.COMMITTED
+            assert MemoryStore().commit(entry) is CommitOutcome.COMMITTED
         assert case.draft.uncommitted == 0
         assert case.contents == ["a", "b"]
 
@@ -240,10 +240,10 @@ class TestCommits:
         case.begin(2)
         old.append(Role.USER, "late", wall_s=1.0, now_s=1.0)
 
-        assert MemoryStore().commit(old.hand_in()) is Outcome.FENCED
+        assert MemoryStore().commit(old.hand_in()) is CommitOutcome.FENCED
         old.rebase()
         old.append(Role.USER, "later", wall_s=1.0, now_s=1.0)
-        assert MemoryStore().commit(old.hand_in()) is Outcome.FENCED
+        assert MemoryStore().commit(old.hand_in()) is CommitOutcome.FENCED
 
         assert case.contents == []
 
@@ -251,7 +251,7 @@ class TestCommits:
         case.draft.let_go()
         case.say("late")
 
-        assert case.commit() is Outcome.FENCED
+        assert case.commit() is CommitOutcome.FENCED
         assert case.row.holder is None
 
     def test_lead_the_next_incarnation_on(self, case: Case) -> None:

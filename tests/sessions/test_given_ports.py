@@ -30,9 +30,6 @@ from callboard.actors import (
     TerminateSession,
     UpdateSession,
 )
-from callboard.actors.sessions.draft import SessionEntry
-from callboard.actors.storage.journal import Outcome
-from callboard.actors.storage.memory import MemoryStore
 from callboard.actors.testing import (
     FakeAudit,
     FakeCleaner,
@@ -40,6 +37,7 @@ from callboard.actors.testing import (
     FakeMetrics,
     FakePrompts,
     FakeSecrets,
+    FakeStore,
     FakeWorkspaces,
     MemoryAgents,
     MemoryClient,
@@ -175,24 +173,11 @@ class TestTheIdGenerator:
             SessionSystem(ids=wrong)
 
 
-class Recording:
-    """A store in memory that notes what is committed."""
-
-    def __init__(self) -> None:
-        self.entries: list[SessionEntry] = []
-        self._store: MemoryStore = MemoryStore()
-
-    def commit(self, entry: SessionEntry) -> Outcome:
-        self.entries.append(entry)
-        return self._store.commit(entry)
-
-
 class TestTheStore:
     @pytest.mark.seed("0.1", "3.24")
     def test_in_the_place_of_the_one_in_memory_gets_every_commit(self, stage: Stage) -> None:
-        sessions, store = stage.open(), Recording()
-        services: Any = services_of(sessions)
-        services.commit = store.commit
+        store = FakeStore()
+        sessions = stage.open(store=store)
 
         ada = sessions.ask(CreateSession(user_id="ada")).id
         sessions.ask(AppendMessage(ada, Role.USER, "hello"))
@@ -219,6 +204,7 @@ class Fakes:
         self.audit = FakeAudit()
         self.log = FakeLog()
         self.metrics = FakeMetrics()
+        self.store = FakeStore()
         self.ports: dict[str, Any] = {
             "workspace": self.workspaces,
             "prompts": self.prompts,
@@ -228,6 +214,7 @@ class Fakes:
             "audit": self.audit,
             "log": self.log,
             "metrics": self.metrics,
+            "store": self.store,
             "ids": Numbers(),
         }
 
@@ -264,6 +251,7 @@ class TestEveryPort:
         assert [each.id for each in fakes.cleaner.cleaned] == ["session-1"]
         assert fakes.workspaces.folders == {}
         assert ended.state is SessionState.CLEANED
+        assert fakes.store.entries[-1].version.session.state is SessionState.CLEANED
         assert (fakes.audit.types[0], fakes.audit.types[-1]) == ("created", "terminated")
         assert fakes.metrics.counters["callboard_session_events_total", "terminated"] == 1
         assert len(fakes.log.lines) == len(fakes.audit.records)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from callboard.actors.storage.journal import Entry, Outcome
+from callboard.actors.storage.journal import CommitOutcome, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 from callboard.actors.storage.memory import MemoryStore
 
@@ -76,11 +76,11 @@ class TestCommits:
         base = begun(row, 1)
         version = after(base, "kept")
 
-        assert store.commit(Entry("s", row, base, version)) is Outcome.COMMITTED
+        assert store.commit(Entry("s", row, base, version)) is CommitOutcome.COMMITTED
         begun(row, 2)
 
         late = after(version, "late")
-        assert store.commit(Entry("s", row, version, late)) is Outcome.FENCED
+        assert store.commit(Entry("s", row, version, late)) is CommitOutcome.FENCED
         assert row.latest().log == ("kept",)
 
 

@@ -21,7 +21,7 @@ from callboard.actors.sessions.data import Role, Session
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.states import Presence, SessionEvent, SessionState
 from callboard.actors.sessions.table import Row, Standing, Table
-from callboard.actors.storage.journal import Outcome
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import partition_of
 
@@ -50,7 +50,7 @@ def drafted(row: Row, incarnation: int) -> Draft:
 def terminate(row: Row) -> None:
     draft = drafted(row, row.incarnation + 1)
     draft.move(SessionEvent.TERMINATE, wall_s=1.0)
-    assert MemoryStore().commit(draft.hand_in()) is Outcome.COMMITTED
+    assert MemoryStore().commit(draft.hand_in()) is CommitOutcome.COMMITTED
 
 
 class TestReserving:
@@ -185,7 +185,7 @@ class TestRemoving:
 
         draft.append(Role.USER, "late", wall_s=1.0, now_s=1.0)
 
-        assert MemoryStore().commit(draft.hand_in()) is Outcome.FENCED
+        assert MemoryStore().commit(draft.hand_in()) is CommitOutcome.FENCED
         assert row.begin(2) is None
         assert table.row("a").session().last_seq == 0
 

@@ -190,6 +190,18 @@ def test_a_first_start_that_fails_gives_the_place_back() -> None:
     assert decide(NotStarted(reason=CRASHED), created).verdict is Verdict.REMOVED
 
 
+def test_a_first_start_that_fails_when_something_is_kept_is_undone() -> None:
+    created, active = row(SessionState.CREATED, incarnation=0), row(SessionState.ACTIVE)
+    unknown = NotStarted(reason=CRASHED, may_be_kept=True)
+
+    assert decide(unknown, created).verdict is Verdict.UNDONE
+    decision = decide(NotStarted(reason=CRASHED), active)
+    assert decision.verdict is Verdict.UNDONE
+    assert noted(decision).presence is Presence.ASLEEP
+    cleaned = row(SessionState.CLEANED)
+    assert decide(unknown, cleaned).verdict is Verdict.REMOVED
+
+
 def test_no_actor_is_no_failure_to_count() -> None:
     assert noted(decide(ended(NoActor()), row())).restarts == 0
 
