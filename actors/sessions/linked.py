@@ -427,12 +427,11 @@ class LinkedActor(SupervisedActor):
         if agent is None or key_of(agent) != message.key:
             settle(message.done, draft.session.last_seq)
             return
-        if message.number == self._pend().heard:
-            # Told again, since it looked while the ack was on its way: a client has its updates.
-            self._tell(agent, Heard(message.number))
-            return
+        # Told again, since it looked while the ack was on its way: a client has its updates. But it
+        # has also reported that it is at work, as it is until it has the ack.
+        is_known = message.number == self._pend().heard
         live: list[Live] = []
-        if takes_messages(draft.session.state):
+        if takes_messages(draft.session.state) and not is_known:
             live = self._take_in(message)
         if message.done is not None and agent.is_busy:
             self._note({"agent": msgspec.structs.replace(agent, is_busy=False)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from callboard.actors import (
     SpawnError,
 )
 from callboard.actors.connections import agent as agent_module
+from callboard.actors.connections.actor import Report
 from callboard.actors.connections.ports import CANCEL_S, CONNECT_S, LOAD_S
 from callboard.actors.testing import Barrier, MemoryAgents, Turn
 from tests.connections.kit import (
@@ -396,6 +398,34 @@ class TestDetaching:
         assert isinstance(prompt.error, AgentDied)
         until(stage, lambda: not links_left(sessions))
         assert sessions.ask(AttachAgent(session_id, AGENT)).agent is not None
+
+
+def test_an_agent_that_tells_twice_that_it_is_done_is_busy_no_more(
+    stage: Stage, agents: MemoryAgents, sessions: SessionSystem
+) -> None:
+    may_end = Barrier()
+
+    async def silent(_: Turn) -> str:
+        await may_end.passed()
+        return "end_turn"
+
+    agents.script = silent
+    session_id = with_agent(sessions)
+    prompt = later(sessions, Prompt(session_id, "go"))
+    until(stage, lambda: may_end.waiting == 1)
+    session, agent = cell_of(sessions, session_id), link(sessions, session_id, "agent")
+    actor: Any = agent.actor
+    session.suspend()
+
+    may_end.let_go()
+    until(stage, lambda: actor._packet is not None)
+    agent.notify(Report())
+    stage.settle()
+    session.resume()
+
+    until(stage, lambda: prompt.is_done)
+    stage.settle()
+    assert not agent_of(sessions, session_id).is_busy
 
 
 class TestACrashOfTheSession:
