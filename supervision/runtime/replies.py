@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -95,12 +96,16 @@ class Replies:
         group = self._groups.get(number)
         if group is None:
             group = self._groups[number] = Group(due_s)
-            self.loop.call_at(due_s, self._look, number, due_s)
+            self._look_at(due_s, number)
         elif due_s < group.timer_s:
             group.timer_s = due_s
-            self.loop.call_at(due_s, self._look, number, due_s)
+            self._look_at(due_s, number)
         group.members[waiting] = (due_s, future)
         return group
+
+    def _look_at(self, due_s: float, number: int) -> None:
+        # Nobody's context: the caller's would keep its actor in memory until then, dead or not.
+        self.loop.call_at(due_s, self._look, number, due_s, context=Context())
 
     def _look(self, number: int, now_s: float) -> None:
         """Give up whose time has come; look again when the next one's has."""
@@ -116,7 +121,7 @@ class Replies:
                     waiting.set_result(None)
         if group.members:
             group.timer_s = min(due_s for due_s, _ in group.members.values())
-            self.loop.call_at(group.timer_s, self._look, number, group.timer_s)
+            self._look_at(group.timer_s, number)
         else:
             del self._groups[number]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import threading
 from typing import Any
@@ -19,8 +20,9 @@ from callboard.supervision import (
     Shutdown,
     Timeout,
 )
-from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.current import Activation, local
 from callboard.supervision.testing import Simulation, simulate
+from callboard.supervision.testing.loop import SimulatedLoopPort
 from tests.runtime.kit import (
     AsyncPuppet,
     Await,
@@ -375,6 +377,25 @@ class TestAnAskerWhoGaveUp:
             assert [first.get(), then.get()] == [1, 1]
             assert left == []
             assert "cancelled_handlers" not in system.counts
+
+    def test_keeps_nobody_in_memory_who_has_ended_before(self) -> None:
+        with Simulation() as sim, ActorSystem(runtime=sim.runtime) as system:
+            other, ref = system.spawn(Puppet), system.spawn(AsyncPuppet)
+
+            async def act(_actor: Any) -> None:
+                await other.ask_async(Do(lambda _: None), timeout=60)
+
+            ref.tell(Await(act))
+            sim.settle()
+            ref.stop()
+            sim.settle()
+            loop = system.loop
+            assert isinstance(loop, SimulatedLoopPort)
+            assert loop._loop is not None
+            loop._loop._made.clear()
+            gc.collect()
+
+            assert [each for each in gc.get_referrers(ref) if isinstance(each, Activation)] == []
 
     @simulate(schedules=50, replayed=1)
     def test_never_crashes_one_that_awaits_somebody_else(self, sim: Simulation) -> None:
