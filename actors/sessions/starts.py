@@ -28,7 +28,10 @@ class Cause(StrEnum):
     CREATE = "create"
     """For the first time: when it fails, the session never was."""
     REVIVE = "revive"
-    """Somebody asked for it: when it fails, that one is told and it is quarantined again."""
+    """Somebody asked for a quarantined one: when it fails, that one is told and it is quarantined
+    again."""
+    RESUME = "resume"
+    """Somebody asked for one that slept: when it fails, that one is told and it sleeps on."""
     WAKE = "wake"
     """A message waits: when it fails, it is tried again as the partition would do."""
 
@@ -63,7 +66,6 @@ class Start:
         "replies",
         "session",
         "session_id",
-        "was_quarantined",
     )
 
     def __init__(self, session_id: str, partition: int, cause: Cause) -> None:
@@ -81,8 +83,6 @@ class Start:
         """What it ended with, when it failed for good."""
         self.refusal: StoreError | None = None
         """Why the store did not keep what the attempt under way has changed; see `refuse`."""
-        self.was_quarantined = False
-        """Whether it is so again when the store refuses its start."""
 
     @property
     def is_awaited(self) -> bool:

@@ -1,8 +1,9 @@
 """What becomes of a session now that its incarnation has ended? Decided here, done elsewhere.
 
-The manager learns of an ending (`Ended`), that the partition gave
-a session up (`GivenUp`), that a partition came back empty (`PartitionLost`), or
-that the first start failed (`NotStarted`). `decide` says what the row becomes.
+The manager learns of an ending (`Ended`), that the partition gave a session up
+(`GivenUp`), that a partition came back empty (`PartitionLost`), that the first start
+failed (`NotStarted`), or a later one that somebody had asked for (`NotResumed`).
+`decide` says what the row becomes.
 """
 
 from __future__ import annotations
@@ -63,7 +64,19 @@ class NotStarted(msgspec.Struct, frozen=True, kw_only=True):
     may_be_kept: bool = False
 
 
-News: TypeAlias = Ended | GivenUp | PartitionLost | NotStarted
+class NotResumed(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that slept did not start: whoever asked for that gets the cause.
+
+    Args:
+        incarnation: the last one.
+        reason: why.
+    """
+
+    incarnation: int
+    reason: ExitReason
+
+
+News: TypeAlias = Ended | GivenUp | PartitionLost | NotStarted | NotResumed
 """What the manager can learn of a session's incarnation."""
 
 
@@ -145,7 +158,7 @@ def _verdict(news: News, row: RowView) -> Verdict:
     match news:
         case NotStarted():
             return _of_never_started(news, row)
-        case PartitionLost():
+        case PartitionLost() | NotResumed():
             return _of_lost(row)
         case Ended() | GivenUp():
             return _of_end(news, row)
@@ -193,7 +206,7 @@ def _rests_in(row: RowView, presence: Presence) -> bool:
     )
 
 
-def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
+def _is_noted(news: Ended | GivenUp | NotResumed, row: RowView) -> bool:
     return row.standing is not None and row.standing.incarnation >= news.incarnation
 
 
@@ -211,14 +224,16 @@ def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing
         return None if verdict is Verdict.VOID else noted
     is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
     # A wake that failed before its incarnation had begun is about one whose end was noted.
-    is_failed_wake = isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
+    is_failed_wake = isinstance(news, NotResumed) or (
+        isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
+    )
     if not is_failure or (_is_noted(news, row) and not is_failed_wake):
         return noted
     return msgspec.structs.replace(
         noted,
         restarts=before.restarts + 1,
         last_error=str(news.reason),
-        failed_on=news.failed_on,
+        failed_on=None if isinstance(news, NotResumed) else news.failed_on,
     )
 
 

@@ -33,6 +33,7 @@ from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
     Ended,
     GivenUp,
+    NotResumed,
     NotStarted,
     PartitionLost,
     decide,
@@ -209,12 +210,14 @@ class Waker:
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
             self.never_was(row, start.refusal or error)
-        elif start.refusal is not None and not start.was_quarantined:
+        elif start.refusal is not None and start.cause is not Cause.REVIVE:
             # No fault of the session: it sleeps, as it did before. Who waits may try again.
             name = type(start.refusal).__name__
             self._services.tell(row.latest().session, EventKind.ERROR, error=name)
             self._services.addresses.of(row).refuse_waiting(start.refusal)
             self._desk.learn(row, PartitionLost())
+        elif start.cause is Cause.RESUME:
+            self._desk.learn(row, NotResumed(incarnation=row.incarnation, reason=reason))
         else:
             self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
 
@@ -270,13 +273,7 @@ class Waker:
             return session
         if row.id not in self._starts or session.state is not SessionState.CREATED:
             next_state(session.state, SessionEvent.SPAWN)
-        self._want(row)
-        return self.start(row, Cause.REVIVE)
-
-    def _want(self, row: Row) -> None:
-        """Have a session started that somebody asks for, and note what it was before."""
-        start = self._starts.want(row.id, row.partition, Cause.REVIVE)
-        start.was_quarantined |= row.presence is Presence.QUARANTINED
+        return self.start(row, Cause.RESUME)
 
     # -- reviving, sleeping ------------------------------------------------
 
@@ -294,6 +291,7 @@ class Waker:
                 raise InvalidField("patch", message.patch, remedy)
             return row.session()
         clock = self._system.clock
+        cause = Cause.REVIVE if row.presence is Presence.QUARANTINED else Cause.RESUME
         if message.patch is not None:
             draft = take_care(services.addresses.kept(row), services.limits)
             try:
@@ -303,9 +301,9 @@ class Waker:
                 draft.let_go()
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
-        self._want(row)
+        self._starts.want(row.id, row.partition, cause)
         row.note(revived(view_of(row)))
-        return self.start(row, Cause.REVIVE)
+        return self.start(row, cause)
 
     def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:
         """Have a session end in order, if it has nothing to do."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from callboard.actors import (
+    BeginSpawn,
     CreateSession,
     DuplicateRole,
     InvalidField,
     MaxSessionsReached,
     PassivateSession,
     Presence,
+    ResumeSession,
     ReviveSession,
     SessionLimits,
     SessionNotFound,
@@ -344,3 +346,56 @@ class TestSleep:
         stage.settle()
 
         assert asked.get() == 1
+
+
+class TestAStartThatSomebodyAsksFor:
+    @pytest.mark.parametrize("message", [ReviveSession, ResumeSession])
+    def test_and_that_fails_leaves_one_that_slept_asleep_and_counts_once(
+        self,
+        stage: Stage,
+        opened: SessionSystem,
+        ada: str,
+        message: type[ReviveSession | ResumeSession],
+    ) -> None:
+        opened.ask(PassivateSession(ada))
+        stage.play.bad_starts[ada] = 1
+
+        with pytest.raises(SpawnError, match="it does not start"):
+            opened.ask(message(ada))
+
+        stage.settle()
+        assert presence(opened, ada) is Presence.ASLEEP
+        assert opened.get(ada).restarts == 1
+        assert opened.ask(Say(ada, text="awake again")) == 1
+        stage.settle()
+        assert broken_laws(opened) == []
+
+    def test_and_that_fails_leaves_one_that_was_only_created_for_the_next_try(
+        self, stage: Stage, opened: SessionSystem
+    ) -> None:
+        opened.ask(CreateSession(session_id="new", activate=False))
+        stage.play.bad_starts["new"] = 1
+
+        with pytest.raises(SpawnError, match="it does not start"):
+            opened.ask(BeginSpawn("new"))
+
+        stage.settle()
+        assert presence(opened, "new") is Presence.ASLEEP
+        assert opened.ask(Say("new", text="hello")) == 1
+        stage.settle()
+        assert broken_laws(opened) == []
+
+    def test_is_done_again_for_a_message_that_waits(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        opened.ask(PassivateSession(ada))
+        stage.play.bad_starts[ada] = 2
+        waiting = later(opened, Say(ada, text="hello"))
+        revived = later(opened, ReviveSession(ada))
+
+        stage.advance(3.0)
+
+        with pytest.raises(SpawnError, match="it does not start"):
+            revived.get()
+        assert waiting.get() == 1
+        assert presence(opened, ada) is Presence.AWAKE

@@ -12,6 +12,7 @@ from callboard.actors.sessions.verdict import (
     Ended,
     GivenUp,
     News,
+    NotResumed,
     NotStarted,
     PartitionLost,
     RowView,
@@ -200,6 +201,20 @@ def test_a_first_start_that_fails_when_something_is_kept_is_undone() -> None:
     assert noted(decision).presence is Presence.ASLEEP
     cleaned = row(SessionState.CLEANED)
     assert decide(unknown, cleaned).verdict is Verdict.REMOVED
+
+
+@pytest.mark.parametrize("incarnation", [2, 3], ids=["before it began", "after"])
+def test_a_start_that_was_asked_for_and_fails_is_counted_and_the_session_sleeps_on(
+    incarnation: int,
+) -> None:
+    on_its_way = revived(row(incarnation=2, standing=Standing(2, Presence.ASLEEP)))
+    news = NotResumed(incarnation=incarnation, reason=CRASHED)
+
+    decision = decide(news, row(incarnation=incarnation, standing=on_its_way))
+
+    assert decision.verdict is Verdict.ASLEEP
+    assert noted(decision).presence is Presence.ASLEEP
+    assert (noted(decision).restarts, noted(decision).last_error) == (1, str(CRASHED))
 
 
 def test_no_actor_is_no_failure_to_count() -> None:
