@@ -585,7 +585,9 @@ class SessionActor(LinkedActor, Generic[D]):
     async def _clean_up(self, steps: tuple[Step, ...], reason: str = STRUCK) -> None:
         """Undo steps, in this order, and end; the manager then removes the row."""
         draft = self._working()
-        await undo(self, steps, draft.session, self._services)
+        spawning = self._services.book.spawns.get(self._row.id)
+        errand = None if spawning is None else spawning.errand
+        await undo(self, steps, draft.session, self._services, after=errand)
         self._be_clean(reason)
 
     def _be_clean(self, reason: str = STRUCK) -> None:

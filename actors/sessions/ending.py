@@ -384,7 +384,11 @@ class Ender:
             self._waiting[row.id] = None
             return
         ending.undertakers += 1
-        ending.undertaker = self._system.spawn(Undertaker, row.session(), steps, self._services)
+        spawning = self._book.spawns.get(row.id)
+        errand = None if spawning is None else spawning.errand
+        ending.undertaker = self._system.spawn(
+            Undertaker, row.session(), steps, self._services, errand
+        )
         self._wait_for_undertaker(row.id, ending)
 
     def _have_rest(self, row: Row, ending: Ending) -> None:

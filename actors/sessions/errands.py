@@ -9,6 +9,7 @@ Source: Elixir, Task.async with Task.shutdown(task, :brutal_kill).
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -24,6 +25,12 @@ from callboard.supervision import LATER, ActorRef, Request, SupervisedActor, han
 
 QUEUED_S: Final = 60.0
 """How long the undoing of a step may wait for a worker, in seconds."""
+
+LEAVE_S: Final = 0.5
+"""Seconds that a killed errand gets to leave the code it was in, before its step is undone."""
+
+_LEAVE_CHECK_S = 0.001
+"""How often is looked whether it has."""
 
 
 class Ledger(Protocol):
@@ -69,18 +76,14 @@ class Errand(SupervisedActor):
         """Call it; reply what it returns."""
         del message
         self.stop()  # after this message
-        return self._called()
+        return self._called(lambda outcome: outcome)
 
     @handles(Come)
     def on_come(self, message: Come) -> Any:
         """Answer first, then call it: its time is counted from here, not from when it was sent."""
         del message
         self.reply_later().offer(None)
-        outcome = self._called()
-        if inspect.iscoroutine(outcome):
-            return self._kept(outcome)
-        self._outcome = outcome
-        return LATER
+        return self._called(self._keep)
 
     @handles(Fetch)
     def on_fetch(self, message: Fetch) -> Any:
@@ -89,22 +92,30 @@ class Errand(SupervisedActor):
         self.stop()
         return self._outcome
 
-    def _called(self) -> Any:
+    def _keep(self, outcome: Any) -> Any:
+        self._outcome = outcome
+        return LATER
+
+    def _called(self, reply: Callable[[Any], Any]) -> Any:
+        if inspect.iscoroutinefunction(self._act):
+            # Made where it is awaited: an errand that is killed before leaves none behind.
+            return self._awaited(self._act, reply)
         try:
             result = self._act()
         except Exception as error:  # noqa: BLE001 -- named edge: a step is foreign code
-            return _Failed(error)
-        return self._awaited(result) if inspect.iscoroutine(result) else result
+            return reply(_Failed(error))
+        return (
+            self._awaited(lambda: result, reply) if inspect.iscoroutine(result) else reply(result)
+        )
 
-    async def _kept(self, outcome: Awaitable[Any]) -> Any:
-        self._outcome = await outcome
-        return LATER
-
-    async def _awaited(self, result: Awaitable[Any]) -> Any:
+    async def _awaited(
+        self, begin: Callable[[], Awaitable[Any]], reply: Callable[[Any], Any]
+    ) -> Any:
         try:
-            return await result
+            outcome = await begin()
         except Exception as error:  # noqa: BLE001 -- named edge: a step is foreign code
-            return _Failed(error)
+            outcome = _Failed(error)
+        return reply(outcome)
 
 
 async def send(
@@ -177,13 +188,30 @@ async def do(
 
 
 async def undo(
-    sender: SupervisedActor, steps: Iterable[Step], session: Session, ledger: Ledger
+    sender: SupervisedActor,
+    steps: Iterable[Step],
+    session: Session,
+    ledger: Ledger,
+    *,
+    after: ActorRef[Any] | None = None,
 ) -> None:
     """Undo steps in this order, each within its time; tell how each went.
 
     One that fails is told, and the rest is done all the same.
+
+    Args:
+        sender: who awaits it, in a handler of its own.
+        steps: what to undo.
+        session: the last snapshot.
+        ledger: hears how each step went.
+        after: who did a step, and was killed perhaps: what it is still in the middle of would
+            otherwise be made when it has been undone. It gets `LEAVE_S` to leave it.
     """
     clock = sender.system.clock
+    until_s = clock.now_s() + LEAVE_S
+    # Nobody tells when it has left.
+    while after is not None and after.is_at_work and clock.now_s() < until_s:  # noqa: ASYNC110
+        await asyncio.sleep(_LEAVE_CHECK_S)
     for step in steps:
         assert step.undo is not None
         begun_s, is_done = clock.now_s(), True
@@ -210,10 +238,18 @@ class Undertaker(SupervisedActor):
         session: the last snapshot.
         steps: what to undo, in order.
         ledger: hears how each step went.
+        after: who did a step, and was killed perhaps.
     """
 
-    def __init__(self, session: Session, steps: tuple[Step, ...], ledger: Ledger) -> None:
+    def __init__(
+        self,
+        session: Session,
+        steps: tuple[Step, ...],
+        ledger: Ledger,
+        after: ActorRef[Any] | None = None,
+    ) -> None:
         super().__init__()
+        self._after = after
         self._session = session
         self._steps = steps
         self._ledger = ledger
@@ -226,5 +262,5 @@ class Undertaker(SupervisedActor):
     async def on_begin(self, message: Begin) -> None:
         """Undo all of it, and end."""
         del message
-        await undo(self, self._steps, self._session, self._ledger)
+        await undo(self, self._steps, self._session, self._ledger, after=self._after)
         self.stop()

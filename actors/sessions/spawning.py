@@ -25,7 +25,7 @@ class Spawning:
         session_id: which.
     """
 
-    __slots__ = ("_errand", "cancelled", "cause", "replies", "session_id")
+    __slots__ = ("cancelled", "cause", "errand", "replies", "session_id")
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
@@ -35,11 +35,12 @@ class Spawning:
         """What went wrong first."""
         self.cancelled: str | None = None
         """Why it is to be given up."""
-        self._errand: Any = None
+        self.errand: Any = None
+        """Who did the last step that was begun, if any was: alive, dead or just being killed."""
 
     def sent(self, errand: Any) -> None:
         """Note who does the step in hand. The actor alone."""
-        self._errand = errand
+        self.errand = errand
         if self.cancelled is not None:
             errand.kill()
 
@@ -48,7 +49,7 @@ class Spawning:
         said = f": {reason}" if reason else ""
         self.fail(SpawnError(f"session {self.session_id} was terminated while it spawned{said}"))
         self.cancelled = reason
-        errand = self._errand
+        errand = self.errand
         if errand is not None:
             errand.kill()
 

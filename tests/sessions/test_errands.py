@@ -1,15 +1,40 @@
-"""How long a step may take is counted from when it is taken up, where it is only undone."""
+"""An errand does one thing for a session, in a time of its own, and leaves nothing when killed."""
 
 from __future__ import annotations
 
+import gc
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from callboard.actors.sessions.errands import send
-from callboard.supervision import ActorRef, ActorSystem, Request, SupervisedActor, Timeout, handles
-from callboard.supervision.testing import Simulation
+from callboard.actors import (
+    CreateSession,
+    SessionActor,
+    SessionError,
+    SessionSystem,
+    TerminateSession,
+)
+from callboard.actors.sessions.errands import Come, Errand, Go, send
+from callboard.actors.testing import FakeWorkspaces
+from callboard.supervision import (
+    ActorDeadError,
+    ActorRef,
+    ActorSystem,
+    Request,
+    SupervisedActor,
+    Timeout,
+    handles,
+)
+from callboard.supervision.testing import Simulation, simulate
+from tests.laws import services_of
+
+WITHIN_S = 20.0
+
+EARLY_S = 0.2
+"""How long the disk takes yet: less than an errand that was killed is given."""
 
 
 class Send(Request[str], frozen=True):
@@ -66,3 +91,77 @@ def test_what_waits_for_a_worker_takes_none_of_its_time(
         with pytest.raises(Timeout):
             answer.get(timeout=0)
     assert [each.is_dead for each in held] == [True]
+
+
+class TestAnErrand:
+    @pytest.mark.parametrize("order", [Go(), Come()], ids=["go", "come"])
+    @simulate(schedules=30)
+    def test_that_is_killed_at_any_moment_leaves_no_coroutine_that_nobody_awaits(
+        self, sim: Simulation, order: Go | Come
+    ) -> None:
+        async def light_the_lamp() -> None:
+            return
+
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            ActorSystem(runtime=sim.runtime) as system,
+        ):
+            warnings.simplefilter("always")
+            errand = system.spawn(Errand, light_the_lamp)
+            done = errand.ask(order, block=False)
+            killer = sim.spawn("killer", errand.kill)
+            sim.run(until=lambda: killer.is_done and done.is_done)
+            gc.collect()
+
+            assert done.error is None or isinstance(done.error, ActorDeadError)
+            assert [str(each.message) for each in caught] == []
+
+
+class SlowDisk(FakeWorkspaces):
+    """Makes a folder by a call that nobody can interrupt: it is made whatever happens meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_making = threading.Event()
+        self.is_made = threading.Event()
+        self.is_removed = threading.Event()
+
+    def make(self, user_id: str | None, session_id: str) -> str:
+        self.is_making.set()
+        try:
+            self.is_made.wait(WITHIN_S)
+        finally:
+            path = super().make(user_id, session_id)
+        return path
+
+    def remove(self, user_id: str | None, session_id: str) -> None:
+        super().remove(user_id, session_id)
+        self.is_removed.set()
+
+
+class TestWhatAKilledErrandIsInTheMiddleOf:
+    @pytest.mark.parametrize("kills_session", [False, True], ids=["a spawn", "its session"])
+    def test_is_undone_when_it_has_left_it(self, kills_session: bool) -> None:  # noqa: FBT001 -- pytest gives it by name
+        disk = SlowDisk()
+        with SessionSystem(SessionActor, workspace=disk) as sessions:
+            create = CreateSession(session_id="ada")
+            created = sessions.manager.ask(create, block=False, timeout=WITHIN_S)
+            assert disk.is_making.wait(WITHIN_S)
+            spawning = services_of(sessions).book.spawns.get("ada")
+            assert spawning is not None
+
+            if kills_session:
+                cell = sessions.address("ada").ref
+                assert cell is not None
+                cell.kill()
+            else:
+                end = TerminateSession("ada")
+                _ = sessions.manager.ask(end, block=False, timeout=WITHIN_S)
+            spawning.errand.wait(WITHIN_S)
+            disk.is_removed.wait(EARLY_S)
+            disk.is_made.set()
+
+            with pytest.raises(SessionError):
+                created.get()
+            assert [method for method, _ in disk.calls[-2:]] == ["make", "remove"]
+            assert disk.folders == {}
