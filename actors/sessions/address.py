@@ -198,6 +198,8 @@ class Addresses:
         # No call between the two: a kill would come between them.
         self._system.names[address.name] = address
         row.address = address
+        # There the row would keep it now, and so itself, for ever: it is the key.
+        self._given_up.pop(row, None)
         return True
 
     def release(self, row: Row) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from callboard.actors import (
@@ -98,6 +101,20 @@ class TestAnAddress:
             opened.ask(hello(ada), timeout=WITHIN_S)
 
         assert opened.address(ada).incarnations == row.incarnation == 4
+
+    def test_of_one_that_slept_and_woke_is_kept_by_nobody_when_the_session_is_gone(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        put_to_sleep(stage, opened, ada)
+        opened.ask(hello(ada), timeout=WITHIN_S)
+        address = weakref.ref(opened.address(ada))
+
+        opened.ask(TerminateSession(ada), timeout=WITHIN_S)
+        stage.settle()
+        stage.advance(WITHIN_S)  # until no timer knows it
+        gc.collect()
+
+        assert address() is None
 
     def test_that_is_held_says_so_when_the_session_is_gone(
         self, stage: Stage, opened: SessionSystem, ada: str
