@@ -9,7 +9,7 @@ import pytest
 
 from tests.seeds.covering import WRITE, Covering, note_rows
 
-ON_REQUEST = ("stress", "soak")
+ON_REQUEST = ("chaos", "stress", "soak")
 """Marks whose tests run only when `-m` names them."""
 
 # How long an example may take is pytest-timeout's business: a busy machine is no failure.
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out stress and soak tests unless `-m` names their mark; note which rows are covered."""
+    """Leave out what runs on request unless `-m` names its mark; note which rows are covered."""
     note_rows(items)
     asked_for = str(config.option.markexpr)
     held_back = [mark for mark in ON_REQUEST if mark not in asked_for]

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from callboard.actors import Presence, Session, SessionState, SessionSystem
+from callboard.actors import Presence, Role, Session, SessionState, SessionSystem
 from callboard.actors.sessions.address import SessionAddress
-from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.sessions.draft import Draft, SessionEntry
+from callboard.actors.sessions.holds import HoldKind
+from callboard.actors.sessions.linking import links_of
 from callboard.actors.sessions.naming import partition_name, session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
@@ -22,11 +24,17 @@ from callboard.supervision import (
     ActorRef,
     ActorSystem,
     Down,
+    DynamicSupervisor,
     Request,
     SupervisedActor,
+    Supervisor,
     handles,
     partition_of,
 )
+from callboard.supervision.observe.tree import TreeNode
+
+EVERYTHING = 1_000_000
+"""More than there is in any test."""
 
 
 def services_of(sessions: SessionSystem) -> Services:
@@ -52,6 +60,26 @@ def parts_of(sessions: SessionSystem) -> dict[str, ActorRef[Any]]:
     return found
 
 
+def lines_of(sessions: SessionSystem) -> dict[str, ActorRef[Any] | None]:
+    """Return path -> ref of every part that always runs: lines, partitions and what serves them.
+
+    It is what the specs in the living supervisors say, so a new line is found by itself.
+    """
+    found: dict[str, ActorRef[Any] | None] = {}
+
+    def walk(path: str, ref: ActorRef[Any] | None) -> None:
+        actor: Any = None if ref is None else ref.actor
+        if not isinstance(actor, Supervisor) or isinstance(actor, DynamicSupervisor):
+            return
+        children: dict[Any, Any] = {} if actor._tree is None else actor._tree.children
+        for key, child in list(children.items()):
+            found[f"{path}{key}"] = child.ref
+            walk(f"{path}{key}/", child.ref)
+
+    walk("", services_of(sessions).root)
+    return found
+
+
 # -- one moment ------------------------------------------------------------
 
 
@@ -59,20 +87,39 @@ def broken_laws(sessions: SessionSystem) -> list[str]:
     """Return what is wrong with a running system in which nothing is under way."""
     return [
         *_tree(sessions),
+        *_picture(sessions),
         *_rows(sessions),
         *_strangers(sessions),
         *_counts(sessions),
         *_book(sessions),
+        *_holds(sessions),
     ]
 
 
 def _tree(sessions: SessionSystem) -> Iterator[str]:
-    parts = parts_of(sessions)
-    expected = ["sessions", "connections", "front", "front/janitor", "front/manager"]
-    expected += [partition_name(number) for number in range(services_of(sessions).partitions)]
-    for path in expected:
-        if path not in parts or parts[path].is_dead or not parts[path].is_started:
+    for path, ref in lines_of(sessions).items():
+        if ref is None or ref.is_dead or not ref.is_started:
             yield f"{path} does not run"
+    failing = sessions.health().failing
+    if failing:
+        yield f"{', '.join(failing)} do not run, says health"
+
+
+def _picture(sessions: SessionSystem) -> Iterator[str]:
+    """What the tree looks like from outside is what it is."""
+    drawn: list[str] = []
+
+    def walk(node: TreeNode) -> None:
+        drawn.append(node.path)
+        for child in node.children:
+            walk(child)
+
+    root = sessions.tree(nodes_max=EVERYTHING, children_max=EVERYTHING)
+    for child in root.children:
+        walk(child)
+    there = [f"{root.path}/{path}" for path in parts_of(sessions)]
+    if sorted(drawn) != sorted(there):
+        yield f"the picture has {sorted(set(drawn) ^ set(there))} that the tree has not, or without"
 
 
 def _rows(sessions: SessionSystem) -> Iterator[str]:
@@ -126,6 +173,12 @@ def _strangers(sessions: SessionSystem) -> Iterator[str]:
                 yield f"{path} runs in the wrong partition"
             if ref.is_dead:
                 yield f"{path} has ended and is still a child"
+    for name in list(services.system.names):
+        if name.startswith(("link/", "links/")):
+            session_id = name.rpartition("/")[2]
+            row = services.table.get(session_id)
+            if row is None or not links_of(row.latest().session):
+                yield f"the name {name} is left without a connection"
 
 
 def _counts(sessions: SessionSystem) -> Iterator[str]:
@@ -160,6 +213,27 @@ def _book(sessions: SessionSystem) -> Iterator[str]:
     for number in range(services.partitions):
         if book.starts.has_waiting(number) or book.starts.asked(number):
             yield f"starts are counted in partition {number}"
+    creates = book.creates
+    if sorted(creates._keys.values()) != sorted(creates._created):
+        yield "the keys of creates and the way back to them do not agree"
+    for key, created in list(creates._created.items()):
+        if created.reply is None and created.session_id not in services.table:
+            yield f"the key {key} is kept for {created.session_id}, which never was"
+    for what, some in (
+        ("opening", services.connections._opening),
+        ("client that nobody claims", services.connections._sinks),
+    ):
+        for session_id, key in list(some):
+            if session_id not in services.table:
+                yield f"a {what} is left of {session_id}: {key}"
+
+
+def _holds(sessions: SessionSystem) -> Iterator[str]:
+    """What kept a session awake is over with it."""
+    for row in services_of(sessions).table.rows():
+        draft = row.holder
+        if isinstance(draft, Draft) and draft.holds_back(HoldKind.WORK):
+            yield f"{row.id} is held, and nothing goes on in it"
 
 
 # -- what a store was given ------------------------------------------------
@@ -217,7 +291,8 @@ def _content(session: Session) -> dict[str, object]:
 class Ledger:
     """What clients were told about their sessions, to be held against what is there.
 
-    Every text is sent once, and names its client and its number.
+    Every text names its client and its number, and is to be kept once: sent again, it has the
+    same `client_msg_id`. What an agent says is left out.
     """
 
     def __init__(self) -> None:
@@ -254,24 +329,25 @@ class Ledger:
     def _broken_in(
         self, sessions: SessionSystem, session_id: str, promised: list[tuple[int, str]]
     ) -> Iterator[str]:
-        log = sessions.messages(session_id, limit=1_000_000)
+        log = sessions.messages(session_id, limit=EVERYTHING)
         texts = [each.content for each in log]
+        said = [each.content for each in log if each.role is not Role.ASSISTANT]
         if [each.seq for each in log] != list(range(1, len(log) + 1)):
             yield f"{session_id} has holes: {[each.seq for each in log]}"
         for seq, text in promised:
             if seq > len(texts) or texts[seq - 1] != text:
                 yield f"{session_id} lost {text!r}, confirmed as {seq}"
-        doubled = [text for text, times in Counter(texts).items() if times > 1]
+        doubled = [text for text, times in Counter(said).items() if times > 1]
         if doubled:
             yield f"{session_id} has {doubled} twice"
         known = {text for _, text in promised} | self.uncertain.get(session_id, set())
-        for text in texts:
+        for text in said:
             if text in self.forbidden:
                 yield f"{session_id} kept {text!r}, of which nothing may be kept"
             elif text not in known:
                 yield f"{session_id} has {text!r}, which nobody was told"
-        for client in {text.partition(" ")[0] for text in texts}:
-            numbers = [_number(text) for text in texts if text.partition(" ")[0] == client]
+        for client in sorted({text.partition(" ")[0] for text in said}):
+            numbers = [_number(text) for text in said if text.partition(" ")[0] == client]
             if numbers != sorted(numbers):
                 yield f"{session_id} has what {client} sent out of order: {numbers}"
 
@@ -320,6 +396,11 @@ class Watch:
         """Monitor each of them once more."""
         for ref in refs:
             self._watched[self._ref.ask(Look(ref))] = ref
+
+    def forget_the_dead(self) -> None:
+        """Forget those that have ended: what was to be heard of them has been looked at."""
+        self._watched = {each: ref for each, ref in self._watched.items() if not ref.is_dead}
+        self.downs[:] = [each for each in self.downs if each.monitor in self._watched]
 
     def broken(self) -> Iterator[str]:
         """Yield every monitor that did not hear exactly once of an end, or heard of none."""

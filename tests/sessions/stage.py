@@ -7,23 +7,71 @@ Import the fixture into the test module or its conftest:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import msgspec
 import pytest
 
-from callboard.actors import Presence, Role, SessionActor, SessionMessage, SessionSystem
+from callboard.actors import Presence, SessionSystem
 from callboard.actors.sessions.services import Services
-from callboard.supervision import ActorRef, Future, Refusal, Request, handles
+from callboard.supervision import ActorRef, Future, Request
 from callboard.supervision.testing import ManualClock, Simulation
 from tests.both import ThreadedWorld
+from tests.cast import (
+    Actor,
+    Boom,
+    Decline,
+    DeclineLater,
+    Fall,
+    FallLater,
+    Hold,
+    HoldLater,
+    NotNow,
+    Play,
+    Remember,
+    SaveAndFall,
+    SaveAndHoldLater,
+    Say,
+    SayLater,
+    Tally,
+    Which,
+    behaviour,
+)
 from tests.runtime.kit import Gate
+
+__all__ = [
+    "PATIENT_S",
+    "SEEDS",
+    "Actor",
+    "Boom",
+    "Decline",
+    "DeclineLater",
+    "Fall",
+    "FallLater",
+    "Hold",
+    "HoldLater",
+    "NotNow",
+    "Play",
+    "Remember",
+    "SaveAndFall",
+    "SaveAndHoldLater",
+    "Say",
+    "SayLater",
+    "Stage",
+    "Tally",
+    "Which",
+    "World",
+    "cell_of",
+    "later",
+    "part_of",
+    "presence",
+    "services_of",
+    "stage",
+    "texts",
+]
 
 T = TypeVar("T")
 
@@ -32,185 +80,6 @@ SEEDS = (0, 1)
 
 PATIENT_S = 60.0
 """For asks that outlast every delay of a restart."""
-
-
-class Tally(msgspec.Struct, frozen=True):
-    """The behaviour's own data."""
-
-    said: int = 0
-
-
-class Say(SessionMessage[int], frozen=True, kw_only=True):
-    """Append and count, in one commit; the reply is the number."""
-
-    text: str
-
-
-class SayLater(Say, frozen=True, kw_only=True):
-    """The same in a coroutine, with a pause between the two."""
-
-
-class Fall(Say, frozen=True, kw_only=True):
-    """Append, count and raise."""
-
-
-class FallLater(Say, frozen=True, kw_only=True):
-    """The same in a coroutine."""
-
-
-class Decline(Say, frozen=True, kw_only=True):
-    """Append, count and refuse."""
-
-
-class DeclineLater(Say, frozen=True, kw_only=True):
-    """The same in a coroutine."""
-
-
-class SaveAndFall(Say, frozen=True, kw_only=True):
-    """Append, count, commit; append once more and raise."""
-
-
-class Hold(Say, frozen=True, kw_only=True):
-    """Append, then block at the gate."""
-
-
-class HoldLater(Say, frozen=True, kw_only=True):
-    """Append, then wait at the gate in a coroutine."""
-
-
-class SaveAndHoldLater(Say, frozen=True, kw_only=True):
-    """Append, count, commit; append once more and wait at the gate in a coroutine."""
-
-
-class Remember(SessionMessage[int], frozen=True):
-    """Count in a plain attribute, which dies with the incarnation; reply the count."""
-
-
-class Which(SessionMessage[int], frozen=True):
-    """Reply the number of the incarnation."""
-
-
-class NotNow(Refusal):
-    """A declared answer that is not a crash."""
-
-    code = "not_now"
-
-
-class Boom(Exception):
-    """What a handler raises when it is to crash."""
-
-
-class Play:
-    """What the behaviours of one test share with it."""
-
-    gate: Gate
-
-    def __init__(self) -> None:
-        self.bad_starts: Counter[str] = Counter()
-        """Session id -> starts that are to fail."""
-        self.starts_at_the_gate: set[str] = set()
-        """Session ids whose start waits there."""
-        self.starts: Counter[str] = Counter()
-        self.handled: list[str] = []
-
-
-class Actor(SessionActor[Tally]):
-    """The behaviour."""
-
-    play: ClassVar[Play]
-
-    def initial_data(self) -> Tally:
-        return Tally()
-
-    def on_start(self) -> None:
-        if self._row.id in self.play.starts_at_the_gate:
-            self.play.gate.wait()
-        super().on_start()
-        self.remembered = 0
-        session = self.session
-        self.play.starts[session.id] += 1
-        if self.play.bad_starts[session.id]:
-            self.play.bad_starts[session.id] -= 1
-            raise Boom("it does not start")
-        if session.metadata.get("is_cursed"):
-            raise Boom("it does not start")
-
-    def _say(self, text: str) -> int:
-        self.play.handled.append(text)
-        seq = self.append(Role.USER, text).seq
-        self.update(data=Tally(self.data.said + 1))
-        return seq
-
-    @handles(Say)
-    def on_say(self, message: Say) -> int:
-        return self._say(message.text)
-
-    @handles(SayLater)
-    async def on_say_later(self, message: SayLater) -> int:
-        seq = self.append(Role.USER, message.text).seq
-        await asyncio.sleep(0)
-        self.update(data=Tally(self.data.said + 1))
-        return seq
-
-    @handles(Fall)
-    def on_fall(self, message: Fall) -> int:
-        self._say(message.text)
-        raise Boom(message.text)
-
-    @handles(FallLater)
-    async def on_fall_later(self, message: FallLater) -> int:
-        self._say(message.text)
-        await asyncio.sleep(0)
-        raise Boom(message.text)
-
-    @handles(Decline)
-    def on_decline(self, message: Decline) -> int:
-        self._say(message.text)
-        raise NotNow(message.text)
-
-    @handles(DeclineLater)
-    async def on_decline_later(self, message: DeclineLater) -> int:
-        self._say(message.text)
-        await asyncio.sleep(0)
-        raise NotNow(message.text)
-
-    @handles(SaveAndFall)
-    def on_save_and_fall(self, message: SaveAndFall) -> int:
-        self._say(message.text)
-        self.commit()
-        self._say("never kept")
-        raise Boom(message.text)
-
-    @handles(Hold)
-    def on_hold(self, message: Hold) -> int:
-        seq = self._say(message.text)
-        self.play.gate.wait()
-        return seq
-
-    @handles(HoldLater)
-    async def on_hold_later(self, message: HoldLater) -> int:
-        seq = self._say(message.text)
-        await self.play.gate.passed()
-        return seq
-
-    @handles(SaveAndHoldLater)
-    async def on_save_and_hold_later(self, message: SaveAndHoldLater) -> int:
-        seq = self._say(message.text)
-        self.commit()
-        self._say("never kept")
-        await self.play.gate.passed()
-        return seq
-
-    @handles(Remember)
-    def on_remember(self, message: Remember) -> int:
-        del message
-        self.remembered += 1
-        return self.remembered
-
-    @handles(Which)
-    def on_which(self, message: Which) -> int:
-        del message
-        return self.incarnation
 
 
 class World(Protocol):
@@ -270,8 +139,7 @@ class Stage:
     def open(self, **options: Any) -> SessionSystem:
         """Start a system with the behaviour of this module, unless told otherwise."""
         assert self._sessions is None, "one system at a time"
-        behaviour = type("Actor", (Actor,), {"play": self.play})
-        options.setdefault("session", behaviour)
+        options.setdefault("session", behaviour(self.play))
         sessions = self._sessions = SessionSystem(
             name="under-test", partitions=2, runtime=self._world.runtime, **options
         ).start()

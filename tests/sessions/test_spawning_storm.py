@@ -73,7 +73,6 @@ class Storm:
             ref.kill()
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize("seed", seeds())
 @pytest.mark.parametrize(
     "victims",

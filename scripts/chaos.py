@@ -1,0 +1,160 @@
+"""Runs the chaos of tests/chaos on threads for a given time, and tells what it has come to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import msgspec
+import psutil
+
+from tests.chaos.run import CLIENTS_ON_THREADS, Run, play_for
+from tests.chaos.worlds import ThreadedWorld
+
+MIB = 1_048_576
+
+SETTLED = 0.25
+"""The part of the samples that is left out of the slope: what a process takes once for good."""
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What the process weighs at one moment at which it has no session.
+
+    Args:
+        seconds: when, from the start on.
+        bytes: its resident memory.
+    """
+
+    seconds: float
+    bytes: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a run has come to.
+
+    Args:
+        seed: of the run.
+        seconds: it took all in all.
+        waves: of strikes; after each all came to rest and all laws were checked.
+        strikes: how many crashes were caused on purpose, blows at single steps not counted.
+        asks: how many messages clients have asked.
+        rss_bytes: resident memory at the end.
+        rss_bytes_per_minute: how fast it grew, once it had settled; None: too few samples.
+        seen: how often what happened.
+        counts: what the actor system counted.
+        census: what it held when all sessions had ended.
+        violation: the law that was broken, as a sentence; None: none was.
+    """
+
+    seed: int
+    seconds: float
+    waves: int
+    strikes: int
+    asks: int
+    rss_bytes: int
+    rss_bytes_per_minute: float | None
+    seen: dict[str, int]
+    counts: dict[str, int]
+    census: dict[str, int]
+    violation: str | None = None
+
+
+def slope(samples: list[Sample]) -> float | None:
+    """Return bytes per minute, by least squares over the samples that count.
+
+    >>> slope([Sample(0, 9), Sample(0, 0), Sample(60, 5), Sample(120, 10), Sample(180, 15)])
+    5.0
+    """
+    counted = samples[max(1, int(len(samples) * SETTLED)) :]
+    if len(counted) < 3:  # noqa: PLR2004 -- through two points goes every line
+        return None
+    mean_s = sum(each.seconds for each in counted) / len(counted)
+    mean_bytes = sum(each.bytes for each in counted) / len(counted)
+    spread = sum((each.seconds - mean_s) ** 2 for each in counted)
+    slant = sum((each.seconds - mean_s) * (each.bytes - mean_bytes) for each in counted)
+    return 60 * slant / spread if spread else None
+
+
+def strike(seconds: float, seed: int, *, sabotages: bool) -> Report:
+    """Run for a time; return what it has come to."""
+    run = Run(ThreadedWorld(), seed, clients=CLIENTS_ON_THREADS, sabotages=sabotages, pause_s=0.2)
+    process, began_s = psutil.Process(), time.monotonic()
+    samples: list[Sample] = []
+    census: dict[str, int] = {}
+
+    def weigh() -> None:
+        census.update(run.census())
+        samples.append(Sample(time.monotonic() - began_s, process.memory_info().rss))
+
+    violation: str | None = None
+    try:
+        play_for(run, seconds, weigh)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- whatever no client may be told is one, too
+        violation = f"{type(error).__name__}: {error}"
+        run.sessions.stop()
+    return Report(
+        seed=seed,
+        seconds=time.monotonic() - began_s,
+        waves=run.waves,
+        strikes=run.crashes,
+        asks=run.notes.asked,
+        rss_bytes=process.memory_info().rss,
+        rss_bytes_per_minute=slope(samples),
+        seen=dict(sorted(run.seen.items())),
+        counts=dict(sorted(run.system.counts.items())),
+        census=census,
+        violation=violation,
+    )
+
+
+def show(report: Report) -> None:
+    """Print a report for people."""
+    for title, counts in (
+        ("what happened", report.seen),
+        ("what the actor system counted", report.counts),
+        ("what was held when all sessions had ended", report.census),
+    ):
+        print(f"\n{title}:")
+        for what, number in counts.items():
+            print(f"  {number:7,}  {what}")
+    growth = report.rss_bytes_per_minute
+    grew = "too few waves for a slope" if growth is None else f"{growth / MIB:+.2f} MiB a minute"
+    print(f"\nmemory: {report.rss_bytes / MIB:.1f} MiB resident, {grew}")
+    print(
+        f"{report.waves} waves, {report.strikes} strikes, {report.asks:,} asks in"
+        f" {report.seconds:.1f} s, seed {report.seed}"
+    )
+    if report.violation is None:
+        print("verdict: every law was kept, every ask has ended, nothing was left")
+    else:
+        print(f"verdict: BROKEN: {report.violation}")
+
+
+def main() -> int:
+    """Run what the command line asks for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--sabotage", action="store_true")
+    given: Any = parser.parse_args()
+    if not 0 < given.seconds < float("inf"):
+        parser.error("--seconds wants a number above 0")
+    try:
+        report = strike(given.seconds, given.seed, sabotages=given.sabotage)
+    except KeyboardInterrupt:
+        return 130
+    if given.json:
+        print(json.dumps(msgspec.to_builtins(report)))
+    else:
+        show(report)
+    return 0 if report.violation is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
