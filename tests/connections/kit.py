@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from callboard.actors import (
@@ -20,9 +19,6 @@ from callboard.actors import (
 from callboard.actors.testing import MemoryAgents, MemoryMcp
 from callboard.supervision import ActorRef
 from tests.sessions.stage import Stage
-
-SETTLES_MAX = 50
-"""How often a test looks whether something has come about."""
 
 FILES = McpSpec(id="files", command=("files-server",))
 AGENT = AgentSpec(command=("agent",))
@@ -64,15 +60,6 @@ def agent_of(sessions: SessionSystem, session_id: str) -> AgentInfo:
     info = sessions.get(session_id).agent
     assert info is not None, "it has no agent"
     return info
-
-
-def until(stage: Stage, holds: Callable[[], bool]) -> None:
-    """Return when it holds; nothing moves the clock meanwhile."""
-    for _ in range(SETTLES_MAX):
-        stage.settle()
-        if holds():
-            return
-    raise AssertionError("it does not come about")
 
 
 def link(sessions: SessionSystem, session_id: str, kind: str) -> ActorRef[Any]:

@@ -38,10 +38,9 @@ from tests.connections.kit import (
     link,
     links_left,
     open_with,
-    until,
     with_agent,
 )
-from tests.sessions.stage import Stage, cell_of, later, texts
+from tests.sessions.stage import Stage, cell_of, later, texts, until
 
 
 async def until_cancelled(turn: Turn) -> str:

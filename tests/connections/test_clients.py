@@ -21,8 +21,8 @@ from callboard.actors.connections import client as client_module
 from callboard.actors.connections.actor import Report
 from callboard.actors.connections.ports import SEND_S
 from callboard.actors.testing import Barrier, Faults, MemoryAgents, MemoryClient, Turn
-from tests.connections.kit import create, let_pass, link, links_left, until, with_agent
-from tests.sessions.stage import Stage, cell_of, later
+from tests.connections.kit import create, let_pass, link, links_left, with_agent
+from tests.sessions.stage import Stage, cell_of, later, until
 
 
 def say(sessions: SessionSystem, session_id: str, *texts: str) -> None:

@@ -29,8 +29,8 @@ from callboard.actors.testing import (
     MemoryMcp,
 )
 from callboard.actors.testing.connections import MemoryMcpConnection
-from tests.connections.kit import AGENT, FILES, let_pass, links_left, open_with, until
-from tests.sessions.stage import Stage, cell_of, later
+from tests.connections.kit import AGENT, FILES, let_pass, links_left, open_with
+from tests.sessions.stage import Stage, cell_of, later, until
 
 NOTES = McpSpec(id="notes", command=("notes-server",))
 

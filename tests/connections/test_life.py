@@ -44,11 +44,10 @@ from tests.connections.kit import (
     let_pass,
     link,
     links_left,
-    until,
     with_agent,
     with_files,
 )
-from tests.sessions.stage import Stage, cell_of, later, part_of, presence
+from tests.sessions.stage import Stage, cell_of, later, part_of, presence, until
 
 
 def with_all(sessions: SessionSystem) -> tuple[str, MemoryClient]:

@@ -46,10 +46,9 @@ from tests.connections.kit import (
     link,
     links_left,
     open_with,
-    until,
     with_files,
 )
-from tests.sessions.stage import Stage, cell_of, later
+from tests.sessions.stage import Stage, cell_of, later, until
 
 
 def as_untyped(value: Any) -> Any:

@@ -35,11 +35,10 @@ from tests.connections.kit import (
     let_pass,
     links_left,
     open_with,
-    until,
     with_agent,
     with_files,
 )
-from tests.sessions.stage import Stage, cell_of, later, presence, services_of, texts
+from tests.sessions.stage import Stage, cell_of, later, presence, services_of, texts, until
 
 
 @pytest.fixture

@@ -71,12 +71,16 @@ __all__ = [
     "services_of",
     "stage",
     "texts",
+    "until",
 ]
 
 T = TypeVar("T")
 
 SEEDS = (0, 1)
 """The schedules under which a test runs in simulation; CALLBOARD_SEED names another one."""
+
+SETTLES_MAX = 50
+"""How often a test looks whether something has come about."""
 
 PATIENT_S = 60.0
 """For asks that outlast every delay of a restart."""
@@ -193,6 +197,15 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     stage = Stage(str(request.param))
     yield stage
     stage.close()
+
+
+def until(stage: Stage, holds: Callable[[], bool]) -> None:
+    """Return when it holds; nothing moves the clock meanwhile."""
+    for _ in range(SETTLES_MAX):
+        stage.settle()
+        if holds():
+            return
+    raise AssertionError("it does not come about")
 
 
 # -- looking into a system -------------------------------------------------

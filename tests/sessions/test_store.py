@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -66,6 +67,7 @@ from tests.sessions.stage import (
     presence,
     services_of,
     texts,
+    until,
 )
 
 READ_ONLY = "the disk is read-only"
@@ -151,6 +153,10 @@ def broken(stage: Stage, sessions: SessionSystem, store: FakeStore) -> list[str]
     """Return what is wrong when all is quiet: within, and beside what the store has."""
     stage.settle()
     return [*broken_laws(sessions), *broken_by_a_store(sessions, store.entries)]
+
+
+def is_answered_or_rests(sessions: SessionSystem, session_id: str, asked: Future[Any]) -> bool:
+    return asked.is_done or presence(sessions, session_id) is not Presence.AWAKE
 
 
 def quarantine(stage: Stage, sessions: SessionSystem, session_id: str) -> None:
@@ -815,14 +821,14 @@ class TestACleanup:
 class TestReviving:
     PATCH = SessionPatch(metadata={"is_cursed": False})
 
-    def test_with_a_patch_that_is_not_kept_leaves_it_quarantined(
+    def test_with_a_patch_that_is_not_kept_leaves_it_as_it_was(
         self, stage: Stage, opened: SessionSystem, store: FakeStore
     ) -> None:
         ada = opened.ask(CreateSession(metadata={"is_cursed": True}, activate=False)).id
         assert outcome(later(opened, BeginSpawn(ada))) is not None
         stage.settle()
         before = opened.get(ada)
-        assert before.presence is Presence.QUARANTINED
+        assert before.presence is Presence.ASLEEP
         store.refuse(StoreError(READ_ONLY), times=1)
 
         with pytest.raises(StoreError, match=READ_ONLY):
@@ -1228,12 +1234,10 @@ def test_whatever_is_refused_or_lost_what_was_confirmed_is_there_and_nothing_els
             stage.play.bad_starts[session_id] = int(dice.random() < 0.2)
         asked = later(sessions, message)
         stage.advance(2.0)
-        if isinstance(message, SayLater):
-            outcome(asked)  # on threads nobody sees when a coroutine goes on
-
+        # On threads nobody sees when a coroutine goes on: it is looked at again.
+        until(stage, partial(is_answered_or_rests, sessions, session_id, asked))
         if isinstance(message, Say) and asked.is_done and asked.error is None:
             confirmed.setdefault(session_id, []).append(message.text)
-        assert asked.is_done or presence(sessions, session_id) is not Presence.AWAKE
         confirmed = {each: said for each, said in confirmed.items() if each in table}
         for each, said in confirmed.items():
             assert texts(sessions, each) == said
