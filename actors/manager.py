@@ -3,8 +3,8 @@
 What it is told it hands to its parts, which find their words elsewhere:
 `sessions/creating.py`, `waking.py`, `ending.py`, `watching.py`. Every ending of
 an incarnation is put before the pure `sessions/verdict.py`; what that says is
-carried out here. What must survive the manager's own crash is in the `Book`
-and the `Table`, which the system owns.
+carried out by `sessions/judging.py`. What must survive the manager's own crash
+is in the `Book` and the `Table`, which the system owns.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
 from callboard.actors.connections.messages import ResumeSession
-from callboard.actors.errors import InvalidField, ShuttingDown, SpawnError
+from callboard.actors.errors import InvalidField, ShuttingDown
 from callboard.actors.messages import (
     BeginSpawn,
     CleanupInactive,
     CreateSession,
-    Fault,
     InjectCrash,
     PassivateSession,
     ReviveSession,
@@ -30,15 +29,13 @@ from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
 from callboard.actors.sessions.ending import Ender
-from callboard.actors.sessions.events import EventKind
-from callboard.actors.sessions.gate import Gate, name_of
+from callboard.actors.sessions.gate import Gate
 from callboard.actors.sessions.internal import (
     AreYouThere,
     Audited,
     DrainCheck,
     EndAll,
     EndRefused,
-    FailNow,
     GraceOver,
     PartitionReady,
     PauseOver,
@@ -52,20 +49,16 @@ from callboard.actors.sessions.internal import (
     Undone,
     WalkOn,
 )
+from callboard.actors.sessions.judging import Judge
 from callboard.actors.sessions.outlasting import outlast
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.starts import Start
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.striking import part_named_by, strike
+from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
-    Decision,
     GivenUp,
     News,
-    NotStarted,
-    Verdict,
-    decide,
-    view_of,
 )
 from callboard.actors.sessions.waking import Waker
 from callboard.actors.sessions.walks import Walk
@@ -73,13 +66,11 @@ from callboard.actors.sessions.watching import Watcher
 from callboard.supervision import (
     LATER,
     ActorDeadError,
-    Crashed,
     ExitReason,
     Future,
     Later,
     handles,
 )
-from callboard.supervision.model.reasons import is_abnormal
 from callboard.supervision.runtime.actors import SystemActor
 
 Ref: TypeAlias = Any
@@ -101,6 +92,7 @@ class SessionManager(SystemActor):
         self._waker = Waker(self, services, self._watcher)
         self._creator = Creator(services, self._waker)
         self._ender = Ender(self, services)
+        self._judge = Judge(services, self._waker, self._ender)
         self._promised: dict[Future[Any], None] = {}
 
     # -- life --------------------------------------------------------------
@@ -373,99 +365,15 @@ class SessionManager(SystemActor):
         """Go on with an ending: what the session had spawned is undone."""
         self._ender.undone(message.session_id)
 
-    # -- the verdict, carried out ------------------------------------------
+    # -- what its parts have it do -----------------------------------------
 
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out."""
-        before = row.standing
-        decision = decide(news, view_of(row), now_s=self.system.clock.now_s())
-        if decision.standing is not None:
-            row.note(decision.standing)
-        ending = self._book.endings.get(row.id)
-        if self._services.feed.is_heard:
-            self._tell(row, news, before, decision)
-        self._note_cause(row, news)
-        rests = decision.verdict in {Verdict.ASLEEP, Verdict.QUARANTINED}
-        if rests and ending is not None and self._ender.spares(row, ending):
-            self._ender.over(row.id, None)  # what it was doing when it ended: it was not idle
-            ending = None
-        if rests and ending is None and must_end(row.latest().session):
-            ending = self._ender.ending_of(row)
-        if rests and ending is not None and self._ender.clean_up(row, ending):
-            self._look_at_links(row)
-            return
-        match decision.verdict:
-            case Verdict.REMOVED:
-                self.remove(row)
-                return
-            case Verdict.UNDONE:
-                self._ender.take_back(row)
-            case Verdict.ASLEEP:
-                self._waker.fell_asleep(row)
-            case Verdict.QUARANTINED:
-                self._waker.forget(row)
-                self._services.addresses.of(row).refuse_waiting()
-                self._waker.answer_sleepers(row)
-            case Verdict.RESTARTING if ending is not None and ending.is_forced:
-                self._ender.clean_up(row, ending)
-            case Verdict.RESTARTING | Verdict.VOID if ending is not None:
-                self._ender.remind(row, ending)  # it may have been in hand when that one ended
-            case Verdict.RESTARTING | Verdict.VOID:
-                self._waker.answer_sleepers(row)
-        self._look_at_links(row)
-
-    def _look_at_links(self, row: Row) -> None:
-        """Have the connections closed of a session that rests or is gone."""
-        if row.latest().session.has_links:
-            self._services.connections.look(row)
-
-    def _note_cause(self, row: Row, news: News) -> None:
-        """Note what ended an incarnation, for those who wait until the session is spawned."""
-        spawning = self._book.spawns.get(row.id)
-        if spawning is None:
-            return
-        session, reason = row.session(), getattr(news, "reason", None)
-        if session.state is SessionState.ACTIVE:  # it ended just before it could say so
-            self._book.spawns.take_out(row.id)
-            spawning.answer(session)
-        elif reason is not None and is_abnormal(reason):
-            spawning.fail(SpawnError(f"session {row.id} crashed while it was spawned: {reason}"))
-
-    def _tell(self, row: Row, news: News, before: Standing | None, decision: Decision) -> None:
-        """Emit what the news and the verdict say; a session's end is told by `remove`."""
-        tell, session, standing = self._services.tell, row.latest().session, decision.standing
-        reason = getattr(news, "reason", None)
-        is_failure = standing is not None and standing.restarts > (before.restarts if before else 0)
-        if is_failure or isinstance(news, NotStarted):
-            details: dict[str, object] = {"error": name_of(reason)}
-            if is_failure and standing is not None:
-                details.update(incarnation=standing.incarnation, failed_on=standing.failed_on)
-            tell(session, EventKind.ERROR, **details)
-        if decision.verdict is Verdict.ASLEEP and row.id not in self._book.endings:
-            tell(session, EventKind.ASLEEP)
-        elif decision.verdict is Verdict.QUARANTINED:
-            restarts = 0 if standing is None else standing.restarts
-            tell(session, EventKind.QUARANTINED, restarts=restarts)
-
-    def _tell_the_end(self, row: Row, last: Session) -> None:
-        tell, ending = self._services.tell, self._book.endings.get(row.id)
-        if ending is not None and ending.expires_after_s is not None:
-            tell(last, EventKind.EXPIRED, idle_longer_than_s=ending.expires_after_s)
-        lived_s = max(0.0, self.system.clock.wall_s() - last.created_at)
-        tell(last, EventKind.TERMINATED, reason=last.state_reason, seconds=lived_s)
+        self._judge.learn(row, news)
 
     def remove(self, row: Row) -> None:
         """Take a row out of the table, and tell everybody who waits for that."""
-        last = self._table.remove(row.id)
-        if last is not None and self._services.feed.is_heard:
-            self._tell_the_end(row, last)
-        if row.id in self._book.spawns:  # it never was: a create may be repeated
-            self._book.creates.forget(row.id)
-        self._look_at_links(row)
-        self._services.addresses.release(row)
-        self._waker.forget(row)
-        self._waker.answer_sleepers(row, last)
-        self._ender.over(row.id, last)
+        self._judge.remove(row)
 
     # -- faults on purpose -------------------------------------------------
 
@@ -475,30 +383,13 @@ class SessionManager(SystemActor):
         check(message, self._services.limits)
         if not self._services.faults:
             raise InvalidField("how", str(message.how), "Start with faults=True to inject crashes.")
-        if message.session_id is not None:
-            row = self._table.row(message.session_id)
-            address = address_of(row)
-            cell = None if address is None else address.ref
-            if cell is None or cell.is_dead:
-                return self._refused(self._services.addresses.of(row).absent_error())
-            self._strike(cell, message.how)
-            return None
-        part = self._services.find_part(message.part or "")
-        if part is None:
-            raise InvalidField("part", message.part, "Give a path of the tree, as `tree` shows it.")
+        part = part_named_by(message, self._services)
+        if isinstance(part, Exception):
+            return self._refused(part)
         if part is self.actor_ref:
             self.reply_later(outlives=True).offer(None)
-        self._strike(part, message.how)
+        strike(part, message.how)
         return LATER if part is self.actor_ref else None
-
-    @staticmethod
-    def _strike(cell: Ref, how: Fault) -> None:
-        if how is Fault.KILL:
-            cell.kill()
-        elif how is Fault.EXIT or cell.is_system:
-            cell.exit(Crashed("InjectedFault", "an exit signal on purpose"))
-        else:
-            cell.notify(FailNow())
 
 
 class AuditedManager(SessionManager):
