@@ -6,11 +6,10 @@ made in process may hold anything.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
@@ -66,7 +65,11 @@ from callboard.actors.sessions.links import AgentSpec, McpSpec, Setting, Transpo
 _CLASSES_MAX = 1_024
 """How many message classes are remembered with what was found out about them."""
 
-_BYTES_PER_CHAR_MAX = 4
+NUMBER_MAX = 2**63 - 1
+"""The highest number of a message, and the highest version."""
+
+SECONDS_MAX = 1e9
+"""Seconds in a message, 31 years: what every clock and timer below can count."""
 
 Rule: TypeAlias = Callable[[str, Any, SessionLimits], None]
 
@@ -156,6 +159,10 @@ def _check_types(message: msgspec.Struct) -> None:
         path = "" if where is None else where["path"]
         said = str(wrong) if where is None else str(wrong)[: where.start()]
         raise InvalidField(path or "message", _value_at(message, path), f"{said}.") from None
+    except (RecursionError, UnicodeEncodeError):
+        # What msgspec cannot even look at. A crash here would be that of whoever got the message.
+        name = next(filter(partial(_is_beyond_msgspec, message), message.__struct_fields__))
+        raise InvalidField(name, getattr(message, name), _LOOKABLE) from None
     except TypeError:
         # A type that msgspec cannot check at all: the user's own affair.
         return
@@ -165,6 +172,21 @@ def _check_types(message: msgspec.Struct) -> None:
         wanted: object = getattr(made, name)
         if isinstance(wanted, msgspec.Struct) and type(given) is not type(wanted):
             raise InvalidField(name, given, f"Expected `{type(wanted).__name__}`.")
+
+
+_LOOKABLE = "Give text that UTF-8 can carry, and what nests less deep and not in itself."
+
+
+def _is_beyond_msgspec(message: msgspec.Struct, name: str) -> bool:
+    """Say whether it is this field that msgspec cannot look at."""
+    hint = {each.name: each.type for each in msgspec.structs.fields(message)}[name]
+    try:
+        msgspec.convert(_taken_apart(getattr(message, name)), hint, strict=True)
+    except (RecursionError, UnicodeEncodeError):
+        return True
+    except (msgspec.ValidationError, TypeError):
+        return False
+    return False
 
 
 def _taken_apart(value: object) -> object:
@@ -276,13 +298,13 @@ def _structure(name: str, value: Mapping[str, object], limits: SessionLimits) ->
 
 
 def _seconds(name: str, value: float, _: SessionLimits) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise InvalidField(name, value, "Give a finite number of seconds, not below 0.")
+    if not 0 <= value <= SECONDS_MAX:  # which NaN is not
+        raise InvalidField(name, value, f"Give a number of seconds from 0 to {SECONDS_MAX:g}.")
 
 
 def _number(name: str, value: int, _: SessionLimits) -> None:
-    if value < 0:
-        raise InvalidField(name, value, "Give a number from 0 on.")
+    if not 0 <= value <= NUMBER_MAX:
+        raise InvalidField(name, value, f"Give a number from 0 to {NUMBER_MAX}.")
 
 
 def _page_of_sessions(name: str, value: int, limits: SessionLimits) -> None:

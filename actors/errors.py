@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import ClassVar
 
 from callboard.supervision.model.errors import DeliveryError, Refusal
-
-SHOWN_CHARS_MAX = 80
-"""How many characters of a wrong value an error's text shows."""
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = SHOWN_CHARS_MAX
-
-
-def shown(value: object) -> str:
-    """Return a value as text for people: escaped, and bounded whatever its size.
-
-    >>> len(shown("y" * 1_000_000))
-    80
-    """
-    return _short.repr(value)
+from callboard.supervision.model.showing import shown, shown_path
 
 
 class SessionError(Refusal):
@@ -110,8 +95,8 @@ class InvalidField(SessionError, ValueError):
     code: ClassVar[str] = "invalid_field"
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        super().__init__(f"{field}={shown(value)} is not valid. {remedy}")
-        self.field = field
+        self.field = shown_path(field)
+        super().__init__(f"{self.field}={shown(value)} is not valid. {remedy}")
         self.value = value
         self.remedy = remedy
 
@@ -141,8 +126,8 @@ class MessageTooLarge(SessionError):
     remedy: str = "Send less at once, or raise the bound (SessionLimits; `serve --set NAME=BYTES`)."
 
     def __init__(self, field: str, value: int, *, bytes_max: int) -> None:
-        super().__init__(f"{field} has {value} bytes; it may have {bytes_max}")
-        self.field = field
+        self.field = shown_path(field)
+        super().__init__(f"{self.field} has {value} bytes; it may have {bytes_max}")
         self.value = value
         self.bytes_max = bytes_max
 

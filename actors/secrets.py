@@ -13,7 +13,8 @@ from typing import ClassVar, Final, Protocol, TypeVar, cast
 
 import msgspec
 
-from callboard.actors.errors import SessionError, shown
+from callboard.actors.errors import SessionError
+from callboard.supervision.model.showing import shown
 
 T = TypeVar("T")
 

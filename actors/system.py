@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, cast
 import msgspec
 
 from callboard.actors.audit import AuditSink
-from callboard.actors.checks import check
+from callboard.actors.checks import SECONDS_MAX, check
 from callboard.actors.connections.messages import ConnectionMessage
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
@@ -72,6 +72,8 @@ from callboard.supervision.tree.supervisor import Supervisor
 
 R = TypeVar("R")
 
+PARTITIONS_MAX = 1_024
+"""Supervisors that the sessions of one system may be spread over; each is started with it."""
 
 class NotStarted(CallboardError, RuntimeError):
     """The session system has not been started yet."""
@@ -103,7 +105,8 @@ class SessionSystem:
         name: begins the names of its threads.
         limits: the bounds of messages and places.
         settings: the bounds of the runtime.
-        partitions: over how many supervisors the sessions are spread; None: 2 per processor.
+        partitions: over how many supervisors the sessions are spread, at most `PARTITIONS_MAX`;
+            None: 2 per processor.
         tenants: whether every session needs a user and an organisation.
         unique_role: whether a user's living sessions must play different roles.
         faults: whether crashes may be injected (`InjectCrash`).
@@ -181,9 +184,11 @@ class SessionSystem:
             if not (isinstance(behaviour, type) and issubclass(behaviour, SessionActor)):
                 field = f"kinds[{kind!r}]"
                 raise InvalidSpec(field, behaviour, "Give a subclass of SessionActor.")
-        self._partitions = 2 * (os.cpu_count() or 1) if partitions is None else partitions
-        if type(self._partitions) is not int or self._partitions < 1:
-            raise InvalidSpec("partitions", partitions, "Give a whole number, 1 or more.")
+        by_default = min(2 * (os.cpu_count() or 1), PARTITIONS_MAX)
+        self._partitions = by_default if partitions is None else partitions
+        if type(self._partitions) is not int or not 1 <= self._partitions <= PARTITIONS_MAX:
+            remedy = f"Give a whole number from 1 to {PARTITIONS_MAX}."
+            raise InvalidSpec("partitions", partitions, remedy)
         own = {
             "max_idle_s": max_idle_s,
             "cleanup_interval_s": cleanup_interval_s,
@@ -465,7 +470,10 @@ class SessionSystem:
         services = self._services
         if services is None or self._is_over:  # written out: most of what a read costs are frames
             services = self._running()
-        row = services.table.get(session_id) or services.table.row(session_id)
+        try:
+            row = services.table.get(session_id) or services.table.row(session_id)
+        except TypeError:  # what has no hash is no id
+            row = services.table.row(session_id)
         return row.session()
 
     def messages(
@@ -581,6 +589,8 @@ class SweepFailed(msgspec.Struct, frozen=True):
 
 
 def _are_seconds(value: object) -> bool:
+    if type(value) is int and value > SECONDS_MAX:  # math.inf says for ever; and not all fit
+        return False
     return type(value) in (int, float) and cast("float", value) >= 0  # which NaN is not
 
 

@@ -25,8 +25,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from callboard.actors.errors import WorkspaceError, shown
+from callboard.actors.errors import WorkspaceError
 from callboard.supervision.model.errors import InvalidSpec
+from callboard.supervision.model.showing import shown
 
 FOLDER_MODE: Final = 0o700
 """Of every folder that is made: nobody but its owner gets in."""

@@ -103,12 +103,15 @@ def make_app(
 
 
 def _named(app: Application) -> Application:
-    """Refuse paths with an empty id, which the framework would take for other paths."""
+    """Refuse paths with an empty step, which the framework would take for other paths."""
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         field = nameless(scope["path"])
         if field is not None:
             await answer(InvalidField(field, "", _NO_ID_REMEDIES[field]), send)
+            return
+        if "//" in scope["path"]:
+            await answer(NoSuchPath("there is nothing at a path with an empty step"), send)
             return
         await app(scope, receive, send)
 
@@ -193,7 +196,8 @@ def _translated(request: Request[Any, Any, Any], error: Exception) -> CallboardE
             return error
         case RequestEntityTooLarge():
             return BodyTooLarge(request.route_handler.resolve_request_max_body_size() or 0)
-        case NotFoundException() if request.url.path in FAULT_PATHS:
+        # Not `request.url`, which raises where `Host` is nonsense.
+        case NotFoundException() if request.scope["path"] in FAULT_PATHS:
             return FaultsAreOff("this daemon lets nobody make anything crash")
         case NotFoundException():
             return NoSuchPath("there is nothing at this path")
@@ -202,5 +206,6 @@ def _translated(request: Request[Any, Any, Any], error: Exception) -> CallboardE
         case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return RequestError(error.detail)
         case _:
-            logger.error("request.failed: %s %s", request.method, request.url.path, exc_info=error)
+            path = request.scope["path"]
+            logger.error("request.failed: %s %s", request.method, path, exc_info=error)
             return InternalError("the daemon could not answer")

@@ -15,7 +15,8 @@ import msgspec
 from callboard.actors.daemon.errors import BadAnswer, NoDaemon, WrongUsage
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
 from callboard.actors.daemon.tokens import read_token
-from callboard.actors.errors import InvalidField, shown
+from callboard.actors.errors import InvalidField
+from callboard.supervision.model.showing import shown
 
 Json: TypeAlias = Any
 
@@ -89,9 +90,11 @@ def checked_url(url: str) -> str:
     """
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL()
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        # What no name server can be asked for is found out here, not where it is connected.
+        is_right = parsed.scheme in {"http", "https"} and bool(parsed.host.encode("idna"))
+    except (httpx.InvalidURL, UnicodeError):
+        is_right = False
+    if not is_right:
         msg = f"--url {shown(url)} is not where a daemon can be"
         raise WrongUsage(msg, "Give http://127.0.0.1:PORT, as the daemon's READY line says it.")
     return url
@@ -222,6 +225,9 @@ class Client:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             msg = f"no daemon answers at {self._where}: {error}"
             raise NoDaemon(msg) from error
+        except httpx.InvalidURL as error:
+            msg = f"what is asked for is too long for a URL: {error}"
+            raise WrongUsage(msg, "Give shorter ids and options.") from None
         except httpx.HTTPError as error:
             msg = f"{self._where} did not answer: {error!r}"
             raise BadAnswer(msg) from error

@@ -12,12 +12,16 @@ import msgspec
 from callboard.actors.daemon.decoding import invalid
 from callboard.actors.daemon.errors import WrongConfig
 from callboard.actors.daemon.options import BOUNDS
-from callboard.actors.errors import shown
+from callboard.supervision.model.showing import shown, shown_path
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 CONFIG_BYTES_MAX = 1_048_576
 """Bytes that a file may have."""
+
+
+NUMBER_BITS_MAX = 64
+"""Bits that a whole number in a file may have."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +86,9 @@ def read_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"{path} is no TOML: {str(error).rstrip('.')}"
         raise WrongConfig(msg, "Write NAME = VALUE, a line each; text in quotes.") from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        msg = f"{path}: a number has too many digits"
+        raise WrongConfig(msg, f"Give numbers of at most {NUMBER_BITS_MAX} bits.") from error
     _check_names(path, said, Config.__struct_fields__)
     try:
         config = msgspec.convert(said, Config)
@@ -89,12 +96,24 @@ def read_config(path: Path) -> Config:
         wrong = invalid(error, said, Config)
         msg = f"{path}: {wrong.field}={shown(wrong.value)} is not valid"
         raise WrongConfig(msg, wrong.remedy) from None
+    for name in Config.__struct_fields__:
+        text: object = getattr(config, name)
+        if isinstance(text, str) and "\0" in text:  # no path, host or module has it
+            msg = f"{path}: {name}={shown(text)} is not valid"
+            raise WrongConfig(msg, "Give text without NUL.")
     _check_names(path, config.set, BOUNDS, within="set.")
     for name, bound in config.set.items():
-        if not isinstance(bound, (int, float, str)):
+        if not _is_number(bound):
             msg = f"{path}: set.{name}={shown(bound)} is not valid"
             raise WrongConfig(msg, "Give a number.")
     return config
+
+
+def _is_number(bound: object) -> bool:
+    """Say whether a bound may be this: the shapes of the bounds look at it more closely."""
+    if isinstance(bound, int):
+        return type(bound) is int and bound.bit_length() <= NUMBER_BITS_MAX
+    return isinstance(bound, (float, str))
 
 
 def _check_names(
@@ -102,7 +121,7 @@ def _check_names(
 ) -> None:
     for name in said:
         if name not in names:
-            msg = f"{path}: there is no {within}{shown(name)[1:-1]}"
+            msg = f"{path}: there is no {within}{shown_path(name)}"
             raise WrongConfig(msg, f"The names are {', '.join(sorted(names))}.")
 
 

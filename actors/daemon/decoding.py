@@ -12,6 +12,7 @@ import msgspec
 
 from callboard.actors.daemon.errors import MalformedJson
 from callboard.actors.errors import InvalidField
+from callboard.supervision.model.showing import shown_path
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -19,7 +20,9 @@ FIELDS_MAX = 32
 """Fields that may stand after the question mark."""
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$")
+_UNKNOWN = re.compile(
+    r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$", re.DOTALL
+)
 
 _EXPECTED = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`")
 _WORDS = {
@@ -93,6 +96,8 @@ def decode_query(raw: bytes, shape: type[T]) -> T:
         remedy = f"Give at most {FIELDS_MAX} pairs name=value, percent-encoded UTF-8."
         raise InvalidField("query", raw.decode("latin-1"), remedy) from None
     values = dict(pairs)
+    if "" in values:
+        raise InvalidField("query", raw.decode("ascii"), "Give a name before every `=`.")
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -136,7 +141,9 @@ def in_words(what: str) -> str:
     """
     found = _EXPECTED.match(what)
     if found is None:
-        return f"Give what the description says: {what}."
+        place = _PLACE.match(what)
+        said = what if place is None else place["what"]
+        return f"Give what the description says: {shown_path(said)}."  # it may quote a key
     wanted, given = (
         " or ".join(_WORDS.get(each, each) for each in found[name].split(" | "))
         for name in ("wanted", "given")

@@ -22,6 +22,7 @@ from callboard.actors.daemon.errors import (
 from callboard.actors.daemon.folders import private_folder
 from callboard.actors.daemon.guard import Door
 from callboard.actors.daemon.tokens import provide_token
+from callboard.supervision.model.showing import shown
 
 UNIX_PATH_BYTES_MAX = 107
 """How long a Unix socket's path may be (`sun_path` of Linux, less its end)."""
@@ -188,10 +189,10 @@ def open_port(host: str, port: int, *, token_file: Path, backlog: int) -> OpenDo
         raise PortRefused(msg) from error
     listener.setblocking(False)
     bound = listener.getsockname()[1]
-    shown = f"[{address}]" if family == socket.AF_INET6 else str(address)
-    names = {"127.0.0.1", "[::1]", "localhost", shown}
+    written = f"[{address}]" if family == socket.AF_INET6 else str(address)
+    names = {"127.0.0.1", "[::1]", "localhost", written}
     door = Door(token=token, hosts=frozenset(f"{name}:{bound}" for name in names))
-    return OpenDoor(listener, shown=f"http://{shown}:{bound}", door=door)
+    return OpenDoor(listener, shown=f"http://{written}:{bound}", door=door)
 
 
 def loopback(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -203,9 +204,9 @@ def loopback(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host.strip("[]"))
     except ValueError:
-        msg = f"{host!r} is no loopback address"
+        msg = f"{shown(host)} is no loopback address"
         raise NotLoopback(msg) from None
-    if not address.is_loopback:
+    if not address.is_loopback or getattr(address, "scope_id", None) is not None:
         msg = f"{address} is no loopback address"
         raise NotLoopback(msg)
     return address

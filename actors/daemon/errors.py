@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from callboard.actors.errors import shown
 from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.showing import shown
 
 
 class RequestError(CallboardError):
@@ -235,7 +235,7 @@ class NotAPort(DaemonError):
     code: ClassVar[str] = "not_a_port"
 
     def __init__(self, port: int, *, port_max: int) -> None:
-        super().__init__(f"--port {port} is no port")
+        super().__init__(f"--port {shown(port)} is no port")
         self.port = port
         self.remedy = f"Give a number from 1 to {port_max}, or 0 to take a free one."
 

@@ -15,6 +15,7 @@ import msgspec
 from callboard.actors.daemon.errors import (
     BodyTooLarge,
     HeadersTooLarge,
+    RequestError,
     RequestTimeout,
     RequestTooSlow,
     TooManyRequests,
@@ -189,8 +190,14 @@ class _Exchange:
         self._bytes_max = settings.body_bytes_max * _LINGER_BODIES
 
     async def receive(self) -> Any:
-        """Return the next part of the body."""
+        """Return the next part of the body.
+
+        Raises:
+            RequestError: the client has gone, or sends no HTTP any more; no failure of ours.
+        """
         message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.has_all:
+            raise RequestError("the body broke off")
         self.has_all = not message.get("more_body", False)
         return message
 
@@ -200,7 +207,7 @@ class _Exchange:
         await self._send(message)
         if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
             # A connection that is closed with something unread is reset, and the answer is lost.
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, RequestError):
                 async with asyncio.timeout(_LINGER_S):
                     await self._read_out()
 

@@ -11,7 +11,7 @@ from callboard.actors.daemon.client import path_of
 from callboard.actors.daemon.errors import WrongUsage
 from callboard.actors.daemon.program import HERE, Where, given, json_object, print_answer
 from callboard.actors.daemon.showing import as_json, link_lines
-from callboard.actors.errors import shown
+from callboard.supervision.model.showing import shown
 from callboard.supervision.observe.text import escaped
 
 WORK_S = 700.0

@@ -31,6 +31,9 @@ _SHAPES: tuple[type[msgspec.Struct], ...] = (DaemonSettings, SessionLimits, Keep
 BOUNDS: tuple[str, ...] = tuple(name for shape in _SHAPES for name in shape.__struct_fields__)
 """The names of all bounds."""
 
+VALUE_CHARS_MAX = 32
+"""Characters that a bound's value may have: enough for every number of 64 bits."""
+
 
 class Bounds(NamedTuple):
     """Every bound of a daemon, by what it is about."""
@@ -57,6 +60,9 @@ def read_bounds(given: Iterable[str]) -> Bounds:
         if owner is None:
             remedy = f"Give NAME=VALUE; the names are {', '.join(sorted(BOUNDS))}."
             raise InvalidSpec("--set", each, remedy)
+        if not value.isascii() or len(value) > VALUE_CHARS_MAX:
+            remedy = f"Give a number, of at most {VALUE_CHARS_MAX} characters."
+            raise InvalidSpec(name, value, remedy)
         chosen[owner][name] = value
 
     def made(shape: type[S]) -> S:
@@ -92,15 +98,16 @@ def load_behaviour(name: str, folder: Path) -> type[SessionActor[Any]]:
         sys.path.insert(0, place)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a program without a guard ends when it is imported
         raise UnknownBehaviour(name, f"cannot be imported: {_why(error)}") from error
     found: object = getattr(module, class_name, None)
     if not _is_behaviour(found):
-        raise UnknownBehaviour(name, f"is no SessionActor of {module.__file__ or module_name}")
+        file: object = getattr(module, "__file__", None)  # Python's own may have none
+        raise UnknownBehaviour(name, f"is no SessionActor of {file or module_name}")
     return found
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """Say what a module's import ran into; and where, if that is the module's own line."""
     reason = crashed(error)
     if reason.walk and reason.walk[-1].file.startswith("<frozen "):

@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from callboard.actors.errors import shown
 from callboard.actors.statuses import STATUSES, Status, status_of
 from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.showing import shown
 
 MEDIA_TYPE = "application/problem+json"
 

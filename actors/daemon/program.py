@@ -18,6 +18,9 @@ from callboard.actors.daemon.where import meant, token_file_of
 from callboard.actors.errors import InvalidField
 from callboard.actors.statuses import EX_OK, EXIT_CODES
 
+STDIN_CHARS_MAX = 16_777_216
+"""Characters that a command reads from stdin: whoever writes may never end."""
+
 app = App(
     name="callboard",
     help="Supervised sessions in a daemon, and the commands to talk to it.",
@@ -84,8 +87,22 @@ def json_object(field: str, text: str) -> dict[str, object]:
         return msgspec.json.decode(text, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise InvalidField(field, text, "Give a JSON object.") from error
+    except RecursionError:
+        raise InvalidField(field, text, "Give a JSON object that nests less deep.") from None
 
 
 def given(text: str) -> str:
-    """Return a text of the command line; `-` stands for what comes from stdin."""
-    return sys.stdin.read() if text == "-" else text
+    """Return a text of the command line; `-` stands for what comes from stdin.
+
+    Raises:
+        InvalidField: it is no text, or more than a daemon takes without being told to.
+    """
+    if text != "-":
+        return text
+    try:
+        read = sys.stdin.read(STDIN_CHARS_MAX + 1)
+    except UnicodeDecodeError as error:
+        raise InvalidField("stdin", error.object, f"Give {error.encoding.upper()}.") from None
+    if len(read) > STDIN_CHARS_MAX:
+        raise InvalidField("stdin", read, f"Give at most {STDIN_CHARS_MAX} characters.")
+    return read

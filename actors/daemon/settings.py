@@ -6,6 +6,9 @@ import msgspec
 
 from callboard.supervision.model.errors import InvalidSpec
 
+BACKLOG_MAX = 65_535
+"""The longest line of connections that a system keeps, whatever it is asked for."""
+
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of one daemon. What a message may hold is in `SessionLimits`.
@@ -33,7 +36,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         tree_children_max: sessions that are shown of one partition.
 
     Raises:
-        InvalidSpec: a bound is not above zero, or `ask_s` is not below `request_s`.
+        InvalidSpec: a bound is not above zero, `backlog` is above `BACKLOG_MAX`, or `ask_s` is
+            not below `request_s`.
     """
 
     body_bytes_max: int = 4_194_304
@@ -61,5 +65,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
             bound = getattr(self, field)
             if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not bound > 0:
                 raise InvalidSpec(field, bound, "Give a number above zero.")
+        if self.backlog > BACKLOG_MAX:
+            raise InvalidSpec("backlog", self.backlog, f"Give at most {BACKLOG_MAX}.")
         if self.ask_s >= self.request_s:
             raise InvalidSpec("ask_s", self.ask_s, "Give less than request_s.")

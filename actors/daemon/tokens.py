@@ -55,15 +55,17 @@ def read_token(path: Path) -> str:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise TokenRefused(msg) from error
-    with os.fdopen(opened, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             msg = f"{path} is no file of this user"
             raise TokenRefused(msg)
         if found.st_mode & _OTHERS:
             msg = f"others may read or write {path}"
             raise TokenRefused(msg)
-        token = file.read(_FILE_BYTES_MAX).decode("ascii", errors="replace").strip()
+        token = os.read(opened, _FILE_BYTES_MAX).decode("ascii", errors="replace").strip()
+    finally:
+        os.close(opened)
     if len(token) < _CHARS_MIN or not token.isascii() or not token.isprintable() or " " in token:
         msg = f"{path} holds no token"
         raise TokenRefused(msg)

@@ -70,7 +70,7 @@ def freeze(
     """
     if value is EMPTY or (isinstance(value, Mapping) and not value):
         return EMPTY
-    frozen = _frozen(field, value, limits.metadata_depth_max)
+    frozen = _frozen((None, field), value, limits.metadata_depth_max)
     if not isinstance(frozen, FrozenDict):
         raise InvalidField(field, value, "Give a mapping with text keys.")
     try:
@@ -82,33 +82,55 @@ def freeze(
     return frozen
 
 
-def _frozen(path: str, value: object, depth_left: int) -> FrozenJson:
+_Path: TypeAlias = "tuple[_Path | None, str | int]"
+"""Where a value stands: what it stands in, and the last step, a key or a place in a list.
+
+Written out only for an error: a path may have a key of megabytes, and a list below it a million
+items.
+"""
+
+
+def _written(path: _Path) -> str:
+    above, step = path
+    if above is None:
+        return str(step)
+    return _written(above) + (f"[{step}]" if isinstance(step, int) else f".{step}")
+
+
+def _refused(path: _Path, value: object, remedy: str) -> InvalidField:
+    return InvalidField(_written(path), value, remedy)
+
+
+def _frozen(path: _Path, value: object, depth_left: int) -> FrozenJson:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
-            raise InvalidField(path, value, "Give a number of at most 64 bits, or text.")
+            raise _refused(path, value, "Give a number of at most 64 bits, or text.")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidField(path, value, "Give a finite number.")
+            raise _refused(path, value, "Give a finite number.")
         return value
     if depth_left < 1:
-        raise InvalidField(path, value, "Nest less deep.")
+        raise _refused(path, value, "Nest less deep.")
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value).items()
         return FrozenDict(
-            {_key(path, key): _frozen(f"{path}.{key}", each, depth_left - 1) for key, each in pairs}
+            {
+                (name := _key(path, key)): _frozen((path, name), each, depth_left - 1)
+                for key, each in pairs
+            }
         )
     if isinstance(value, (list, tuple)):
         items = cast("list[object] | tuple[object, ...]", value)
         return tuple(
-            _frozen(f"{path}[{index}]", each, depth_left - 1) for index, each in enumerate(items)
+            _frozen((path, index), each, depth_left - 1) for index, each in enumerate(items)
         )
-    raise InvalidField(path, value, "Use None, booleans, numbers, text, lists and mappings only.")
+    raise _refused(path, value, "Use None, booleans, numbers, text, lists and mappings only.")
 
 
-def _key(path: str, key: object) -> str:
+def _key(path: _Path, key: object) -> str:
     if not isinstance(key, str):
-        raise InvalidField(path, key, "Use text for every key.")
+        raise _refused(path, key, "Use text for every key.")
     return key

@@ -331,9 +331,12 @@ class Table:
             SessionNotFound: there is none.
             InvalidField: no session can have such an id.
         """
-        row = self._rows.get(session_id)
+        try:
+            row = self._rows.get(session_id)
+        except TypeError:  # what has no hash is no id either
+            row = None
         if row is None:
-            if not session_id or not isinstance(session_id, str):  # callers may be untyped
+            if not isinstance(session_id, str) or not session_id:  # callers may be untyped
                 raise InvalidField("session_id", session_id, "Give a session's id.")
             raise SessionNotFound(session_id)
         return row

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from callboard.supervision.model.showing import shown
+
 
 class CallboardError(Exception):
     """The root of every error that callboard raises on purpose.
@@ -72,7 +74,7 @@ class InvalidSpec(CallboardError, ValueError):
     code: ClassVar[str] = "invalid_spec"
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
-        super().__init__(f"{field}={value!r} is not valid. {remedy}")
+        super().__init__(f"{field}={shown(value)} is not valid. {remedy}")
         self.field = field
         self.value = value
         self.remedy = remedy

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ class TestTheCommands:
     def test_read_a_text_from_stdin(
         self, say: Say, ada: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.stdin, "read", lambda: "from a pipe")
+        monkeypatch.setattr(sys, "stdin", StringIO("from a pipe"))
 
         say("send", ada, "-")
 
@@ -153,7 +154,7 @@ class TestTheCommands:
     def test_show_and_replace_a_system_prompt(
         self, say: Say, ada: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sys.stdin, "read", lambda: "Be kind.\nBe brief.")
+        monkeypatch.setattr(sys, "stdin", StringIO("Be kind.\nBe brief."))
 
         assert say("system-prompt", ada).out == ""
         assert say("system-prompt", ada, "-").out == "Be kind.\nBe brief.\n"
