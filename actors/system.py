@@ -75,6 +75,7 @@ R = TypeVar("R")
 PARTITIONS_MAX = 1_024
 """Supervisors that the sessions of one system may be spread over; each is started with it."""
 
+
 class NotStarted(CallboardError, RuntimeError):
     """The session system has not been started yet."""
 

@@ -106,6 +106,10 @@ class DaemonProtocol(H11Protocol):
             self._refuse(RequestError(msg))
 
     def _refuse(self, error: CallboardError) -> None:
+        if cast("RequestResponseCycle | None", self.cycle) and not self.cycle.response_complete:
+            # A request that broke off is answered here: its own answer has nowhere to go.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         if self.conn.our_state in _MAY_ANSWER:
             body = msgspec.json.encode(problem_of(error))
             headers = headers_of(error, body, closes=True)

@@ -39,7 +39,9 @@ class Hosted:
         self.sessions: SessionSystem = it.daemon._sessions
         self.client = it.client()
         self.create()
-        self.client.get("/v1/metrics")  # what is made once is there from now on
+        # What is made once, as the loop of the connections is, is there from now on.
+        with self.client.stream("GET", f"/v1/sessions/{KEPT}/client") as followed:
+            next(followed.iter_bytes())
         self.parts = self.the_parts()
         self.descriptors = psutil.Process().num_fds()
 

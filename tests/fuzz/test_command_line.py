@@ -143,7 +143,7 @@ def test_a_command_ends_with_an_exit_code_and_words(hosted: Hosted, terminal: Te
         terminal.type([*line[:at], *socket, *line[at:]])
         hosted.create()
 
-    fuzz(enter, lines(), examples=120)
+    fuzz(enter, lines(), examples=60)
 
     hosted.is_as_before()
 
@@ -161,4 +161,4 @@ def test_a_place_that_is_none_is_said_to_be_none(terminal: Terminal, tmp_path: P
     def enter(place: list[str]) -> None:
         terminal.type(["list", *place])
 
-    fuzz(enter, places, examples=60)
+    fuzz(enter, places, examples=30)

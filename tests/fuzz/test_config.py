@@ -105,7 +105,7 @@ def test_a_file_is_a_daemon_or_an_error_with_a_remedy(tmp_path: Path) -> None:
             return
         assert "\0" not in "".join(filter(_is_text, msgspec.structs.astuple(config)))
 
-    fuzz(read, files(), examples=300)
+    fuzz(read, files(), examples=150)
 
 
 def _is_text(value: object) -> bool:
@@ -121,7 +121,7 @@ def test_set_is_a_bound_or_an_error_with_a_remedy() -> None:
         except InvalidSpec as error:
             check_error(error, error.remedy)
 
-    fuzz(read, st.lists(st.one_of(pairs, pairs, st.text(max_size=9)), max_size=3), examples=200)
+    fuzz(read, st.lists(st.one_of(pairs, pairs, st.text(max_size=9)), max_size=3), examples=60)
 
 
 def _values() -> st.SearchStrategy[str]:
@@ -146,7 +146,7 @@ def test_a_host_is_this_machine_or_refused() -> None:
             assert address.is_loopback
             assert "%" not in str(address)
 
-    fuzz(read, hosts, examples=100)
+    fuzz(read, hosts, examples=60)
 
 
 def test_a_behaviour_is_a_class_of_sessions_or_an_error(
@@ -164,7 +164,7 @@ def test_a_behaviour_is_a_class_of_sessions_or_an_error(
             load_behaviour(name, tmp_path)
         check_error(refused.value, refused.value.remedy)
 
-    fuzz(load, names, examples=100)
+    fuzz(load, names, examples=60)
 
 
 def test_what_a_decoder_says_is_told_in_a_bounded_sentence() -> None:

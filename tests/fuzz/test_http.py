@@ -110,7 +110,7 @@ def test_an_operation_answers_as_it_is_described(
             assert mode is GenerationMode.NEGATIVE or said.status_code in REFUSALS, problem
         hosted.create()
 
-    fuzz(answer, cases(label, mode), examples=3)
+    fuzz(answer, cases(label, mode), examples=2)
 
     hosted.is_as_before()
 
@@ -137,6 +137,6 @@ def test_a_stream_begins_or_says_why_not_and_leaves_nothing(
                 check_problem(said.status_code, media_type, said.content)
         hosted.create()
 
-    fuzz(answer, cases(label, mode), examples=6)
+    fuzz(answer, cases(label, mode), examples=3)
 
     hosted.is_as_before()

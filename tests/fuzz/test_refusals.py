@@ -164,12 +164,17 @@ class TestTheDoor:
             assert answer.json()["code"] == "no_such_path"
             assert http.get("/v1/sessions/events").status_code == 200
 
+    @pytest.mark.parametrize("media_type", [b"application/json", b"text/plain"])
     def test_takes_a_body_that_breaks_off_for_no_failure_of_its_own(
-        self, daemon: Running, caplog: pytest.LogCaptureFixture
+        self, daemon: Running, caplog: pytest.LogCaptureFixture, media_type: bytes
     ) -> None:
-        begun = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        """Whether somebody waits for the body, or has refused the request without it."""
+        begun = b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 
-        self.said_to(daemon, begun + b"zz\r\n")
+        said = self.said_to(daemon, begun + b"Content-Type: " + media_type + b"\r\n\r\nzz\r\n")
+
+        assert said.startswith(b"HTTP/1.1 400 ")
+        assert said.count(b"\r\nHTTP/1.1 ") == 0
 
         with daemon.client() as http:
             assert http.get("/v1/health").json()["sessions"] == 0
