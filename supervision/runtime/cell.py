@@ -129,7 +129,7 @@ class Cell(HandOffCell[A], Generic[A]):
         # `_put` and `schedule`, written out: half of what a send costs are frames.
         point = self.system.point
         if point is not None:
-            point("put")
+            point("put", self, message)
         q.put((message, None, copy_context()))
         if self.items is not q:
             self._take_back(q)

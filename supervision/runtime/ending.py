@@ -224,7 +224,7 @@ class EndingCell(MailboxCell[A]):
         self.actor = None
         system = self.system
         if system.point is not None:
-            system.point("dead")
+            system.point("dead", self, reason)
         if self.idle is not None:
             self.idle.cancel()
         # What follows is said in nobody's name: the dead may not send, those they leave may.

@@ -68,7 +68,7 @@ class MailboxCell(Incarnation[A]):
     ) -> None:
         system = self.system
         if system.point is not None:
-            system.point("put")
+            system.point("put", self, item[0])
         q.put(item)
         if self.items is not q:
             self._take_back(q)

@@ -316,7 +316,7 @@ class Address(Generic[A]):
             raise MailboxFull(mailbox_max, unsent=message, address=self.name)
         point = self.system.point
         if point is not None:
-            point("put")
+            point("put", self, message)
         q.put((message, future, copy_context()))
         if self.items is q:
             self.poke()

@@ -76,8 +76,14 @@ class Ports(NamedTuple):
     loop: Loop
     ids: IdGenerator
     stream: Callable[[str], Stream]
-    point: Callable[[str], None] | None
-    """Where another activation may come in though nothing blocks; None outside simulations."""
+    point: Callable[[str, Any, object], None] | None
+    """Where another activation may come in though nothing blocks; None outside simulations.
+
+    Called as `point("put", receiver, message)`, `point("reply", actor, result)` and
+    `point("dead", actor, reason)`.
+    """
+    overhear: Callable[[Callable[[object], None] | None], Callable[[object], None]] | None = None
+    """Returns the hook to use in place of the host's; None: the host's own."""
 
 
 class Runtime(Protocol):

@@ -92,7 +92,6 @@ class ActorSystem:
         check_ports(runtime, clock, ids)
         self.name = name
         self.settings = settings or Settings()
-        self.on_event = on_event
         self.rare = threading.RLock()
         """The lock for rare things. Never held while calling out; it may be taken twice, for the
         collector may run a finalizer on the thread that holds it, and that may send."""
@@ -104,6 +103,7 @@ class ActorSystem:
         self.loop = ports.loop
         self.ids = ports.ids if ids is None else ids
         self.random = ports.stream
+        self.on_event = on_event if ports.overhear is None else ports.overhear(on_event)
         self.point = ports.point
         self.dead_letters = DeadLetters(self.settings.dead_letters_kept, self.emit)
         self.names: dict[str, Address[Any]] = {}

@@ -193,7 +193,7 @@ class TurningCell(BornCell[A]):
                 elif future is not None:
                     point = self.system.point
                     if point is not None:
-                        point("reply")
+                        point("reply", self, result)
                     if self.is_dead or not future.offer(result):
                         self._refuse_reply(future)
                 self.in_hand = None

@@ -12,7 +12,8 @@ from callboard.supervision.runtime.interrupts import Unwound
 from callboard.supervision.runtime.timers import TimerFailed
 from callboard.supervision.testing.errors import SimulationError
 from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
-from callboard.supervision.testing.hub import act_name
+from callboard.supervision.testing.timeline import act_name
+from callboard.supervision.testing.trace import name_in_line
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -83,11 +84,12 @@ class SimulatedDispatcher:
             if hub.current is not None or (runner is not None and runner.cell is not None):
                 return None  # an event loop, or a hand-off of another system
             runner = hub.outside()
-        if runner.depth >= self._settings.handoff_depth_max or not hub.order.hands_off(cell.name):
+        name = name_in_line(cell)
+        if runner.depth >= self._settings.handoff_depth_max or not hub.order.hands_off(name):
             return None
         if runner.depth == 0:
             hub.hand_offs += 1
-        hub.trace.note(("hand-off", cell.name))
+        hub.trace.note(("hand-off", name))
         return runner
 
     def interrupt(self, cell: EndingCell[Any], runner: Runner) -> None:

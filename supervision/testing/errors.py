@@ -53,6 +53,38 @@ class Livelock(SimulationError):
         self.steps_max = steps_max
 
 
+class LawBroken(SimulationError, AssertionError):
+    """What a test said must hold after every step did not (`Simulation.law`).
+
+    Args:
+        message: the law, and what is wrong.
+        law: its name.
+    """
+
+    code: ClassVar[str] = "law_broken"
+    remedy: str = "Read the story: the last step before it is the one that broke it."
+
+    def __init__(self, message: str, *, law: str) -> None:
+        super().__init__(message)
+        self.law = law
+
+
+class NeverSeen(SimulationError, AssertionError):
+    """Something that a campaign says must happen sometimes never did.
+
+    Args:
+        message: what, and in how many schedules.
+        kinds: what never happened.
+    """
+
+    code: ClassVar[str] = "never_seen"
+    remedy: str = "Run more schedules, make it likelier, or mend the spelling of what must be seen."
+
+    def __init__(self, message: str, *, kinds: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.kinds = kinds
+
+
 class EndlessStep(Unwound):
     """One step went on and on: a handler that neither ends nor waits, as `while True: pass`.
 

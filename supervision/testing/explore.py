@@ -1,11 +1,9 @@
-"""Which of the possible orders is tried? Every decision of a schedule is made here."""
+"""What is left to chance in a schedule, and who decides it?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
-
-import msgspec
 
 from callboard.supervision.runtime.chance import Stream
 
@@ -23,75 +21,41 @@ class Ready(NamedTuple):
 
 
 class Explorer(Protocol):
-    """Makes the decisions of one schedule."""
+    """Makes the decisions of one schedule.
+
+    Each says yes or no to something that nobody would notice if it did not
+    happen, but `pick`, whose dull answer is 0: who became ready first.
+    """
 
     def pick(self, ready: Sequence[Ready], due_timers: int, /) -> int:
         """Return the index of what runs next.
 
         Args:
-            ready: what could run.
+            ready: what could run, in the order in which it became ready.
             due_timers: 1 if a timer is due, whose index is `len(ready)`; else 0.
         """
         ...
 
-    def preempts(self, point: str, /) -> bool:
+    def preempts(self, point: str, who: str, /) -> bool:
         """Say whether others come in at this point of whoever runs."""
         ...
 
-    def is_early(self) -> bool:
-        """Say whether time moves to the next timer although something is ready."""
+    def is_early(self, timer: str, /) -> bool:
+        """Say whether time moves to this timer, the next one, although something is ready."""
         ...
 
     def hands_off(self, name: str, /) -> bool:
         """Say whether this idle actor answers on its asker's own stack."""
         ...
 
+    def happens(self, fault: str, who: str, probability: float, /) -> bool:
+        """Say whether a fault strikes here, of which the test asks (`Simulation.happens`)."""
+        ...
+
 
 class Exploration(Protocol):
     """A way to explore; makes the explorer of one schedule."""
 
-    def begin(self, stream: Callable[[str], Stream], /) -> Explorer:
-        """Return an explorer that draws from these streams, by purpose."""
+    def begin(self, seed: int, stream: Callable[[str], Stream], /) -> Explorer:
+        """Return an explorer that draws from these streams of the seed, by purpose."""
         ...
-
-
-class Walk(msgspec.Struct, frozen=True, kw_only=True):
-    """A random walk: whatever is ready is equally likely to run next."""
-
-    points: float = 0.1
-    """The probability that others come in at a point."""
-
-    early_timers: float = 0.05
-    """The probability, in each step, that a timer within the horizon goes off early."""
-
-    hand_offs: float = 0.5
-    """The probability that an idle actor answers on its asker's own stack."""
-
-    def begin(self, stream: Callable[[str], Stream]) -> Explorer:
-        """Return the explorer of one schedule."""
-        return _Walker(self, stream)
-
-
-class _Walker:
-    """One random walk."""
-
-    def __init__(self, walk: Walk, stream: Callable[[str], Stream]) -> None:
-        self._walk = walk
-        self._order = stream("order").random
-        self._points = stream("points").random
-        self._timers = stream("early timers").random
-        self._hand_offs = stream("hand-offs").random
-
-    def pick(self, ready: Sequence[Ready], due_timers: int) -> int:
-        return int(self._order() * (len(ready) + due_timers))
-
-    def preempts(self, point: str) -> bool:
-        del point
-        return self._points() < self._walk.points
-
-    def is_early(self) -> bool:
-        return self._timers() < self._walk.early_timers
-
-    def hands_off(self, name: str) -> bool:
-        del name
-        return self._hand_offs() < self._walk.hand_offs

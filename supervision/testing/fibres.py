@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.testing.clients import ClientRecord
     from callboard.supervision.testing.hub import Hub
 
 
@@ -52,6 +53,7 @@ class Fibre:
 
     __slots__ = (
         "_greenlet",
+        "client",
         "failure",
         "home",
         "hub",
@@ -74,6 +76,8 @@ class Fibre:
         self.own_runner = FibreRunner(self)
         self.runner: Runner = self.own_runner
         """The record that `local.runner` is while this fibre runs."""
+        self.client: ClientRecord | None = None
+        """The client whose function runs on this fibre now."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop that runs on this fibre now."""
         self.name = ""

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import heapq
 import math
+import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import Unwound, set_async_exception
 from callboard.supervision.runtime.loop import BlockingOnLoop
-from callboard.supervision.runtime.timers import Timer, never_comes
+from callboard.supervision.runtime.timers import Timer
 from callboard.supervision.testing.chance import Seeded
+from callboard.supervision.testing.clients import ClientRecord
 from callboard.supervision.testing.errors import (
-    Deadlock,
-    Livelock,
+    LawBroken,
     OutsideOfSimulation,
     SimulationClosed,
     SimulationError,
 )
 from callboard.supervision.testing.explore import Exploration, Ready
 from callboard.supervision.testing.fibres import Fibre, OutsideRunner
-from callboard.supervision.testing.trace import Trace
+from callboard.supervision.testing.findings import deadlock, livelock, owner_of
+from callboard.supervision.testing.spares import Spares
+from callboard.supervision.testing.timeline import Due, Timeline, act_name
+from callboard.supervision.testing.trace import TEST, Moment, Trace, at_point
 from callboard.supervision.testing.watchdog import WATCHDOG, cpu_clock, read
 
 if TYPE_CHECKING:
@@ -40,25 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LATEST_STEPS = 100
-"""Trace entries of which a report of a livelock names the actors."""
-
 _REFUSALS_MAX = 100
 """How often an activation that is being unwound may try to wait before it is left where it is."""
-
-_SPARE_FIBRES_MAX = 64
-"""Finished greenlets that are kept from one simulation to the next."""
-
-
-class _Entry(NamedTuple):
-    """A timer in the heap; equal times go off in the order in which they were set."""
-
-    due_s: float
-    order: int
-    timer: Timer
-    name: str
-    is_of_the_hub: bool
-    """Whether it only wakes somebody, which needs no fibre."""
 
 
 class Hub:
@@ -87,7 +72,9 @@ class Hub:
     ) -> None:
         self.seed = seed
         self.chance = Seeded(seed)
-        self.order = exploration.begin(lambda purpose: self.chance.stream(f"explore/{purpose}"))
+        self.order = exploration.begin(
+            seed, lambda purpose: self.chance.stream(f"explore/{purpose}")
+        )
         self.trace = Trace()
         self.steps = 0
         self.time_s = 0.0
@@ -108,10 +95,14 @@ class Hub:
         """Hand-offs so far that were not made within another one."""
         self.endless: Callable[[], EndlessStep] | None = None
         self._cpu_clock = cpu_clock()
-        self._spare: list[Fibre] = []
-        self._spare.append(self._take_fibre())  # so that a missing greenlet is said at once
-        self._heap: list[_Entry] = []
-        self._timer_order = count()
+        self._spares = Spares(self)
+        self._spares.give_back(self._spares.take())  # so that a missing greenlet is said at once
+        self.timeline = Timeline()
+        self.laws: dict[str, Callable[[], object]] = {}
+        """By name, what is looked at after every step; what it returns is what is wrong."""
+        self.failed_at: Moment | None = None
+        """Where the failure was that broke it."""
+        self._in_flight: tuple[BaseException, Moment] | None = None
         self._timer_fibre: Fibre | None = None
         self._names: dict[str, int] = {}
         self._outside: OutsideRunner | None = None
@@ -185,11 +176,10 @@ class Hub:
 
     def spawn(self, name: str, function: Callable[[], T]) -> Future[T]:
         """Run `function` as an activation of its own, which is no actor."""
-        future: Future[T] = Future(blocker=self)
-        context = contextvars.copy_context()
-        self.ready.append(
-            Ready(self.name_for(name), "client", (partial(_run_client, function, future), context))
-        )
+        client = ClientRecord(self.name_for(name))
+        future: Future[T] = Future(client, blocker=self)
+        work = partial(client.run, function, future)
+        self.ready.append(Ready(client.name, "client", (work, contextvars.copy_context())))
         return future
 
     async def as_client(
@@ -218,11 +208,8 @@ class Hub:
         if self.is_closed:
             timer.cancel()
             return timer
-        if never_comes(due_s):
-            return timer
         name = act_name(act) if name is None else name
-        order = next(self._timer_order)
-        heapq.heappush(self._heap, _Entry(due_s, order, timer, name, is_of_the_hub))
+        self.timeline.add(timer, name=name, is_of_the_hub=is_of_the_hub)
         return timer
 
     # -- one step ----------------------------------------------------------
@@ -234,18 +221,18 @@ class Hub:
             limit_s: how far time may go; None: to the next timer.
         """
         ready = self.ready
-        entry = self._next_timer(limit_s)
+        timer = self._next_timer(limit_s)
         if not ready:
-            if entry is None:
+            if timer is None:
                 return False
             self._fire()
             return True
-        is_due = entry is not None and entry.due_s <= self.time_s
+        is_due = timer is not None and timer.due_s <= self.time_s
         if (
-            entry is not None
+            timer is not None
             and not is_due
-            and entry.due_s - self.time_s <= self._horizon_s
-            and self.order.is_early()
+            and timer.due_s - self.time_s <= self._horizon_s
+            and self.order.is_early(timer.name)
         ):
             self._fire()
             return True
@@ -258,7 +245,7 @@ class Hub:
         if kind == "resume":
             self._switch(thing)
             return True
-        fibre = self._take_fibre()
+        fibre = self._spares.take()
         if kind == "run":
             fibre.begin(name, thing)
         elif kind == "loop":
@@ -270,27 +257,24 @@ class Hub:
         self._switch(fibre)
         return True
 
-    def _next_timer(self, limit_s: float | None) -> _Entry | None:
-        heap = self._heap
-        while heap and not heap[0].timer.is_pending:
-            heapq.heappop(heap)
-        if not heap or self._timer_fibre is not None:
+    def _next_timer(self, limit_s: float | None) -> Due | None:
+        if self._timer_fibre is not None:
             return None  # like a timer thread: the next one waits until this one is over
-        entry = heap[0]
-        return None if limit_s is not None and entry.due_s > limit_s else entry
+        first = self.timeline.first()
+        return None if first is None or (limit_s is not None and first.due_s > limit_s) else first
 
     def _fire(self) -> None:
-        entry = heapq.heappop(self._heap)
-        if entry.due_s > self.time_s:
-            self.time_s = entry.due_s
-            self.trace.note(("time", entry.due_s))
-        timer = entry.timer
-        if entry.is_of_the_hub:
+        due = self.timeline.pop()
+        if due.due_s > self.time_s:
+            self.time_s = due.due_s
+            self.trace.note(("time", due.due_s))
+        timer = due.timer
+        if due.is_of_the_hub:
             timer.fire()
             return
-        self.trace.note(("timer", entry.name))
-        fibre = self._take_fibre()
-        fibre.begin(entry.name, lambda _runner: timer.fire())
+        self.trace.note(("timer", due.name))
+        fibre = self._spares.take()
+        fibre.begin(due.name, lambda _runner: timer.fire())
         self._timer_fibre = fibre
         self.under_way[fibre] = None
         self._switch(fibre)
@@ -319,16 +303,9 @@ class Hub:
         if self._timer_fibre is fibre:
             self._timer_fibre = None
         failure, fibre.failure = fibre.failure, None
-        self._spare.append(fibre)
+        self._spares.give_back(fibre)
         if failure is not None and not isinstance(failure, Unwound):
             raise failure
-
-    def _take_fibre(self) -> Fibre:
-        if self._spare:
-            return self._spare.pop()
-        fibre = _kept.fibres.pop() if _kept.fibres else Fibre()
-        fibre.hub = self
-        return fibre
 
     # -- being suspended ---------------------------------------------------
 
@@ -342,8 +319,15 @@ class Hub:
         if fibre is None:
             self._drive_for(future, until_s)
             return
-        while not (future.is_done or (until_s is not None and self.time_s >= until_s)):
-            self.suspend(fibre, future, until_s)
+        client = fibre.client
+        if client is not None:
+            client.begins_to_wait(future)
+        try:
+            while not (future.is_done or (until_s is not None and self.time_s >= until_s)):
+                self.suspend(fibre, future, until_s)
+        finally:
+            if client is not None:
+                client.waiting = None
 
     def suspend(self, fibre: Fibre, future: Future[Any], until_s: float | None) -> None:
         """Let others run until `future` is done or roused, or time has come to `until_s`."""
@@ -373,17 +357,27 @@ class Hub:
             if timer is not None:
                 timer.cancel()
 
-    def point(self, name: str) -> None:
-        """Let others come in here, if the seed says so."""
-        if self.is_closed or self.is_broken or not self.order.preempts(name):
+    def point(self, label: str, who: object, what: object) -> None:
+        """Note what is about to happen, and let others come in before, if the seed says so.
+
+        Args:
+            label: `put`, `reply` or `dead`.
+            who: whom it happens to.
+            what: the message, the answer or the exit reason.
+        """
+        if self.is_closed or self.is_broken:
             return
         fibre = self.current
+        me = TEST if fibre is None else fibre.name
+        self.trace.note(at_point(label, me, who, what))
+        if not self.order.preempts(label, me):
+            return
         if fibre is None:
-            self.trace.note(("point", name, "the test"))
+            self.trace.note(("point", me, label))
             turns = count()
-            self.drive(lambda: next(turns) > 0 and not self.order.preempts(name), self.time_s)
+            self.drive(lambda: next(turns) > 0 and not self.order.preempts(label, me), self.time_s)
         elif not fibre.is_doomed:
-            self.trace.note(("point", name, fibre.name))
+            self.trace.note(("point", me, label))
             self.resume(fibre)
             self.home.switch()
 
@@ -412,6 +406,7 @@ class Hub:
         if self.thread != threading.get_ident():
             msg = "a simulation belongs to the thread that made it"
             raise OutsideOfSimulation(msg)
+        self._look_at_flight()
         outer_loop = _get_running_loop()
         _set_running_loop(None)
         left = self._steps_max
@@ -425,7 +420,9 @@ class Hub:
                 self.steps += 1
                 left -= 1
                 if not left:
-                    self._say_livelock()
+                    raise livelock(self.trace, self._steps_max)  # noqa: TRY301 -- as what a step raises
+                if self.laws:
+                    self._check_laws()
         except BaseException as error:
             self.fails(error)
             raise
@@ -447,7 +444,7 @@ class Hub:
             timer = self.call_at(until_s, _nothing, is_of_the_hub=True)
         try:
             if not self.drive(is_enough):
-                self.say_deadlock(f"the test waits for {_owner_of(future)}")
+                self.say_deadlock(f"the test waits for {owner_of(future)}")
         finally:
             if timer is not None:
                 timer.cancel()
@@ -467,7 +464,7 @@ class Hub:
         try:
             if not self.drive(lambda: next(turns) > 0, future.deadline_s):
                 if future.deadline_s is None:
-                    self.say_deadlock(f"a task awaits {_owner_of(future)}")
+                    self.say_deadlock(f"a task awaits {owner_of(future)}")
                 self.move_time_to(future.deadline_s)
         except BaseException as error:
             future.offer_exception(error)
@@ -482,11 +479,7 @@ class Hub:
 
     def is_quiet(self) -> bool:
         """Whether nobody is under way, and only timers are left that come again and again."""
-        return (
-            not self.ready
-            and not self.under_way
-            and all(not each.timer.is_pending or each.timer.is_recurring for each in self._heap)
-        )
+        return not self.ready and not self.under_way and self.timeline.has_only_recurring()
 
     # -- failing -----------------------------------------------------------
 
@@ -504,10 +497,16 @@ class Hub:
         """Let nothing run any more; say on the error where it was."""
         if not self.is_broken:
             self.is_broken = True
-            error.add_note(
-                f"simulation: seed {self.seed}, trace entry {len(self.trace)},"
-                f" t={self.time_s:.6g} s, digest {self.trace.digest}"
-            )
+            self._look_at_flight(error)
+            assert self._in_flight is not None
+            self.failed_at = self._in_flight[1]
+            error.add_note(f"simulation: seed {self.seed}, {self.failed_at}")
+
+    def _look_at_flight(self, error: BaseException | None = None) -> None:
+        """Note where an exception was first met on its way out: a stop that follows goes on."""
+        error = sys.exception() if error is None else error
+        if error is not None and (self._in_flight is None or self._in_flight[0] is not error):
+            self._in_flight = (error, Moment(self.steps, self.time_s, len(self.trace)))
 
     def say_deadlock(self, why: str) -> NoReturn:
         """Raise, with the names of all who wait.
@@ -515,20 +514,16 @@ class Hub:
         Raises:
             Deadlock: always.
         """
-        waiting = [each for each in self.under_way if each.is_waiting]
-        lines = [f"{each.name} waits for {_owner_of(each.waits_for)}" for each in waiting]
-        error = Deadlock(
-            "; ".join(["nothing is ready and no timer is pending", why, *lines]),
-            waiting=tuple(each.name for each in waiting),
-        )
+        error = deadlock(why, self.under_way)
         self.fails(error)
         raise error
 
-    def _say_livelock(self) -> None:
-        names = Counter(str(entry[1]) for entry in self.trace.entries[-_LATEST_STEPS:])
-        busiest = ", ".join(f"{name} ({times})" for name, times in names.most_common(10))
-        msg = f"{self._steps_max} steps and no end; in the last {_LATEST_STEPS}: {busiest}"
-        raise Livelock(msg, steps_max=self._steps_max)
+    def _check_laws(self) -> None:
+        for law, check in self.laws.items():
+            wrong = check()
+            if wrong:
+                msg = f"{law}: {wrong}"
+                raise LawBroken(msg, law=law)
 
     def _say_endless(self, make: Callable[[], EndlessStep]) -> NoReturn:
         raise make()
@@ -563,54 +558,21 @@ class Hub:
 
     def _close(self) -> None:
         self.ready.clear()
-        self._heap.clear()
+        self.timeline.clear()
         self.unwind(list(self.under_way))
         for act in self._at_close:
             act()
         self.ready.clear()
         if self._outside is not None and local.runner is self._outside:
             local.runner = self._runner_before
-        for fibre in self._spare:
-            fibre.rest()
-            if len(_kept.fibres) < _SPARE_FIBRES_MAX:
-                _kept.fibres.append(fibre)
-            else:
-                fibre.end()
-        self._spare.clear()
+        self._spares.close()
+        if not self.is_broken:
+            self._in_flight = None
 
 
 _get_running_loop = asyncio._get_running_loop  # noqa: SLF001 -- what asyncio offers to loops
 _set_running_loop = asyncio._set_running_loop  # noqa: SLF001 -- the same
 
 
-def act_name(act: Callable[..., object]) -> str:
-    """Return what to call a timer that calls this; the same in every run."""
-    return getattr(act, "__qualname__", type(act).__name__)
-
-
 def _nothing() -> None:
     """Do nothing: time has come so far, that is all."""
-
-
-def _run_client(function: Callable[[], T], future: Future[T], _runner: Runner) -> None:
-    try:
-        result = function()
-    except BaseException as error:
-        future.offer_exception(error)
-        raise
-    future.offer(result)
-
-
-def _owner_of(future: Future[Any] | None) -> str:
-    owner = None if future is None else future.owner
-    return getattr(owner, "name", "an answer that nobody in particular owes")
-
-
-class _Spare(threading.local):
-    """Finished greenlets of this thread, for its next simulation."""
-
-    def __init__(self) -> None:
-        self.fibres: list[Fibre] = []
-
-
-_kept = _Spare()

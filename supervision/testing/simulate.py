@@ -1,19 +1,38 @@
-"""One test body, many schedules: on a failure it tells the seed and how to see it again."""
+"""One test body, many schedules: of a failure it tells the shortest one, as a story."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import os
+import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 from callboard.supervision.model.errors import InvalidSpec
-from callboard.supervision.testing.errors import EndlessStep, NotReplayable
+from callboard.supervision.testing.errors import NeverSeen, NotReplayable
 from callboard.supervision.testing.explore import Exploration
+from callboard.supervision.testing.failure import Broken, broken_by, is_failure
+from callboard.supervision.testing.portfolio import Portfolio
+from callboard.supervision.testing.report import Run, report, write
+from callboard.supervision.testing.schedule import Recording, Replay, Schedule
+from callboard.supervision.testing.shrink import SHRINK_MAX_S, shrink
 from callboard.supervision.testing.simulation import Simulation
+from callboard.supervision.testing.story import story
 
 SEED_VARIABLE = "CALLBOARD_SEED"
 """The environment variable that narrows `@simulate` to one seed."""
+
+SCHEDULE_VARIABLE = "CALLBOARD_SCHEDULE"
+"""The environment variable that narrows `@simulate` to the schedule in a file."""
+
+_LONGER = 10
+"""A shrunk schedule that takes so many times the steps of the whole one is another failure."""
+
+_STEPS_MIN = 1_000
+"""Steps that any of them may take."""
 
 
 def simulate(
@@ -22,6 +41,8 @@ def simulate(
     first_seed: int = 0,
     replayed: int = 2,
     explore: Exploration | None = None,
+    must_see: tuple[str, ...] = (),
+    shrink_max_s: float = SHRINK_MAX_S,
     steps_max: int = 100_000,
     step_max_s: float = 10.0,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -33,21 +54,27 @@ def simulate(
                 ...
 
     The body gets the simulation as `sim`; other arguments, fixtures too, are
-    passed on, and shared by all schedules. When it fails, the exception carries
-    the seed and the command that replays it: `CALLBOARD_SEED=<seed>` before the
-    test's own command runs that schedule alone.
+    passed on, and shared by all schedules. When it fails, the failing schedule is
+    shrunk: the body runs again with ever fewer decisions, as long as the same law
+    breaks. The exception carries the seed, the law and where it broke, the
+    decisions that are left, the story of that run, and the command that replays it:
+    `CALLBOARD_SCHEDULE=<file>` (or `CALLBOARD_SEED=<seed>`) before the test's own
+    command runs that schedule alone.
 
     Args:
         schedules: how many seeds are tried.
         first_seed: the first of them; the others follow.
         replayed: how many of the schedules are run twice, to see that they replay.
-        explore: how the order is chosen.
+        explore: how the order is chosen; None: in the ways of a `Portfolio`, in turns.
+        must_see: what must happen in some of the schedules, as `Simulation.seen` counts it.
+        shrink_max_s: seconds that shrinking may take; 0 leaves it out.
         steps_max: steps in one call that are called a livelock.
         step_max_s: seconds of the processor that one step may take.
 
     Raises:
         InvalidSpec: the body is `async`: nobody would run it.
         NotReplayable: a seed gave two different runs.
+        NeverSeen: something that must be seen never happened.
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -55,24 +82,25 @@ def simulate(
             remedy = "Give a plain function; actors in it may have async handlers."
             raise InvalidSpec("body", body.__name__, remedy)
 
-        def run(seed: int, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-            sim = Simulation(seed, explore=explore, steps_max=steps_max, step_max_s=step_max_s)
-            try:
-                with sim:
-                    body(*args, sim=sim, **kwargs)
-            except (Exception, EndlessStep) as error:
-                error.add_note(f"replay: {_command(body, seed)}")
-                raise
-            return sim.trace.digest
-
         def run_all(*args: object, **kwargs: object) -> None:
-            for number, seed in enumerate(_seeds(first_seed, schedules)):
-                digest = run(seed, args, kwargs)
-                if number < replayed and run(seed, args, kwargs) != digest:
-                    msg = f"seed {seed} gave two different runs"
-                    error = NotReplayable(msg)
-                    error.add_note(f"replay: {_command(body, seed)}")
-                    raise error
+            campaign = _Campaign(
+                functools.partial(body, *args, **kwargs),
+                body,
+                explore=Portfolio() if explore is None else explore,
+                hears_events=bool(must_see),
+                steps_max=steps_max,
+                step_max_s=step_max_s,
+                shrink_max_s=shrink_max_s,
+            )
+            asked_for = os.environ.get(SCHEDULE_VARIABLE)
+            if asked_for is not None:
+                campaign.replay(Path(asked_for))
+                return
+            only = os.environ.get(SEED_VARIABLE)
+            if only is not None:
+                campaign.go(range(int(only), int(only) + 1), replayed, ())
+            else:
+                campaign.go(range(first_seed, first_seed + schedules), replayed, must_see)
 
         # The runner of tests looks at the signature for fixtures: `sim` is none.
         signature = inspect.signature(body)
@@ -84,15 +112,143 @@ def simulate(
     return decorate
 
 
-def _seeds(first_seed: int, schedules: int) -> range:
-    asked_for = os.environ.get(SEED_VARIABLE)
-    if asked_for is not None:
-        return range(int(asked_for), int(asked_for) + 1)
-    return range(first_seed, first_seed + schedules)
+class _Outcome(NamedTuple):
+    """What became of one run."""
+
+    sim: Simulation
+    error: BaseException | None
+    broken: Broken | None
 
 
-def _command(body: Callable[..., None], seed: int) -> str:
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-    if not test:
-        test = f"{inspect.getsourcefile(body) or ''}::{body.__qualname__}"
-    return f"{SEED_VARIABLE}={seed} python -m pytest '{test}'"
+class _Campaign:
+    """Runs one test body under many schedules.
+
+    Args:
+        call: the body with its arguments, but for `sim`.
+        body: the body itself.
+        explore: how the order is chosen.
+        hears_events: whether events are counted.
+        steps_max: steps in one call that are called a livelock.
+        step_max_s: seconds of the processor that one step may take.
+        shrink_max_s: seconds that shrinking may take.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., None],
+        body: Callable[..., None],
+        *,
+        explore: Exploration,
+        hears_events: bool,
+        steps_max: int,
+        step_max_s: float,
+        shrink_max_s: float,
+    ) -> None:
+        self._call = call
+        self._body = body
+        self._explore = explore
+        self._hears_events = hears_events
+        self._steps_max = steps_max
+        self._step_max_s = step_max_s
+        self._shrink_max_s = shrink_max_s
+
+    def go(self, seeds: range, replayed: int, must_see: tuple[str, ...]) -> None:
+        """Run all schedules, some of them twice."""
+        seen: Counter[str] = Counter()
+        for number, seed in enumerate(seeds):
+            sim = self._run_or_fail(seed)
+            if number < replayed and self._run_or_fail(seed).trace.digest != sim.trace.digest:
+                msg = f"seed {seed} gave two different runs"
+                error = NotReplayable(msg)
+                error.add_note(f"replay: {self._command(seed)}")
+                raise error
+            for kind in must_see:
+                seen[kind] += sim.seen(kind)
+        missing = tuple(kind for kind in must_see if not seen[kind])
+        if missing:
+            msg = f"in {len(seeds)} schedules there was no {', no '.join(missing)}"
+            raise NeverSeen(msg, kinds=missing)
+
+    def replay(self, path: Path) -> None:
+        """Run the schedule of a file, and tell its story if it fails."""
+        schedule = Schedule.load(path)
+        outcome = self._run(schedule.seed, Replay(schedule), hears_events=True)
+        if outcome.error is not None:
+            run = self._told(outcome, f"as in {path}", schedule)
+            outcome.error.add_note(report(run, None, 0, is_minimal=True))
+            outcome.error.add_note(f"replay: {self._command(schedule.seed, path)}")
+            raise outcome.error
+
+    def _run_or_fail(self, seed: int) -> Simulation:
+        outcome = self._run(seed, self._explore)
+        if outcome.error is not None:
+            for note in self._explain(outcome):
+                outcome.error.add_note(note)
+            raise outcome.error
+        return outcome.sim
+
+    def _run(
+        self,
+        seed: int,
+        explore: Exploration,
+        *,
+        hears_events: bool = False,
+        steps_max: int | None = None,
+    ) -> _Outcome:
+        sim = Simulation(
+            seed,
+            explore=explore,
+            hears_events=hears_events or self._hears_events,
+            steps_max=steps_max or self._steps_max,
+            step_max_s=self._step_max_s,
+        )
+        try:
+            with sim:
+                self._call(sim=sim)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            return _Outcome(sim, error, broken_by(error, self._body))
+        return _Outcome(sim, None, None)
+
+    def _explain(self, found: _Outcome) -> tuple[str, str]:
+        """Return the report on a failure, and how to see it again."""
+        seed = found.sim.seed
+        way = self._explore.of(seed) if isinstance(self._explore, Portfolio) else self._explore
+        recording = Recording(self._explore)
+        again = self._run(seed, recording) if self._shrink_max_s > 0 else found
+        run = self._told(found, type(way).__name__, None)
+        if again is found or again.broken != found.broken:
+            return report(run, None, 0, is_minimal=False), f"replay: {self._command(seed)}"
+        whole = recording.schedule
+        run = run._replace(schedule=whole, story=())
+        steps_max = min(self._steps_max, max(_STEPS_MIN, _LONGER * found.sim.steps))
+        if found.sim.steps >= self._steps_max:
+            steps_max = self._steps_max
+
+        def breaks_the_same(schedule: Schedule) -> Schedule | None:
+            replay = Replay(schedule)
+            outcome = self._run(seed, replay, steps_max=steps_max)
+            return replay.used if outcome.broken == found.broken else None
+
+        shrunk = shrink(whole, breaks_the_same, now_s=time.monotonic, max_s=self._shrink_max_s)
+        least = self._run(seed, Replay(shrunk.schedule), hears_events=True, steps_max=steps_max)
+        told = self._told(least, "", shrunk.schedule)
+        path = write(shrunk.schedule, self._test().rpartition("/")[2]) if shrunk.schedule else None
+        text = report(run, told, shrunk.runs, is_minimal=shrunk.is_minimal)
+        return text, f"replay: {self._command(seed, path)}"
+
+    def _told(self, outcome: _Outcome, way: str, schedule: Schedule | None) -> Run:
+        sim, _, broken = outcome
+        at = sim.failed_at
+        entries = sim.trace.entries[: None if at is None else at.entry]
+        nothing = Broken("nothing", "", None, None)
+        return Run(sim.seed, way, schedule, broken or nothing, at, sim.trace.digest, story(entries))
+
+    def _test(self) -> str:
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+        return test or f"{inspect.getsourcefile(self._body) or ''}::{self._body.__qualname__}"
+
+    def _command(self, seed: int, path: Path | None = None) -> str:
+        narrowed = f"{SEED_VARIABLE}={seed}" if path is None else f"{SCHEDULE_VARIABLE}={path}"
+        return f"{narrowed} python -m pytest '{self._test()}'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from callboard.supervision.runtime.chance import Ids, Stream
@@ -15,15 +16,17 @@ from callboard.supervision.testing.dispatcher import (
     SimulatedDispatcher,
     SimulatedTimers,
 )
-from callboard.supervision.testing.explore import Exploration, Walk
+from callboard.supervision.testing.explore import Exploration
 from callboard.supervision.testing.hub import Hub
 from callboard.supervision.testing.loop import SimulatedLoopPort
+from callboard.supervision.testing.portfolio import Portfolio
+from callboard.supervision.testing.trace import TEST, Overheard
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from callboard.supervision.runtime.settings import Settings
-    from callboard.supervision.testing.trace import Trace
+    from callboard.supervision.testing.trace import Moment, Trace
 
 T = TypeVar("T")
 
@@ -52,7 +55,9 @@ class Simulation:
 
     Args:
         seed: decides everything.
-        explore: how the order is chosen.
+        explore: how the order is chosen; None: in one of the ways of a `Portfolio`, by the seed.
+        hears_events: whether the trace has the events of all systems, so that `seen` counts them.
+            Supervisors report only where somebody listens, so this costs some time.
         horizon_s: a timer due within this time may go off before ready work.
         steps_max: steps in one call that are called a livelock.
         step_max_s: seconds of the processor that one step may take; then `EndlessStep` is raised
@@ -69,6 +74,7 @@ class Simulation:
         seed: int = 0,
         *,
         explore: Exploration | None = None,
+        hears_events: bool = False,
         horizon_s: float = 0.05,
         steps_max: int = 100_000,
         step_max_s: float = 10.0,
@@ -76,12 +82,12 @@ class Simulation:
         self.seed = seed
         self._hub = Hub(
             seed,
-            Walk() if explore is None else explore,
+            Portfolio() if explore is None else explore,
             horizon_s=horizon_s,
             steps_max=steps_max,
             step_max_s=step_max_s,
         )
-        self.runtime: Runtime = _SimulatedRuntime(self._hub)
+        self.runtime: Runtime = _SimulatedRuntime(self._hub, hears_events=hears_events)
         """For `ActorSystem(runtime=...)`."""
         self.trace: Trace = self._hub.trace
         """What happened so far; `trace.digest` tells two runs apart."""
@@ -99,6 +105,8 @@ class Simulation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._hub.fails(error)
         self.close()
 
     # -- the world ---------------------------------------------------------
@@ -149,6 +157,54 @@ class Simulation:
     def note(self, *words: str | float) -> None:
         """Add to the trace what must be the same in every run of this seed."""
         self.trace.note(("note", *words))
+
+    def happens(self, fault: str, probability: float) -> bool:
+        """Say whether a fault strikes here: a decision of the schedule, as who runs next is one.
+
+            if sim.happens("crash", 0.1):
+                counter.tell(Crash())
+
+        It is replayed with the schedule, taken out of it where the failure does not need
+        it, and counted: `seen("crash")`.
+
+        Args:
+            fault: what strikes, in a word.
+            probability: how likely, from 0 to 1.
+        """
+        fibre = self._hub.current
+        who = TEST if fibre is None else fibre.name
+        does = self._hub.order.happens(fault, who, probability)
+        if does:
+            self.trace.note(("fault", fault, who))
+        return does
+
+    def law(self, name: str, check: Callable[[], object]) -> None:
+        """Have something looked at after every step, by whoever drives.
+
+        Args:
+            name: what must hold, in words; with it a failure is told from others.
+            check: returns what is wrong, in words; None or "" while nothing is. It must not
+                wait, send or change anything.
+
+        Raises:
+            LawBroken: not here, but from what drives the simulation.
+        """
+        self._hub.laws[name] = check
+
+    def seen(self, kind: str) -> int:
+        """Return how often something happened in this schedule.
+
+        Args:
+            kind: an event by its type's name (with `hears_events`), a fault, a word given to
+                `note` first, or a kind of entry of the trace: `put`, `dead`, `hand-off`, `point`,
+                `timer`, `wait`.
+        """
+        return self.trace.seen(kind)
+
+    @property
+    def failed_at(self) -> Moment | None:
+        """Where the failure was, if there was one: step and simulated time."""
+        return self._hub.failed_at
 
     # -- driving -----------------------------------------------------------
 
@@ -234,10 +290,12 @@ class _SimulatedRuntime:
 
     Args:
         hub: what they share.
+        hears_events: whether the trace gets their events.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, hears_events: bool) -> None:
         self._hub = hub
+        self._overhear = partial(Overheard, hub.trace) if hears_events else None
 
     def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
         """Return the ports for a system of this name."""
@@ -256,6 +314,7 @@ class _SimulatedRuntime:
             ids=Ids(clock, stream("ids").getrandbits),
             stream=stream,
             point=hub.point,
+            overhear=self._overhear,
         )
 
 

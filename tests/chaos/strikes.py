@@ -358,13 +358,13 @@ def kill_in_the_middle(striker: Striker, ref: ActorRef[Any]) -> None:
     if point is not None:
         left = striker.chance.randrange(STEPS_MAX)
 
-        def strike(label: str) -> None:
+        def strike(label: str, who: object, what: object) -> None:
             nonlocal left
             if ref.is_at_work and not ref.is_dead:
                 left -= 1
                 if left < 0:
                     ref.kill()
-            point(label)
+            point(label, who, what)
 
         system.point = strike
         for _ in range(500):

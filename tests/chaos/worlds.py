@@ -117,8 +117,7 @@ class SimulatedWorld:
         assert isinstance(port, SimulatedLoopPort)
         if port._loop is not None:  # it remembers some tasks that have ended
             port._loop._made = port._loop.tasks()
-        heap = self.simulation._hub._heap
-        return sum(each.timer.is_pending and not each.is_of_the_hub for each in heap)
+        return self.simulation._hub.timeline.pending()
 
 
 class _Thread(threading.Thread):

@@ -155,7 +155,7 @@ class TestD01:
         idle(ref)
         closed: list[bool] = []
 
-        def close_before_the_put(where: str) -> None:
+        def close_before_the_put(where: str, *_what: object) -> None:
             if where == "put" and not closed:
                 closed.append(True)
                 system.point = None

@@ -33,7 +33,7 @@ def found_in(
 def put_without_looking_again(self: Cell[Any], q: Any, item: Any) -> None:
     """`Cell._put` as a first draft would have it: what came too late is not taken back."""
     if self.system.point is not None:
-        self.system.point("put")
+        self.system.point("put", self, item[0])
     q.put(item)
     if not self.is_scheduled:
         self.schedule()

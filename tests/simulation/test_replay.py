@@ -18,9 +18,9 @@ from tests.simulation.cast import Add, AsyncCounter, Counter, Crash, Do, Pass, Q
 SEEDS = range(50)
 
 
-def busy_run(seed: int) -> str:
-    """Let a bit of everything happen; return the digest."""
-    with Simulation(seed) as sim, ActorSystem(runtime=sim.runtime) as system:
+def busy(sim: Simulation) -> None:
+    """Let a bit of everything happen."""
+    with ActorSystem(runtime=sim.runtime) as system:
         probe = Probe(system)
         names = {"quick", "slow", "async"}  # a set on purpose: its order differs per process
         kinds = {"quick": QuickCounter, "slow": Counter, "async": AsyncCounter}
@@ -47,6 +47,12 @@ def busy_run(seed: int) -> str:
         sim.spawn("killer", actors["slow"].kill)
         sim.run()
         sim.note(system.ids.new_id(), system.random("mine").random(), actors["quick"].actor_urn)
+
+
+def busy_run(seed: int) -> str:
+    """Return the digest of a run in which a bit of everything happens."""
+    with Simulation(seed) as sim:
+        busy(sim)
     return sim.trace.digest
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from callboard.supervision import (
     ActorSystem,
+    AskCycle,
     Crashed,
     DeliveryError,
     Future,
@@ -28,6 +29,7 @@ from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.loop import BlockingOnLoop
 from callboard.supervision.testing import (
     BlockedInHandOff,
+    Client,
     Deadlock,
     Livelock,
     MissingExtra,
@@ -182,6 +184,36 @@ class TestFinding:
             assert "asker waits for asked" in str(failure.value)
             assert "the test waits for asker" in str(failure.value)
             assert "seed 7" in failure.value.__notes__[0]
+
+    @simulate(schedules=20)
+    def test_a_cycle_through_a_client_is_found_as_soon_as_it_closes(self, sim: Simulation) -> None:
+        with ActorSystem(runtime=sim.runtime) as system:
+            counter = system.spawn_named("counter", Counter)
+            cycles: list[AskCycle] = []
+            clients: list[Client[None]] = []
+
+            def ask() -> None:
+                try:
+                    counter.ask(Add(1), timeout=50)
+                except AskCycle as error:
+                    cycles.append(error)
+
+            def wait_for_the_client(_actor: object) -> None:
+                try:
+                    clients[0].result(timeout=50)
+                except AskCycle as error:
+                    cycles.append(error)
+
+            counter.tell(Do(wait_for_the_client))
+            clients.append(sim.spawn("ada", ask))
+            sim.run()
+
+            (cycle,) = cycles
+            assert str(cycle).partition(":")[0] in {
+                "ada -> counter -> ada",
+                "counter -> ada -> counter",
+            }
+            assert sim.now_s < 1
 
     def test_a_livelock_names_who_runs(self) -> None:
         with (
