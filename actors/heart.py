@@ -61,7 +61,7 @@ class Heart(SystemActor):
         self._ask()
 
     def _ask(self) -> None:
-        self.send_after(self._watchdog.interval_s, _Time())
+        self.send_after(self._watchdog.interval_s, _Time()).is_recurring = True
         if self._is_asking:
             return
         tell = self.actor_ref.notify

@@ -48,7 +48,7 @@ class Janitor(SystemActor):
     def _wait(self) -> None:
         interval_s = self._keeping.cleanup_interval_s
         if interval_s:
-            self.send_after(interval_s, Sweep())
+            self.send_after(interval_s, Sweep()).is_recurring = True
             self._services.sweep_due_s = self.system.clock.now_s() + interval_s
 
     @handles(Sweep)
@@ -64,7 +64,7 @@ class Janitor(SystemActor):
     @handles(Doze)
     def on_doze(self, message: Doze) -> None:
         """Have those put to sleep that have been idle for too long, or are too many."""
-        self.send_after(self._keeping.passivate_interval_s, message)
+        self.send_after(self._keeping.passivate_interval_s, message).is_recurring = True
         self._begin_pass()
 
     @handles(Crowded)

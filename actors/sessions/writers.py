@@ -60,7 +60,7 @@ class SinkWriter(SupervisedActor):
     @handles(_LookAround)
     def on_look_around(self, message: _LookAround) -> None:
         """Give the sink what is known by looking."""
-        self.send_after(self._look_every_s, message)
+        self.send_after(self._look_every_s, message).is_recurring = True
         try:
             self._outlet.look()
         except Exception:  # noqa: BLE001 -- an event hook: a named edge of the house

@@ -2,73 +2,86 @@
 
 from __future__ import annotations
 
-import math
+import gc
+import importlib
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callboard.supervision import ActorDeadError, ActorSystem, Request, SupervisedActor, handles
-from callboard.supervision.runtime.cell import Cell
-from callboard.supervision.testing import Deadlock, Simulation, Walk
+from callboard.supervision import ActorSystem, Request, SupervisedActor, handles
+from callboard.supervision.testing import Deadlock, Schedule, Simulation, Walk, simulate
 from tests.simulation.cast import Add, Boom, Counter, Do
+from tests.simulation.plants import PLANTS, SCHEDULES, ask_while_it_ends, failures_of, is_found
 
-SCHEDULES = 1000
+FALSE_ALARMS_IN = 100
+"""Schedules of the right code that are to be green."""
+
+ENTRIES_MAX = 20
+"""What a schedule that fails is to shrink to."""
 
 
 def found_in(
     schedule: Callable[[Simulation], None], explore: Walk, failure: type[Exception]
 ) -> int:
     """Return in how many of a thousand schedules the failure shows."""
-    found = 0
-    for seed in range(SCHEDULES):
-        try:
-            with Simulation(seed, explore=explore) as sim:
-                schedule(sim)
-        except failure:
-            found += 1
-    return found
+    return len(list(failures_of(schedule, failure, explore)))
 
 
-def put_without_looking_again(self: Cell[Any], q: Any, item: Any) -> None:
-    """`Cell._put` as a first draft would have it: what came too late is not taken back."""
-    if self.system.point is not None:
-        self.system.point("put", self, item[0])
-    q.put(item)
-    if not self.is_scheduled:
-        self.schedule()
+@pytest.mark.parametrize("name", PLANTS)
+class TestEachOfSixBugs:
+    def test_is_found_often_enough(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As soon as five are found it is known that there are five in a thousand."""
+        PLANTS[name].plant(monkeypatch)
 
+        assert is_found(PLANTS[name])
 
-def ask_while_it_ends(sim: Simulation) -> None:
-    with ActorSystem(runtime=sim.runtime) as system:
-        counter = system.spawn(Counter)
+    def test_is_not_there_in_the_right_code(self, name: str) -> None:
+        for seed in range(FALSE_ALARMS_IN):
+            with Simulation(seed) as sim:
+                PLANTS[name].scenario(sim)
 
-        def ask() -> None:
-            try:
-                for _ in range(3):
-                    counter.ask(Add(1), timeout=math.inf)
-            except ActorDeadError:
-                return
+    def test_shrinks_to_a_few_decisions(
+        self, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("CALLBOARD_SEED", raising=False)
+        PLANTS[name].plant(monkeypatch)
 
-        for n in range(3):
-            sim.spawn(f"client-{n}", ask)
-        sim.spawn("ender", counter.exit)
-        sim.run()
+        @simulate(schedules=SCHEDULES, replayed=0)
+        def body(sim: Simulation) -> None:
+            PLANTS[name].scenario(sim)
+
+        with pytest.raises(PLANTS[name].failure) as failure:
+            body()
+
+        told = failure.value.__notes__[1]
+        assert "shrunk from" in told
+        assert "where a bound was met" not in told, "5 seconds were not enough"
+        files = list(Path(".callboard").glob("*.json"))
+        assert sum(len(Schedule.load(each)) for each in files) <= ENTRIES_MAX
+
+    def test_leaves_nobody_parked(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        PLANTS[name].plant(monkeypatch)
+        greenlet: Any = importlib.import_module("greenlet").greenlet
+
+        def greenlets_after(failures: int) -> int:
+            list(islice(failures_of(PLANTS[name].scenario, PLANTS[name].failure), failures))
+            gc.collect()
+            return sum(isinstance(each, greenlet) for each in gc.get_objects())
+
+        before = greenlets_after(5)
+
+        assert greenlets_after(10) <= before
 
 
 class TestAnAskLostAtClose:
-    def test_is_found_with_points(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Cell, "_put", put_without_looking_again)
-
-        assert found_in(ask_while_it_ends, Walk(), Deadlock) >= 5
-
     def test_is_not_found_without_points(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Cell, "_put", put_without_looking_again)
+        PLANTS["ask lost at close"].plant(monkeypatch)
 
         assert found_in(ask_while_it_ends, Walk(points=0), Deadlock) == 0
-
-    def test_is_not_there_in_the_right_code(self) -> None:
-        assert found_in(ask_while_it_ends, Walk(points=0.3), Deadlock) == 0
 
 
 class TestAnUpdateLostAcrossAnAsk:

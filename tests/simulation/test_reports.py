@@ -22,7 +22,7 @@ from callboard.supervision.testing import (
 )
 from callboard.supervision.testing.story import STORY_LINES_MAX, story
 from tests.simulation.cast import Add, Boom, Counter, Crash
-from tests.simulation.test_planted import ask_while_it_ends, put_without_looking_again
+from tests.simulation.plants import ask_while_it_ends, put_without_looking_again
 
 
 @pytest.fixture(autouse=True)
