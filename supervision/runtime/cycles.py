@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from callboard.supervision.runtime.errors import AskCycle
 from callboard.supervision.runtime.futures import Future
+from callboard.supervision.runtime.notices import name_of
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.ending import EndingCell
@@ -22,11 +23,17 @@ class _Cycle(NamedTuple):
     """Those who wait for each other, and the first answer that one of them waits for."""
 
     names: list[str]
+    cells: list[EndingCell[Any]]
     future: Future[Any] | None
 
     def error(self) -> AskCycle:
         """Return what the asker gets."""
-        msg = f"{' -> '.join(self.names)}: each waits for the next"
+        said = ["each waits for the next"]
+        for cell in self.cells:
+            message = getattr(cell, "handling", None)  # a client of a simulation handles none
+            if message is not None:
+                said.append(f"{cell.name} handles {name_of(message)}")
+        msg = f"{' -> '.join(self.names)}: {', '.join(said)}"
         return AskCycle(msg, address=self.names[-1])
 
 
@@ -59,6 +66,7 @@ def break_cycle(ending: EndingCell[Any]) -> None:
 def _cycle_of(first: EndingCell[Any], waiting: Any) -> _Cycle | None:
     """Follow who waits for whom, from what the first one waits for; None: not back to it."""
     names = [first.name]
+    cells = [first]
     future: Future[Any] | None = None
     for _ in range(_STEPS_MAX):
         if isinstance(waiting, Future):
@@ -74,7 +82,8 @@ def _cycle_of(first: EndingCell[Any], waiting: Any) -> _Cycle | None:
             names.append(waiting.name)
         names.append(cell.name)
         if cell is first:
-            return _Cycle(names, future)
+            return _Cycle(names, cells, future)
+        cells.append(cell)
         waiting = _awaited_by(cell)
         if waiting is None:
             return None

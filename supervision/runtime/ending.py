@@ -31,7 +31,7 @@ from callboard.supervision.runtime.errors import ActorKilled
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.mailbox import MailboxCell, copy_context
-from callboard.supervision.runtime.notices import ChildExited, ForOneLife
+from callboard.supervision.runtime.notices import ChildExited, name_of
 from callboard.supervision.runtime.operations import Later, Operation, Steps, Task, Until
 from callboard.supervision.runtime.seam import Actor
 
@@ -339,9 +339,3 @@ class EndingCell(MailboxCell[A]):
 
     def _obey_over(self, task: Task, result: Any, error: BaseException | None) -> None:
         task.over(result, error)
-
-
-def name_of(message: Any) -> str:
-    """Return the name of a message's type; what was wrapped for one life is meant by itself."""
-    inner: Any = message.message if isinstance(message, ForOneLife) else message
-    return type(inner).__name__

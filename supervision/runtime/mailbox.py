@@ -195,6 +195,8 @@ class MailboxCell(Incarnation[A]):
             made: SimpleQueue[Any] = SimpleQueue()
             with self.system.rare:
                 lane = self.signals = self.signals or made
+        if self.system.point is not None:
+            self.system.point("signal", self, act)
         lane.put((act, args))
         if not self.is_scheduled:
             self.schedule()

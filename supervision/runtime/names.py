@@ -349,6 +349,8 @@ class Address(Generic[A]):
         q = self.open()
         if q is None:
             return self.cell is not None and self.cell.notify(message)
+        if self.system.point is not None:
+            self.system.point("put", self, message)
         q.put((message, None, copy_context()))
         if self.items is q:
             self.poke()

@@ -44,3 +44,9 @@ class IdleTimeout(Notice, frozen=True, gc=False):
 
     Source: OTP, the `timeout` that gen_server:handle_info/2 gets.
     """
+
+
+def name_of(message: Any) -> str:
+    """Return the name of a message's type; what was wrapped for one life is meant by itself."""
+    inner: Any = message.message if isinstance(message, ForOneLife) else message
+    return type(inner).__name__

@@ -79,8 +79,8 @@ class Ports(NamedTuple):
     point: Callable[[str, Any, object], None] | None
     """Where another activation may come in though nothing blocks; None outside simulations.
 
-    Called as `point("put", receiver, message)`, `point("reply", actor, result)` and
-    `point("dead", actor, reason)`.
+    Called as `point("put", receiver, message)`, `point("signal", receiver, act)`,
+    `point("reply", actor, result)` and `point("dead", actor, reason)`.
     """
     overhear: Callable[[Callable[[object], None] | None], Callable[[object], None]] | None = None
     """Returns the hook to use in place of the host's; None: the host's own."""

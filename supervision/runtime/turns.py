@@ -20,11 +20,12 @@ from callboard.supervision.model.errors import Refusal
 from callboard.supervision.runtime.birth import BornCell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.ending import SUSPENDING, name_of
+from callboard.supervision.runtime.ending import SUSPENDING
 from callboard.supervision.runtime.errors import UnhandledMessage
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
 from callboard.supervision.runtime.mailbox import copy_context
+from callboard.supervision.runtime.notices import name_of
 from callboard.supervision.runtime.operations import LATER
 from callboard.supervision.runtime.seam import Actor
 

@@ -53,7 +53,8 @@ def report(run: Run, shrunk: Run | None, runs: int, *, is_minimal: bool) -> str:
 
 
 def _size(schedule: Schedule) -> str:
-    return f"{len(schedule.picks)} picks and {len(schedule.deviations)} deviations"
+    picks, deviations = len(schedule.picks), len(schedule.deviations)
+    return f"{picks} pick{'s' * (picks != 1)} and {deviations} deviation{'s' * (deviations != 1)}"
 
 
 def _line(run: Run) -> str:

@@ -47,7 +47,7 @@ def _lines(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"{who}: {', '.join(said)}"
 
 
-_BY = frozenset({"put", "reply", "point"})
+_BY = frozenset({"put", "signal", "reply", "point"})
 """The kinds of entries whose second word is who does it."""
 
 
@@ -56,6 +56,8 @@ def _words(who: str | float, entry: Entry) -> Iterator[str]:
     match entry:
         case ("put", me, to, what):
             yield f"{_by(who, me)}sends {what} to {to}"
+        case ("signal", me, to, what):
+            yield f"{_by(who, me)}signals {to} to {str(what).strip('_').replace('_', ' ')}"
         case ("reply", _me, of, what):
             yield f"{_by(who, of)}answers {what}"
         case ("dead", name, reason, on):

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from callboard.supervision.model.reasons import Crashed
-from callboard.supervision.runtime.ending import name_of
+from callboard.supervision.runtime.notices import name_of
 
 STEPS = frozenset({"run", "resume", "client", "loop", "timer"})
 """The kinds of entries that begin a step; the name follows."""
@@ -81,13 +81,15 @@ def at_point(label: str, me: str, who: Any, what: object) -> tuple[str, ...]:
     """Return the entry for what is about to happen at a point.
 
     Args:
-        label: `put`, `reply` or `dead`.
+        label: `put`, `signal`, `reply` or `dead`.
         me: who is under way.
         who: whom it happens to.
-        what: the message, the answer or the exit reason.
+        what: the message, the signal's act, the answer or the exit reason.
     """
     if label == "dead":
         return ("dead", name_in_line(who), in_words(what), who.failed_on or "")
+    if label == "signal":
+        return (label, me, name_in_line(who), getattr(what, "__name__", "act"))
     return (label, me, name_in_line(who), name_of(what))
 
 

@@ -342,8 +342,11 @@ class TestACycle:
         assert two
         assert three
 
-        with pytest.raises(AskCycle, match="three -> one -> two -> three"):
+        with pytest.raises(AskCycle, match="three -> one -> two -> three") as cycle:
             one.ask(Do(lambda _: two.ask(Do(lambda _: three.ask(Do(lambda _: one.ask("x")))))))
+
+        handled = ("three handles Do", "one handles Do", "two handles Do")
+        assert str(cycle.value).endswith(f"each waits for the next, {', '.join(handled)}")
 
     def test_that_was_refused_leaves_nothing_to_be_handled(
         self, system: ActorSystem, box: Box

@@ -20,6 +20,7 @@ from callboard.supervision import (
     Crashed,
     DeliveryError,
     Future,
+    IdleTimeout,
     Settings,
     StartFailed,
     SupervisedActor,
@@ -319,6 +320,27 @@ class TestDecisions:
 
             kinds = [entry[0] for entry in sim.trace.entries]
             assert kinds.count("hand-off") == expected
+
+    def test_others_may_come_in_before_a_message_a_notice_and_a_signal_are_there(self) -> None:
+        with (
+            Simulation(explore=Walk(points=1.0, hand_offs=0)) as sim,
+            ActorSystem(runtime=sim.runtime) as system,
+        ):
+            counter = system.spawn_named("counter", Counter)
+            place = system.reserve("place", keeps_mailbox=True)
+            sim.settle()
+
+            counter.tell(Add(1))
+            counter.suspend()
+            place.notify(IdleTimeout())
+
+            met = [entry for entry in sim.trace.entries if entry[0] in {"put", "signal"}]
+            assert met == [
+                ("put", "the test", "counter", "Add"),
+                ("signal", "the test", "counter", "_hold"),
+                ("put", "the test", "place", "IdleTimeout"),
+            ]
+            assert sim.seen("point") >= len(met)
 
     def test_without_early_timers_time_waits_for_all_who_are_ready(self) -> None:
         for seed in range(100):

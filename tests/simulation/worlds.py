@@ -31,6 +31,7 @@ from callboard.supervision import (
     Supervisor,
 )
 from callboard.supervision.testing import Simulation
+from tests.laws import broken_laws
 from tests.simulation.cast import Add, Boom, Counter, Crash, QuickCounter
 from tests.simulation.test_replay import busy
 from tests.simulation.test_storm import storm
@@ -98,6 +99,7 @@ def sessions(sim: Simulation) -> None:
         clients = [sim.spawn(name, partial(live, name)) for name in ("ada", "bob", "eve")]
         sim.run(lambda: all(each.is_done for each in clients))
         sim.advance(5.0)
+        assert broken_laws(system) == []
         sim.note("sessions", system.ask(CountSessions()))
 
 
