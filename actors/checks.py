@@ -65,8 +65,8 @@ from callboard.actors.sessions.links import AgentSpec, McpSpec, Setting, Transpo
 _CLASSES_MAX = 1_024
 """How many message classes are remembered with what was found out about them."""
 
-NUMBER_MAX = 2**63 - 1
-"""The highest number of a message, and the highest version."""
+NUMBER_MAX = 9_223_372_036_854_775_807
+"""The highest number in a message, such as a version: what 64 bits with a sign can hold."""
 
 SECONDS_MAX = 1e9
 """Seconds in a message, 31 years: what every clock and timer below can count."""
