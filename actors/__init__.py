@@ -41,6 +41,7 @@ from callboard.actors.connections.ports import Connectors as Connectors
 from callboard.actors.connections.ports import McpConnection as McpConnection
 from callboard.actors.connections.ports import McpConnector as McpConnector
 from callboard.actors.connections.ports import McpTool as McpTool
+from callboard.actors.errors import AgentAttached as AgentAttached
 from callboard.actors.errors import AgentBusy as AgentBusy
 from callboard.actors.errors import AgentDied as AgentDied
 from callboard.actors.errors import AgentNotAttached as AgentNotAttached
@@ -63,6 +64,7 @@ from callboard.actors.errors import McpToolError as McpToolError
 from callboard.actors.errors import MessageTooLarge as MessageTooLarge
 from callboard.actors.errors import NoConnector as NoConnector
 from callboard.actors.errors import PromptError as PromptError
+from callboard.actors.errors import PromptFailed as PromptFailed
 from callboard.actors.errors import PromptTimeout as PromptTimeout
 from callboard.actors.errors import ReplayGap as ReplayGap
 from callboard.actors.errors import SessionAsleep as SessionAsleep
@@ -171,6 +173,7 @@ __all__ = [
     "METRICS",
     "STANDARD",
     "AddMcpClient",
+    "AgentAttached",
     "AgentBusy",
     "AgentConnection",
     "AgentConnector",
@@ -266,6 +269,7 @@ __all__ = [
     "Prompt",
     "PromptComposer",
     "PromptError",
+    "PromptFailed",
     "PromptResult",
     "PromptTimeout",
     "RecordActivity",

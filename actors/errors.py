@@ -265,26 +265,45 @@ class AgentBusy(SessionError):
     is_retryable: ClassVar[bool] = True
 
 
+class AgentAttached(SessionError):
+    """The session has an agent already, and may have one."""
+
+    code: ClassVar[str] = "agent_attached"
+    remedy: str = "Use the agent that is there, or detach it first (DetachAgent)."
+
+
+class PromptFailed(SessionError):
+    """The agent lives, but has not done what the prompt said; how far it came is not known.
+
+    Args:
+        detail: what it said, shortened, without secrets.
+    """
+
+    code: ClassVar[str] = "prompt_failed"
+    remedy: str = "See what the agent says; read the log for what it did, then prompt again."
+    is_outcome_known: ClassVar[bool] = False
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the agent failed at the prompt: {detail}")
+        self.detail = detail
+
+
 class NoConnector(SessionError):
     """Nothing here can open connections of this kind.
 
     Args:
         kind: which kind.
-        extra: the extra of this distribution that brings it, if one does.
     """
 
     code: ClassVar[str] = "no_connector"
-    remedy: str = "Give SessionSystem one in connectors=Connectors(...)."
+    remedy: str = (
+        "Give SessionSystem one in connectors=Connectors(...). `callboard serve` has none: embed"
+        " a SessionSystem in a program of your own."
+    )
 
-    def __init__(self, kind: str, *, extra: str | None = None) -> None:
+    def __init__(self, kind: str) -> None:
         super().__init__(f"there is no connector for {shown(kind)}")
         self.kind = kind
-        self.extra = extra
-        if extra is not None:
-            self.remedy = (
-                f"Install callboard[{extra}] and give SessionSystem its connector in"
-                " connectors=Connectors(...)."
-            )
 
 
 class McpClientNotFound(SessionError):

@@ -14,6 +14,7 @@ import msgspec
 
 from callboard.actors.connections.owner import Connection, Ended, NotOpened, Opened, Owner, Work
 from callboard.actors.connections.switchboard import Switchboard
+from callboard.actors.errors import SessionError
 from callboard.actors.secrets import SecretRef, Vault
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.internal import LinkDown, LinkUp
@@ -100,6 +101,8 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         mine: Any = link  # of the type that was just looked for
         try:
             opens = self.opens(mine)
+        except SessionError as error:  # our own words: a secret that is not known, for one
+            self.lose(error)
         except Exception as error:  # noqa: BLE001 -- named edge: a port's foreign code; it ends us
             self.lose(self.not_opened(self.said(error)))
         tell = self.actor_ref.notify

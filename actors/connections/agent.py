@@ -24,7 +24,9 @@ from callboard.actors.errors import (
     AgentBusy,
     AgentDied,
     AgentTimeout,
+    PromptFailed,
     PromptTimeout,
+    SessionError,
     SpawnError,
 )
 from callboard.actors.sessions.frozen import EMPTY
@@ -247,9 +249,11 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         prompt = self._prompt
         if prompt is None or prompt.number != message.number:
             return  # of a cancel, which has no more to say
-        if message.error is not None:
-            detail = f"the prompt failed: {self.said(message.error)}"
-            self._end_prompt(error=AgentDied(detail=detail))
+        error = message.error
+        if isinstance(error, SessionError):  # the connector knows a name for it
+            self._end_prompt(error=error)
+        elif error is not None:
+            self._end_prompt(error=PromptFailed(f"{type(error).__name__}: {self.said(error)}"))
         else:
             self._end_prompt(str(message.result))
 

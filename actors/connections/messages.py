@@ -60,8 +60,8 @@ class PromptResult(msgspec.Struct, frozen=True, kw_only=True):
 class AddMcpClient(ConnectionMessage[McpClientInfo], frozen=True):
     """Connect the session to an MCP server; the reply comes when the client can be used.
 
-    Refused with `DuplicateMcpClient`, `NoConnector`, `McpConnectError` or `McpTimeout`; then
-    nothing is left of it.
+    Refused with `DuplicateMcpClient`, `NoConnector`, `SecretError`, `McpConnectError` or
+    `McpTimeout`; then nothing is left of it.
 
     Args:
         session_id: which session.
@@ -158,8 +158,8 @@ class CallTool(ConnectionMessage[object], frozen=True):
 class AttachAgent(ConnectionMessage[Session], frozen=True):
     """Start an agent for the session; the reply is the snapshot, with the agent up.
 
-    Refused with `AgentBusy` while there is one, `NoConnector`, `SpawnError` or
-    `AgentTimeout`; then nothing is left of it.
+    Refused with `AgentAttached` while there is one that has not failed, `NoConnector`,
+    `SecretError`, `SpawnError` or `AgentTimeout`; then nothing is left of it.
 
     Args:
         session_id: which session.
@@ -189,7 +189,7 @@ class Prompt(ConnectionMessage[PromptResult], frozen=True):
 
     What is said is appended to the log; what the agent says is, too, as each message is
     complete, and a client that follows sees it as it comes. Refused with `AgentNotAttached`,
-    `AgentBusy`, `AgentDied` or `PromptTimeout`.
+    `AgentBusy`, `PromptFailed`, `AgentDied` or `PromptTimeout`.
 
     Args:
         session_id: which session.

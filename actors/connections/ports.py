@@ -14,7 +14,7 @@ The rules, which the actors above rely on:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ from callboard.actors.errors import NoConnector
 from callboard.actors.sessions.data import Message, Role
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, McpSpec
+from callboard.supervision.model.errors import InvalidSpec
 
 CONNECT_S: Final = 20.0
 """How long opening a connection may take, in seconds."""
@@ -277,10 +278,25 @@ class Connectors(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         mcp: opens MCP clients; None: there is none.
         agents: starts agents, by the kind in their spec.
+
+    Raises:
+        InvalidSpec: one of them is no connector.
     """
 
     mcp: Any = None
     agents: Mapping[str, Any] = EMPTY
+
+    def __post_init__(self) -> None:
+        if self.mcp is not None and not _can(self.mcp, "open"):
+            raise InvalidSpec("mcp", self.mcp, "Give an McpConnector, which has `open`, or None.")
+        agents: object = self.agents
+        if not isinstance(agents, Mapping):
+            raise InvalidSpec("agents", agents, "Give a mapping from kinds to AgentConnectors.")
+        for kind, connector in cast("Mapping[object, object]", agents).items():
+            if not isinstance(kind, str) or not _can(connector, "start"):
+                field = f"agents[{kind!r}]"
+                remedy = "Give each kind as text an AgentConnector, which has `start`."
+                raise InvalidSpec(field, connector, remedy)
 
     def for_mcp(self) -> McpConnector:
         """Return what opens MCP clients.
@@ -289,7 +305,7 @@ class Connectors(msgspec.Struct, frozen=True, kw_only=True):
             NoConnector: there is none.
         """
         if self.mcp is None:
-            raise NoConnector("mcp", extra="mcp")
+            raise NoConnector("mcp")
         connector: McpConnector = self.mcp
         return connector
 
@@ -301,5 +317,10 @@ class Connectors(msgspec.Struct, frozen=True, kw_only=True):
         """
         connector: AgentConnector | None = self.agents.get(kind)
         if connector is None:
-            raise NoConnector(kind, extra="acp" if kind == "acp" else None)
+            raise NoConnector(kind)
         return connector
+
+
+def _can(connector: object, what: str) -> bool:
+    """Say whether an object, and no class, has such a method."""
+    return not isinstance(connector, type) and callable(getattr(connector, what, None))

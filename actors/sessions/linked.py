@@ -28,6 +28,7 @@ from callboard.actors.connections.messages import (
 )
 from callboard.actors.connections.ports import CALLS_MAX
 from callboard.actors.errors import (
+    AgentAttached,
     AgentBusy,
     AgentDied,
     AgentNotAttached,
@@ -372,7 +373,8 @@ class LinkedActor(SupervisedActor):
         draft = self._working()
         agent = draft.session.agent
         if agent is not None and agent.status is not LinkState.FAILED:
-            raise AgentBusy("the session has an agent; detach it first")
+            msg = f"the session has an agent, which is {agent.status}"
+            raise AgentAttached(msg)
         self._services.connections.connectors.for_agent(message.spec.kind)
         self._touch()
         changes = with_agent(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from callboard.actors import (
+    AgentAttached,
     AgentBusy,
     AgentDied,
     AgentMemory,
@@ -21,15 +22,19 @@ from callboard.actors import (
     LinkState,
     NoConnector,
     Prompt,
+    PromptFailed,
     PromptTimeout,
     Role,
+    SecretError,
+    SecretRef,
     SessionSystem,
     SpawnError,
 )
 from callboard.actors.connections import agent as agent_module
 from callboard.actors.connections.actor import Report
 from callboard.actors.connections.ports import CANCEL_S, CONNECT_S, LOAD_S
-from callboard.actors.testing import Barrier, MemoryAgents, Turn
+from callboard.actors.secrets import EnvironmentSecrets
+from callboard.actors.testing import Barrier, MemoryAgents, Turn, echo
 from tests.connections.kit import (
     AGENT,
     agent_of,
@@ -74,8 +79,11 @@ class TestAttaching:
     def test_is_refused_when_there_is_one(self, sessions: SessionSystem) -> None:
         session_id = with_agent(sessions)
 
-        with pytest.raises(AgentBusy):
+        with pytest.raises(AgentAttached, match="up") as refused:
             sessions.ask(AttachAgent(session_id, AGENT))
+
+        assert "detach it first" in refused.value.remedy
+        assert not refused.value.is_retryable
 
     def test_is_refused_when_it_does_not_start_and_leaves_nothing(
         self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
@@ -125,7 +133,21 @@ class TestAttaching:
         with pytest.raises(NoConnector, match="tea"):
             sessions.ask(AttachAgent(session_id, AgentSpec(kind="tea", command=("x",))))
 
-        assert "callboard[acp]" in refused.value.remedy
+        assert "connectors=Connectors(...)" in refused.value.remedy
+
+    def test_is_refused_for_a_secret_that_is_not_known_and_leaves_nothing(
+        self, stage: Stage, agents: MemoryAgents
+    ) -> None:
+        sessions = open_with(stage, None, agents, secrets=EnvironmentSecrets({}))
+        session_id = create(sessions)
+        spec = AgentSpec(command=("agent",), env={"TOKEN": SecretRef("AGENT_TOKEN")})
+
+        with pytest.raises(SecretError, match="AGENT_TOKEN") as refused:
+            sessions.ask(AttachAgent(session_id, spec))
+
+        assert not refused.value.is_retryable
+        assert sessions.get(session_id).agent is None
+        until(stage, lambda: not links_left(sessions))
 
     def test_loads_a_conversation_that_is_named(
         self, agents: MemoryAgents, sessions: SessionSystem
@@ -264,6 +286,39 @@ class TestAPrompt:
         until(stage, lambda: prompt.is_done)
         assert isinstance(prompt.error, AgentDied)
         until(stage, lambda: len(agents.started) == 2)
+
+    def test_that_the_agent_raises_at_has_failed_and_the_agent_lives(
+        self, agents: MemoryAgents, sessions: SessionSystem
+    ) -> None:
+        async def script(turn: Turn) -> str:
+            turn.say("half")
+            msg = "model overloaded"
+            raise RuntimeError(msg)
+
+        agents.script = script
+        session_id = with_agent(sessions)
+
+        with pytest.raises(PromptFailed, match="RuntimeError: model overloaded"):
+            sessions.ask(Prompt(session_id, "go"))
+
+        assert sessions.messages(session_id)[-1].metadata == {"interrupted": True}
+        agent = agent_of(sessions, session_id)
+        assert (agent.status, agent.restarts, agent.is_busy) == (LinkState.UP, 0, False)
+        agents.script = echo
+        assert sessions.ask(Prompt(session_id, "again")).stop_reason == "end_turn"
+
+    def test_is_refused_as_the_connector_says_if_it_knows_a_name_for_it(
+        self, agents: MemoryAgents, sessions: SessionSystem
+    ) -> None:
+        async def script(_: Turn) -> str:
+            msg = "it works for another"
+            raise AgentBusy(msg)
+
+        agents.script = script
+        session_id = with_agent(sessions)
+
+        with pytest.raises(AgentBusy, match="another"):
+            sessions.ask(Prompt(session_id, "go"))
 
 
 class TestCancelling:

@@ -12,6 +12,7 @@ from callboard.actors import (
     AddMcpClient,
     AppendMessage,
     CallTool,
+    CreateSession,
     DuplicateMcpClient,
     GetMcpClient,
     InvalidField,
@@ -28,6 +29,7 @@ from callboard.actors import (
     NoConnector,
     RemoveMcpClient,
     Role,
+    SecretError,
     SecretRef,
     SessionNotFound,
     SessionSystem,
@@ -124,7 +126,8 @@ class TestAdding:
         with pytest.raises(NoConnector, match="mcp") as refused:
             sessions.ask(AddMcpClient(session_id, FILES))
 
-        assert "callboard[mcp]" in refused.value.remedy
+        assert "connectors=Connectors(...)" in refused.value.remedy
+        assert "`callboard serve` has none" in refused.value.remedy
         assert sessions.get(session_id).mcp_servers == ()
 
     @pytest.mark.parametrize(
@@ -197,8 +200,10 @@ class TestSecrets:
         sessions = open_with(stage, mcp, None, secrets=EnvironmentSecrets({}))
         session_id = create(sessions)
 
-        with pytest.raises(McpConnectError, match="FILES_TOKEN"):
+        with pytest.raises(SecretError, match="FILES_TOKEN"):
             sessions.ask(AddMcpClient(session_id, self.SPEC))
+        with pytest.raises(SecretError, match="FILES_TOKEN"):
+            sessions.ask(CreateSession(mcp=(self.SPEC,)))
 
         assert sessions.get(session_id).mcp_servers == ()
 

@@ -202,18 +202,18 @@ class TestAnAgent:
 
 class TestWithoutAConnector:
     @pytest.mark.parametrize(
-        ("path", "spec", "extra"),
-        [("mcp", FILES, "callboard[mcp]"), ("agent", AGENT, "callboard[acp]")],
-        ids=["mcp", "agent"],
+        ("path", "spec"), [("mcp", FILES), ("agent", AGENT)], ids=["mcp", "agent"]
     )
-    def test_the_answer_names_the_extra_that_brings_one(
-        self, private: Path, path: str, spec: object, extra: str
+    def test_the_answer_says_who_could_give_one(
+        self, private: Path, path: str, spec: object
     ) -> None:
         with running(private) as bare, bare.client() as http:
             session_id = http.post("/v1/sessions", json={}).json()["id"]
             answer = http.post(f"/v1/sessions/{session_id}/{path}", json={"spec": spec})
 
-        assert extra in problem(answer, 501, "no_connector")["remedy"]
+        remedy = problem(answer, 501, "no_connector")["remedy"]
+        assert "connectors=Connectors(...)" in remedy
+        assert "`callboard serve` has none" in remedy
 
 
 class TestAConnectionThatFails:
