@@ -73,8 +73,10 @@ from callboard.supervision import (
     Refusal,
     Shutdown,
     StopStart,
+    SystemStopped,
     handles,
 )
+from callboard.supervision.model.reasons import is_abnormal
 
 D = TypeVar("D")
 
@@ -364,6 +366,8 @@ class SessionActor(LinkedActor, Generic[D]):
         super().let_go(reason)
         self._rest()
         if self._draft is not None:
+            if not (is_abnormal(reason) or self.system.is_serving):
+                self._end_links(SystemStopped("the system was stopped"))
             self._draft.let_go()
 
     # -- one message, one commit -------------------------------------------
@@ -623,6 +627,7 @@ class SessionActor(LinkedActor, Generic[D]):
         except StoreError as error:
             self._stay(error)
             return
+        self._end_links(SessionTerminating(self._row.id))
         if to_undo(self._services.plan(draft.session)):
             self.continue_with(CleanUp())
         else:

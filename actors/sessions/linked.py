@@ -141,6 +141,18 @@ class _Work(msgspec.Struct, frozen=True, eq=False):
     translate: Callable[[BaseException], BaseException]
 
 
+class _Opening(msgspec.Struct, frozen=True, eq=False):
+    """A connection that somebody waits for.
+
+    Args:
+        hold: keeps the session from sleep and expiry until he is answered.
+        reply: whom to answer.
+    """
+
+    hold: Hold
+    reply: Future[Any]
+
+
 class _Pending:
     """What one incarnation will hand on, who waits for what, and what it has heard."""
 
@@ -149,7 +161,7 @@ class _Pending:
     def __init__(self) -> None:
         self.heard: str | None = None
         """Number of the agent's last packet that is kept."""
-        self.opening: dict[str, Future[Any]] = {}
+        self.opening: dict[str, _Opening] = {}
         """Key of a connection that is being opened -> who waits for it."""
         self.waiting: dict[str, list[_Work]] = {}
         """Key of a connection that is being opened -> what it is to do then."""
@@ -318,9 +330,32 @@ class LinkedActor(SupervisedActor):
 
     def _opening(self, link: McpClientInfo | AgentInfo) -> Later:
         self.commit()  # before anybody looks at what is to run
-        self._pend().opening[key_of(link)] = self.reply_later()
+        hold = self._working().hold(HoldKind.WORK)
+        self._pend().opening[key_of(link)] = _Opening(hold, self.reply_later())
         self._look()
         return LATER
+
+    def _opened(self, key: str) -> Future[Any] | None:
+        """Return who waits for a connection, if anybody does, to be answered now."""
+        opening = self._pend().opening.pop(key, None)
+        if opening is None:
+            return None
+        opening.hold.release()
+        self._row.heard_s = self.system.clock.now_s()  # the idle time begins now
+        return opening.reply
+
+    def _end_links(self, error: Exception) -> None:
+        """Answer whoever waits for a connection to be opened: the session ends, in order."""
+        pending = self._pending
+        if pending is None:
+            return
+        for key in [*pending.opening, *pending.waiting]:
+            opening = self._opened(key)
+            if opening is not None:
+                opening.offer_exception(error)
+            for work in pending.waiting.pop(key, ()):
+                work.hold.release()
+                work.reply.offer_exception(error)
 
     @handles(RemoveMcpClient)
     def on_remove_mcp_client(self, message: RemoveMcpClient) -> None:
@@ -342,7 +377,7 @@ class LinkedActor(SupervisedActor):
         gone: Exception = AgentDied(detail="it was detached")
         if isinstance(link, McpClientInfo):
             gone = McpClientDown(link.id, "removed")
-        opening = self._pend().opening.pop(key, None)
+        opening = self._opened(key)
         if opening is not None:
             opening.offer_exception(gone)
         self._fail_waiting(key, gone)
@@ -518,7 +553,7 @@ class LinkedActor(SupervisedActor):
         if not self._is_kept():
             return
         pending.waiting.pop(message.key, None)
-        opening = pending.opening.pop(message.key, None)
+        opening = self._opened(message.key)
         link = links_of(draft.session).get(message.key)
         if opening is not None and link is not None:
             opening.offer(link if isinstance(link, McpClientInfo) else draft.session)
@@ -531,8 +566,7 @@ class LinkedActor(SupervisedActor):
         session = self._working().session
         if not takes_messages(session.state):
             return
-        opening = self._pend().opening.get(message.key)
-        if opening is not None:
+        if message.key in self._pend().opening:
             changes = without(session, message.key)
         else:
             changes = went_down(
@@ -549,8 +583,8 @@ class LinkedActor(SupervisedActor):
                 self._tell_later(message)
             return
         self._look()  # it may have been the last
+        opening = self._opened(message.key)
         if opening is not None:
-            del self._pend().opening[message.key]
             opening.offer_exception(message.error)
         self._fail_waiting(message.key, message.error)
 
