@@ -288,7 +288,7 @@ class SessionSystem:
             self._connectors,
             services.secrets,
             partitions=self._partitions,
-            content_bytes_max=self._limits.content_bytes_max,
+            limits=self._limits,
         )
         services.planners += self._planners
         try:

@@ -8,6 +8,7 @@ delay. The session learns by message, and goes on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
@@ -121,7 +122,9 @@ class LinkActor(SupervisedActor, Generic[C, L]):
     def said(self, what: object) -> str:
         """Return what somebody said as a text that may be kept: bounded, without secrets."""
         inner = _innermost(what)
-        text = str(inner) or type(inner).__name__
+        text = type(inner).__name__
+        with suppress(Exception):  # foreign: it may raise when it is to say what it is
+            text = str(inner).encode(errors="replace").decode() or text
         if self._vault is not None:
             text = self._vault.scrub(text)
         return text[:DETAIL_CHARS_MAX]

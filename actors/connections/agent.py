@@ -10,6 +10,7 @@ import msgspec
 
 from callboard.actors.connections.actor import LinkActor, Numbered, Report, TimeIsUp, WorkDone
 from callboard.actors.connections.chunks import INTERRUPTED, Chunks
+from callboard.actors.connections.hearing import heard, is_id, structure
 from callboard.actors.connections.ports import (
     CANCEL_S,
     CONNECT_S,
@@ -68,13 +69,16 @@ class _Conversation(msgspec.Struct, frozen=True):
 class _Prompt:
     """The prompt that the agent works on."""
 
-    __slots__ = ("message", "number", "reply", "stoppers", "timer")
+    __slots__ = ("grace", "message", "number", "reply", "stoppers", "timer")
 
     def __init__(self, number: int, message: RunPrompt, reply: Future[Any], timer: Timer) -> None:
         self.number = number
         self.message = message
         self.reply = reply
         self.timer = timer
+        """Ends its time, until the session has heard what became of it."""
+        self.grace: Timer | None = None
+        """Ends the time in which the agent is to stop, once it was told to."""
         self.stoppers: list[Future[Any]] = []
         """Who waits for its end, since they want it."""
 
@@ -92,6 +96,8 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         self._preparing = 0
         self._timer: Timer | None = None
         self._prompt: _Prompt | None = None
+        self._unheard: _Prompt | None = None
+        """The last one, when it is over and the session has not said that it heard so."""
         self._heard_on_loop: deque[AgentUpdate] = deque()
         """What the loop has put there; the loop appends, this actor takes."""
         self._chunks = Chunks(1)
@@ -107,7 +113,7 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         """Return what starts the agent."""
         self._info = link
         self._life = self.system.ids.new_id()
-        self._chunks = Chunks(self.switchboard.content_bytes_max)
+        self._chunks = Chunks(self.switchboard.limits.content_bytes_max)
         connector = self.switchboard.connectors.for_agent(link.kind)
         spec, secrets = link.spec, self.secrets_for(link.spec)
         if spec.cwd is None:
@@ -127,6 +133,8 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         self.run(self._preparing, lambda: _converse(connection, known, cwd))
 
     def _ready(self, conversation: _Conversation) -> None:
+        if not is_id(conversation.agent_session_id, self.switchboard.limits):
+            self.lose(self.not_opened("the id that it gives its conversation is none"))
         self._conversation = conversation
         if self._timer is not None:
             self._timer.cancel()
@@ -141,11 +149,11 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
             return
         hello = connection.hello
         changes = {
-            "pid": hello.pid,
+            "pid": hello.pid if isinstance(hello.pid, int) else None,
             "agent_session_id": conversation.agent_session_id,
-            "capabilities": hello.capabilities,
-            "can_load": hello.can_load,
-            "can_resume": hello.can_resume,
+            "capabilities": structure(hello.capabilities, self.switchboard.limits),
+            "can_load": bool(hello.can_load),
+            "can_resume": bool(hello.can_resume),
             "memory": conversation.memory,
             "is_busy": self._is_busy,
         }
@@ -156,12 +164,7 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
     @property
     def _is_busy(self) -> bool:
         """Whether the session is still to hear of a prompt."""
-        packet = self._packet
-        return (
-            self._prompt is not None
-            or self._done is not None
-            or (packet is not None and packet.done is not None)
-        )
+        return self._prompt is not None or self._unheard is not None
 
     def not_opened(self, detail: str) -> Exception:
         """Return what the session is told when the agent did not start."""
@@ -195,11 +198,13 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         assert connection is not None
         assert conversation is not None
         waiting, notify = self._heard_on_loop, self.actor_ref.notify
+        limits = self.switchboard.limits
 
         def on_update(update: AgentUpdate) -> None:
-            # On the loop. (1) append (2) is it the only one? tell: whoever takes them goes on
-            # until he finds none, so that what comes meanwhile is taken along.
-            waiting.append(update)
+            # On the loop, where its sender cannot change it meanwhile. (1) append (2) is it the
+            # only one? tell: whoever takes them goes on until he finds none, so that what comes
+            # meanwhile is taken along.
+            waiting.append(heard(update, limits))
             if len(waiting) == 1 or len(waiting) > UPDATES_MAX:
                 notify(Overheard())
 
@@ -234,9 +239,14 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
     @handles(Heard)
     def on_heard(self, message: Heard) -> None:
         """Send what has come since."""
-        if self._packet is not None and self._packet.number == message.number:
-            self._packet = None
-            self._send()
+        packet = self._packet
+        if packet is None or packet.number != message.number:
+            return
+        self._packet = None
+        if packet.done is not None and self._unheard is not None:
+            self._unheard.timer.cancel()
+            self._unheard = None
+        self._send()
 
     @handles(WorkDone)
     def on_work_done(self, message: WorkDone) -> None:
@@ -255,14 +265,16 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         elif error is not None:
             self._end_prompt(error=PromptFailed(f"{type(error).__name__}: {self.said(error)}"))
         else:
-            self._end_prompt(str(message.result))
+            self._end_prompt(self.said(message.result))
 
     def _end_prompt(self, stop_reason: str = "", *, error: Exception | None = None) -> None:
         """Let the session have the rest, and the asker his answer behind it."""
         prompt, self._prompt = self._prompt, None
         if prompt is None:
             return
-        prompt.timer.cancel()
+        self._unheard = prompt
+        if prompt.grace is not None:
+            prompt.grace.cancel()
         waiting = self._heard_on_loop
         while waiting:
             self._items += self._chunks.add(waiting.popleft())
@@ -288,9 +300,9 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         connection, conversation = self._connection, self._conversation
         assert connection is not None
         assert conversation is not None
-        prompt.timer.cancel()
-        # The same number again: what is late now is the stopping.
-        prompt.timer = self.send_after(grace_s, StopLate(prompt.number))
+        if prompt.grace is not None:
+            prompt.grace.cancel()
+        prompt.grace = self.send_after(grace_s, StopLate(prompt.number))
         agent_session_id = conversation.agent_session_id
         self.run(self._numbers.next(), lambda: connection.cancel(agent_session_id))
 
@@ -301,10 +313,11 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
             if self._connection is None:
                 self.lose(AgentTimeout("start", CONNECT_S))
             self.lose(AgentTimeout("begin or load its conversation", LOAD_S))
-        prompt = self._prompt
-        if prompt is not None and prompt.number == message.number:
-            prompt.reply.offer_exception(PromptTimeout(prompt.message.timeout_s))
-            self._stop_prompt(prompt, CANCEL_S)
+        for prompt in (self._prompt, self._unheard):
+            if prompt is not None and prompt.number == message.number:
+                prompt.reply.offer_exception(PromptTimeout(prompt.message.timeout_s))
+                if prompt is self._prompt and prompt.grace is None:
+                    self._stop_prompt(prompt, CANCEL_S)
 
     @handles(StopLate)
     def on_stop_late(self, message: StopLate) -> None:

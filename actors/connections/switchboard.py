@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from callboard.actors.connections.owner import Work
 from callboard.actors.connections.ports import CLOSE_S, CONNECT_S, LOAD_S, ClientSink, Connectors
-from callboard.actors.limits import DEFAULT_LIMITS
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.data import Session
@@ -57,7 +57,7 @@ class Switchboard:
         connectors: what opens connections.
         secrets: knows the secrets that specs name.
         partitions: over how many supervisors they are spread, as the sessions are.
-        content_bytes_max: how large one message of the log may be.
+        limits: how large what stands in a log or a snapshot may be.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Switchboard:
         secrets: Secrets | None = None,
         *,
         partitions: int = 1,
-        content_bytes_max: int = DEFAULT_LIMITS.content_bytes_max,
+        limits: SessionLimits = DEFAULT_LIMITS,
     ) -> None:
         self.system = system
         self.table = table
         self.addresses = addresses
         self.connectors = Connectors() if connectors is None else connectors
         self.secrets: Secrets = EnvironmentSecrets() if secrets is None else secrets
-        self.content_bytes_max = content_bytes_max
+        self.limits = limits
         self.partitions = partitions
         self._opening: dict[tuple[str, str], Future[LinkUp]] = {}
         """What the spawn of a session waits for, or will."""

@@ -7,9 +7,10 @@ stands in the snapshot; `connections.look` has others see to it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -36,6 +37,7 @@ from callboard.actors.errors import (
     McpCallLost,
     McpClientDown,
     McpClientNotFound,
+    SessionError,
     StoreError,
     TooManyCalls,
 )
@@ -121,6 +123,22 @@ class Connections(Protocol):
     def claim(self, row: Row, number: int) -> object:
         """Take a client's sink back."""
         ...
+
+
+class WordsLost(msgspec.Struct, frozen=True):
+    """An event of the system's hook: what an agent said could not be kept, and is left out.
+
+    Args:
+        session_id: whose agent.
+        error: the class of the error.
+        detail: what is wrong with it.
+    """
+
+    log_level: ClassVar[int] = logging.WARNING
+
+    session_id: str
+    error: str
+    detail: str
 
 
 class _Work(msgspec.Struct, frozen=True, eq=False):
@@ -487,8 +505,11 @@ class LinkedActor(SupervisedActor):
         for place, item in enumerate(packet.items):
             if isinstance(item, Said):
                 # One that comes again, since its ack was lost, is known by its key.
-                key = f"{packet.number}/{place}"
-                self._append(item.role, item.content, client_msg_id=key, metadata=item.metadata)
+                key, role = f"{packet.number}/{place}", item.role
+                try:
+                    self._append(role, item.content, client_msg_id=key, metadata=item.metadata)
+                except SessionError as error:  # to tell it again would change nothing
+                    self.system.emit(WordsLost(self._row.id, type(error).__name__, str(error)))
             else:
                 live.append(Live(self._working().session.last_seq, (item,)))
         return live
