@@ -147,7 +147,15 @@ class LinkActor(SupervisedActor, Generic[C, L]):
     @handles(Ended)
     def on_ended(self, message: Ended) -> None:
         """End: it has died."""
-        self.lose(self.died(message.why))
+        self.gone(self.died(message.why))
+
+    def gone(self, error: Exception) -> None:
+        """End, now that the other side has: as a failure, so that the next one is started.
+
+        Raises:
+            LinkLost: always, unless a subclass takes it as an ordinary end.
+        """
+        self.lose(error)
 
     def not_opened(self, detail: str) -> Exception:
         """Return what the session is told when the connection could not be opened."""

@@ -119,7 +119,8 @@ class ClientActor(LinkActor[ClientSink, ClientInfo]):
         timer.cancel()
         self._sending = None
         if message.error is not None:
-            self.lose(self.died(message.error))
+            self.gone(self.died(message.error))
+            return
         self._acked_seq = last_seq
         self._send()
 
@@ -128,6 +129,13 @@ class ClientActor(LinkActor[ClientSink, ClientInfo]):
         """Take a client for gone that does not take what it is sent."""
         if self._sending is not None and self._sending[0] == message.number:
             self.lose(self.died(f"it did not take what it was sent within {SEND_S:g} s"))
+
+    def gone(self, error: Exception) -> None:
+        """End in order: a client that leaves is no failure, and it comes back by itself."""
+        self._connection = None
+        self.fail_work(error)
+        self.tell_down(error)
+        self.stop()
 
     def died(self, why: object) -> Exception:
         """Return what the session is told when the client has gone."""

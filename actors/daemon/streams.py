@@ -153,7 +153,9 @@ class Follower:
         return "its request is over"
 
     async def close(self) -> None:
-        """Let it go when it has what it was sent."""
+        """Let it go when it has what it was sent; at once when nobody reads it any more."""
+        if self._is_gone:
+            return
         putting = asyncio.run_coroutine_threadsafe(self._parts.put(END), self._loop)
         await asyncio.wrap_future(putting)
 

@@ -9,6 +9,7 @@ import pytest
 from callboard.actors import (
     AppendMessage,
     AttachClient,
+    ClientEvent,
     DetachClient,
     InvalidField,
     LinkState,
@@ -19,9 +20,10 @@ from callboard.actors import (
 )
 from callboard.actors.connections import client as client_module
 from callboard.actors.connections.actor import Report
-from callboard.actors.connections.ports import SEND_S
+from callboard.actors.connections.ports import CLOSE_S, SEND_S
 from callboard.actors.testing import Barrier, Faults, MemoryAgents, MemoryClient, Turn
-from tests.connections.kit import create, let_pass, link, links_left, with_agent
+from callboard.supervision import ChildCrashed, ChildFailedToStop
+from tests.connections.kit import create, let_pass, link, links_left, open_with, with_agent
 from tests.sessions.stage import Stage, cell_of, later, until
 
 
@@ -32,6 +34,17 @@ def say(sessions: SessionSystem, session_id: str, *texts: str) -> None:
 
 def has(client: MemoryClient, *texts: str) -> Any:
     return lambda: [each.content for each in client.messages] == list(texts)
+
+
+class Deserter(MemoryClient):
+    """A client that may leave without a word."""
+
+    has_left = False
+
+    async def send(self, events: tuple[ClientEvent, ...]) -> None:
+        if self.has_left:
+            raise BrokenPipeError
+        await super().send(events)
 
 
 class TestAttaching:
@@ -222,6 +235,31 @@ class TestAClientThatGoes:
         again = MemoryClient()
         sessions.ask(AttachClient(session_id, sink=again, after_seq=info.acked_seq))
         until(stage, has(again, "two"))
+
+    @pytest.mark.parametrize("how", ["it says so", "it takes nothing any more", "its close hangs"])
+    def test_is_an_ordinary_end_of_which_nobody_is_warned(self, stage: Stage, how: str) -> None:
+        events: list[object] = []
+        sessions = open_with(stage, None, None, on_event=events.append)
+        session_id, client = create(sessions), Deserter()
+        client.faults.hangs_when_closed = how == "its close hangs"
+        sessions.ask(AttachClient(session_id, sink=client))
+        say(sessions, session_id, "one")
+        until(stage, has(client, "one"))
+
+        if how == "it takes nothing any more":
+            client.has_left = True
+            say(sessions, session_id, "two")
+        else:
+            client.die("its request is over")
+        stage.settle()
+        let_pass(stage, CLOSE_S + 1.0)
+
+        until(stage, lambda: not links_left(sessions))
+        failures = [each for each in events if isinstance(each, (ChildCrashed, ChildFailedToStop))]
+        assert failures == []
+        info = sessions.get(session_id).client
+        assert info is not None
+        assert (info.status, info.acked_seq) == (LinkState.DOWN, 1)
 
     def test_by_a_kill_of_its_actor_is_down(self, stage: Stage, sessions: SessionSystem) -> None:
         session_id, client = create(sessions), MemoryClient()
