@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from callboard.actors.connections.ports import AgentUpdate
-from callboard.actors.errors import InvalidField, MessageTooLarge, shown
+from callboard.actors.errors import InvalidField, MessageTooLarge
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.data import Role
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
+from callboard.supervision.model.showing import shown
 
 CUT: Final = "callboard_cut"
 """Where the metadata of a message says what of it was cut: a list of texts."""

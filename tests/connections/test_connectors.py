@@ -22,7 +22,6 @@ from callboard.supervision import InvalidSpec
         ({"agents": {"acp": None}}, "agents['acp']"),
         ({"agents": {5: MemoryAgents()}}, "agents[5]"),
     ],
-    ids=str,
 )
 def test_what_is_no_connector_is_refused_and_named(given: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidSpec) as refused:

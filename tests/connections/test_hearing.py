@@ -106,7 +106,11 @@ class TestWhatDoesNot:
 
         assert data == {"o": None, "p": 1, CUT: (f"data.o: {said}",)}
 
-    @pytest.mark.parametrize("value", ["x", 5, object(), [1], Broken()], ids=repr)
+    @pytest.mark.parametrize(
+        "value",
+        ["x", 5, object(), [1], Broken()],
+        ids=["text", "number", "object", "list", "broken"],
+    )
     def test_is_no_structure_at_all(self, value: Any) -> None:
         assert list(data_of(value)) == [CUT]
 
