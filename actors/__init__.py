@@ -65,6 +65,7 @@ from callboard.actors.errors import MessageTooLarge as MessageTooLarge
 from callboard.actors.errors import NoConnector as NoConnector
 from callboard.actors.errors import PromptError as PromptError
 from callboard.actors.errors import PromptFailed as PromptFailed
+from callboard.actors.errors import PromptRepeated as PromptRepeated
 from callboard.actors.errors import PromptTimeout as PromptTimeout
 from callboard.actors.errors import ReplayGap as ReplayGap
 from callboard.actors.errors import SessionAsleep as SessionAsleep
@@ -270,6 +271,7 @@ __all__ = [
     "PromptComposer",
     "PromptError",
     "PromptFailed",
+    "PromptRepeated",
     "PromptResult",
     "PromptTimeout",
     "RecordActivity",

@@ -288,6 +288,27 @@ class PromptFailed(SessionError):
         self.detail = detail
 
 
+class PromptRepeated(SessionError):
+    """The prompt was given before; what its asker was told is not remembered any more.
+
+    Args:
+        client_msg_id: the key under which it was given.
+        seq: number of its message in the log.
+    """
+
+    code: ClassVar[str] = "prompt_repeated"
+
+    def __init__(self, client_msg_id: str, *, seq: int) -> None:
+        super().__init__(
+            f"client_msg_id={shown(client_msg_id)} was used before: for message {seq} of the log"
+        )
+        self.client_msg_id = client_msg_id
+        self.seq = seq
+        self.remedy = (
+            f"Read the log behind message {seq} for what came of it; give a new prompt a new key."
+        )
+
+
 class NoConnector(SessionError):
     """Nothing here can open connections of this kind.
 

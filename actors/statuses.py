@@ -114,6 +114,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "agent_timeout": Status(504, EX_TEMPFAIL),
         "prompt_timeout": Status(504, EX_TEMPFAIL),
         "prompt_failed": Status(502, EX_UNAVAILABLE),
+        "prompt_repeated": Status(409, EX_CANTCREAT),
         "no_connector": Status(501, EX_CONFIG),
         "mcp_client_not_found": Status(404, EX_NOINPUT),
         "duplicate_mcp_client": Status(409, EX_CANTCREAT),

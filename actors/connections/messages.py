@@ -196,7 +196,11 @@ class Prompt(ConnectionMessage[PromptResult], frozen=True):
         content: what is said.
         blocks: further content blocks, as the agent's protocol knows them.
         timeout_s: how long the agent may take; then the prompt is cancelled.
-        client_msg_id: the sender's key for the message that is appended.
+        client_msg_id: the sender's key for the message that is appended. A prompt that is repeated
+            with it is not done twice: it gets the reply of the first, also one that is still to
+            come, or is refused with `PromptRepeated` when that is not remembered any more
+            (`PROMPTS_MAX` of them, by the session's incarnation). With other content it is an
+            `IdempotencyConflict`.
     """
 
     content: str

@@ -58,7 +58,8 @@ class NewTask(Wire, frozen=True, kw_only=True):
         blocks: further content blocks, as the agent's protocol knows them.
         timeout_s: how long the agent may take; at most what the daemon's `work_s` allows.
             Without it 600 seconds.
-        client_msg_id: the sender's key for the message that is appended.
+        client_msg_id: the sender's key for the message that is appended; repeated with the same
+            content the prompt is not done twice.
     """
 
     content: str

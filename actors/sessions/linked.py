@@ -34,9 +34,11 @@ from callboard.actors.errors import (
     AgentDied,
     AgentNotAttached,
     DuplicateMcpClient,
+    IdempotencyConflict,
     McpCallLost,
     McpClientDown,
     McpClientNotFound,
+    PromptRepeated,
     SessionError,
     StoreError,
     TooManyCalls,
@@ -77,6 +79,7 @@ from callboard.actors.sessions.linking import (
 )
 from callboard.actors.sessions.links import AgentInfo, ClientInfo, LinkState, McpClientInfo
 from callboard.actors.sessions.naming import link_name
+from callboard.actors.sessions.prompted import Prompted, pass_on
 from callboard.actors.sessions.states import takes_messages
 from callboard.supervision import (
     LATER,
@@ -174,13 +177,14 @@ class _Opening(msgspec.Struct, frozen=True, eq=False):
 class _Pending:
     """What one incarnation will hand on, who waits for what, and what it has heard."""
 
-    __slots__ = ("heard", "opening", "waiting")
+    __slots__ = ("heard", "opening", "prompted", "waiting")
 
     def __init__(self) -> None:
         self.heard: str | None = None
         """Number of the agent's last packet that is kept."""
         self.opening: dict[str, _Opening] = {}
         """Key of a connection that is being opened -> who waits for it."""
+        self.prompted = Prompted()
         self.waiting: dict[str, list[_Work]] = {}
         """Key of a connection that is being opened -> what it is to do then."""
 
@@ -455,6 +459,10 @@ class LinkedActor(SupervisedActor):
     @handles(Prompt)
     def on_prompt(self, message: Prompt) -> Later:
         """Have the agent work; it replies through the log."""
+        key = message.client_msg_id
+        known = None if key is None else self._working().log.find(key)
+        if known is not None:
+            return self._prompt_again(message, known)
         agent = self._agent()
         if agent.is_busy:
             raise AgentBusy("the agent works on another prompt")
@@ -466,7 +474,22 @@ class LinkedActor(SupervisedActor):
         self._note({"agent": msgspec.structs.replace(agent, is_busy=True)})
         work = RunPrompt(message.content, message.blocks, message.timeout_s)
         # The connection has the last word on the time: its own end is to be heard, too.
-        return self._hand_on(agent, work, message.timeout_s + _OUTLAST_S, _agent_error)
+        later = self._hand_on(agent, work, message.timeout_s + _OUTLAST_S, _agent_error)
+        self._pend().prompted.begin(key, self.reply_later(outlives=True))
+        return later
+
+    def _prompt_again(self, message: Prompt, known: Message) -> Later:
+        """Reply what the first asker of a prompt was told, or will be."""
+        key = known.client_msg_id
+        assert key is not None, "it was found by it"
+        said = (Role.USER, message.content, EMPTY)
+        if (known.role, known.content, known.metadata) != said:
+            raise IdempotencyConflict("client_msg_id", key)
+        reply = self._pend().prompted.find(key)
+        if reply is None:
+            raise PromptRepeated(key, seq=known.seq)
+        pass_on(reply, self.reply_later())
+        return LATER
 
     @handles(CancelPrompt)
     def on_cancel_prompt(self, message: CancelPrompt) -> Later:
@@ -498,6 +521,10 @@ class LinkedActor(SupervisedActor):
             for each in live:
                 self._tell(client, each)
         settle(message.done, draft.session.last_seq)
+        repeated = self._pend().prompted.current
+        if message.done is not None and repeated is not None:  # its asker may have left by now
+            done = msgspec.structs.replace(message.done, reply=repeated)
+            settle(done, draft.session.last_seq)
         self._tell(agent, Heard(message.number))
 
     def _take_in(self, packet: AgentPacket) -> list[Live]:
