@@ -97,7 +97,10 @@ class ClientActor(LinkActor[ClientSink, ClientInfo]):
         events: list[ClientEvent] = []
         live, seq, log = self._live, self._acked_seq, self.row.latest().log
         while len(events) < SENT_AT_ONCE_MAX:
-            if live and live[0][0] <= seq:
+            if live and live[0][0] < seq:
+                live.popleft()  # it is late: what it is a part of has been sent, or will be
+                continue
+            if live and live[0][0] == seq:
                 events.append(ClientEvent(update=live.popleft()[1]))
                 continue
             most = SENT_AT_ONCE_MAX - len(events)

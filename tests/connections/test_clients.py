@@ -123,6 +123,7 @@ class TestSending:
         held = Barrier()
         session_id, client = create(sessions), MemoryClient(held=held)
         sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()  # until it is there, updates are missed
         texts = [str(number) for number in range(30)]
 
         say(sessions, session_id, *texts)
@@ -136,6 +137,7 @@ class TestSending:
     ) -> None:
         session_id, client = create(sessions), MemoryClient(held=Barrier())
         sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()  # until it is there, updates are missed
         say(sessions, session_id, "one")
         stage.settle()
 
@@ -149,17 +151,46 @@ class TestSending:
 
     @pytest.mark.seed("3.1")
     def test_shows_the_parts_of_an_agents_message_before_the_whole(
-        self, stage: Stage, sessions: SessionSystem
+        self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
     ) -> None:
+        goes_on = [Barrier(), Barrier()]
+
+        async def slow(turn: Turn) -> str:
+            for word, barrier in zip(("a ", "b "), goes_on, strict=True):
+                turn.say(word)
+                await barrier.passed()
+            return "end_turn"
+
+        agents.script = slow
         session_id, client = with_agent(sessions), MemoryClient()
         sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()  # until it is there, updates are missed
+        prompting = later(sessions, Prompt(session_id, "a b"))
 
-        sessions.ask(Prompt(session_id, "a b"))
+        for number, barrier in enumerate(goes_on, 1):
+            until(stage, lambda: len(client.updates) == number)  # noqa: B023 -- called at once
+            barrier.let_go()
 
         until(stage, has(client, "a b", "a b "))
         kinds = ["part" if each.message is None else "whole" for each in client.events]
         assert kinds == ["whole", "part", "part", "whole"]
         assert [each.text for each in client.updates] == ["a ", "b "]
+        assert prompting.get().stop_reason == "end_turn"
+
+    def test_shows_no_part_behind_the_whole(self, stage: Stage, sessions: SessionSystem) -> None:
+        session_id, client = with_agent(sessions), MemoryClient()
+        sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()
+        follower = link(sessions, session_id, "client")
+        follower.suspend()
+        sessions.ask(Prompt(session_id, "a b"))
+        stage.settle()
+
+        follower.resume()  # it looks into the log, which has both by now
+
+        until(stage, has(client, "a b", "a b "))
+        stage.settle()
+        assert client.updates == []
 
     def test_shows_no_part_twice_though_the_agent_tells_it_twice(
         self, stage: Stage, agents: MemoryAgents, sessions: SessionSystem
@@ -174,6 +205,7 @@ class TestSending:
         agents.script = slow
         session_id, client = with_agent(sessions), MemoryClient()
         sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()  # until it is there, updates are missed
         prompting = later(sessions, Prompt(session_id, "go"))
         until(stage, has(client, "go"))
         session = cell_of(sessions, session_id)
@@ -207,6 +239,7 @@ class TestSending:
         held = Barrier()
         session_id, client = with_agent(sessions), MemoryClient(held=held)
         sessions.ask(AttachClient(session_id, sink=client))
+        stage.settle()  # until it is there, updates are missed
 
         sessions.ask(Prompt(session_id, "go"))
         held.let_go()

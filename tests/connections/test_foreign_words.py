@@ -97,6 +97,7 @@ def test_is_shown_to_a_client_as_it_is_kept(
     agents.script = script
     session_id, client = with_agent(sessions), MemoryClient()
     sessions.ask(AttachClient(session_id, sink=client))
+    stage.settle()  # until it is there, updates are missed
 
     sessions.ask(Prompt(session_id, "go"))
 
