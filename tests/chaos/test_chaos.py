@@ -8,8 +8,10 @@ A few short runs are always made; `pytest -m chaos` makes hundreds, and minutes 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -71,6 +73,14 @@ def seeds() -> list[Any]:
     if asked_for is not None:
         return [int(asked_for)]
     return [*SEEDS, *(pytest.param(each, marks=pytest.mark.chaos) for each in MANY_SEEDS)]
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_new() -> Iterator[None]:
+    """Have the collector look at nothing older than the run: a whole suite's heap is large."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @cache
