@@ -34,7 +34,7 @@ from tests.chaos.play import (
     needs_folder,
     needs_lamp,
 )
-from tests.chaos.strikes import KINDS, Striker
+from tests.chaos.strikes import KINDS, PERIOD_S, STRIKES_MAX, Striker
 from tests.chaos.worlds import World
 from tests.laws import Watch, broken_laws, left_behind, lines_of, parts_of, services_of
 from tests.storm_laws import broken_folders, broken_presences, census, differences, in_memory
@@ -319,6 +319,9 @@ def deck(chance: random.Random) -> list[str]:
     return kinds
 
 
+BREATH_S = PERIOD_S / STRIKES_MAX
+"""Time that a simulation lets pass before each strike: then its supervisor can bear it."""
+
 COMPARED_EVERY = 15
 """Waves from one end of all sessions to the next."""
 
@@ -327,6 +330,7 @@ def play(run: Run) -> None:
     """Deal the whole deck, a strike a wave; at times end all sessions and compare."""
     run.begin()
     for number, kind in enumerate(deck(run.chance), start=1):
+        run.world.rest(lambda: False, BREATH_S)
         run.wave([kind])
         if number % COMPARED_EVERY == 0:
             run.compare()

@@ -17,15 +17,16 @@ from callboard.actors import (
     Presence,
     ReviveSession,
     SessionQuarantined,
+    TerminateSession,
     WorkspaceError,
 )
 from callboard.actors.sessions.errands import Undertaker
-from callboard.actors.sessions.internal import FailNow
+from callboard.actors.sessions.internal import FailNow, StartSession
 from callboard.supervision import ActorRef, Crashed
 from callboard.supervision.runtime.current import local
 from tests.cast import Exhaust, Fall, FallLater, Resist, Say
 from tests.chaos.load import MANAGER_FELL, TRIES_MAX, Client, Hung
-from tests.chaos.play import FURNISHED, LIT, PLAIN
+from tests.chaos.play import FURNISHED, LINKED, LIT, PLAIN
 from tests.laws import lines_of, parts_of, services_of
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ not to be given up."""
 
 PERIOD_S = 62.0
 
+SPARED = "a part that was spared"
+"""What is counted when a supervisor could not bear one more strike."""
+
 LINK_STRIKES_MAX = 4
 """Strikes at the connections of one session, all of them together: fewer than their budgets."""
 
-STEPS_MAX = 12
-"""Which of its steps a part is killed before, at most."""
+STEPS_MAX = 2
+"""Which of the steps of one message a part is killed before, at most: few have more."""
 
 UNDERTAKERS_KILLED_MAX = 2
 """Strikes at the undertakers of one session: a third one is the last that is sent."""
@@ -113,6 +117,7 @@ class Striker:
         now_s = self.run.sessions.system.clock.now_s()
         struck = self._struck.setdefault(above, deque(maxlen=STRIKES_MAX))
         if len(struck) == STRIKES_MAX and now_s - struck[0] < PERIOD_S:
+            self.run.seen[SPARED] += 1
             return False
         struck.append(now_s)
         return True
@@ -154,9 +159,14 @@ class Striker:
             self.hit_part(path, how)
         elif steps[0] == "sessions":
             self.hit_session(steps[-1], how)
-        elif self._links_struck[steps[2]] < LINK_STRIKES_MAX:
-            self._links_struck[steps[2]] += 1
-            self.hit(parts[path], how)
+        else:
+            self.hit_link(steps[2], parts[path], how)
+
+    def hit_link(self, session_id: str, ref: ActorRef[Any], how: Fault) -> None:
+        """Crash one of a session's connections, or who supervises them."""
+        if self._links_struck[session_id] < LINK_STRIKES_MAX:
+            self._links_struck[session_id] += 1
+            self.hit(ref, how)
             self.run.seen["a connection was struck"] += 1
 
 
@@ -329,6 +339,21 @@ def hit_line(number: int) -> Callable[[Striker], None]:
     return strike
 
 
+def hit_connection(striker: Striker) -> None:
+    """Strike at what connects a session that is awake."""
+    victim = striker.victim(LINKED)
+    striker.client.say(Say, victim)
+    parts = parts_of(striker.run.sessions)
+    links = [
+        each
+        for each in sorted(parts)
+        if each.startswith("connections/") and each.split("/")[2:3] == [victim]
+    ]
+    if links:
+        ref = parts[striker.chance.choice(links)]
+        striker.hit_link(victim, ref, striker.chance.choice(list(Fault)))
+
+
 def hit_something(striker: Striker) -> None:
     for _ in range(3):
         striker.hit_anything()
@@ -351,8 +376,8 @@ def creating(striker: Striker, kind: str | None = None) -> list[Any]:
     return [run.world.spawn(each.name, partial(each.create, kind)) for each in clients]
 
 
-def kill_in_the_middle(striker: Striker, ref: ActorRef[Any]) -> None:
-    """Kill a part while it is at work: in a simulation before one of the things that it does."""
+def kill_in_the_middle(striker: Striker, ref: ActorRef[Any], of: type[object]) -> None:
+    """Kill a part that handles such a message: in a simulation before one of its steps."""
     world, system = striker.run.world, striker.run.sessions.system
     point = system.point
     if point is not None:
@@ -360,7 +385,7 @@ def kill_in_the_middle(striker: Striker, ref: ActorRef[Any]) -> None:
 
         def strike(label: str, who: object, what: object) -> None:
             nonlocal left
-            if ref.is_at_work and not ref.is_dead:
+            if ref.is_at_work and isinstance(ref.handling, of) and not ref.is_dead:
                 left -= 1
                 if left < 0:
                     ref.kill()
@@ -384,7 +409,7 @@ def kill_manager_in_a_create(striker: Striker) -> None:
     if not striker.may_strike("front/manager"):
         return
     tasks = creating(striker)
-    kill_in_the_middle(striker, striker.part("front/manager"))
+    kill_in_the_middle(striker, striker.part("front/manager"), CreateSession)
     await_all(striker, tasks)
 
 
@@ -393,7 +418,7 @@ def kill_partition_in_a_create(striker: Striker) -> None:
     if not striker.may_strike(path):
         return
     tasks = creating(striker)
-    kill_in_the_middle(striker, striker.part(path))
+    kill_in_the_middle(striker, striker.part(path), StartSession)
     await_all(striker, tasks)
 
 
@@ -411,7 +436,7 @@ def kill_manager_in_ends(striker: Striker) -> None:
     tasks += [
         run.world.spawn("ending", partial(client.end, each, insists=False)) for each in victims
     ]
-    kill_in_the_middle(striker, striker.part("front/manager"))
+    kill_in_the_middle(striker, striker.part("front/manager"), TerminateSession)
     await_all(striker, tasks)
 
 
@@ -522,6 +547,7 @@ KINDS: dict[str, Callable[[Striker], None]] = {
     "two that begin one spawn": begin_spawn_twice,
     "several at once": kill_several,
     "crashes by message": inject,
+    "a crash of a connection": hit_connection,
     "anything that is in the tree": hit_something,
     **{f"line {number}": hit_line(number) for number in range(LINES_MAX)},
 }

@@ -19,7 +19,7 @@ import pytest
 
 from tests.chaos.play import SESSION_KINDS
 from tests.chaos.run import CLIENTS_ON_THREADS, STRIKES_A_WAVE, Broken, Run, play, play_for
-from tests.chaos.strikes import KINDS
+from tests.chaos.strikes import KINDS, SPARED
 from tests.chaos.worlds import SimulatedWorld, ThreadedWorld
 from tests.laws import lines_of
 
@@ -31,7 +31,7 @@ IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 MANY_SEEDS = range(2, 30 if IS_SHORT else 300)
 """Those that are made when they are asked for."""
 
-TELLING_SEEDS = range(12)
+TELLING_SEEDS = range(8)
 """As many as it takes to see whatever can happen."""
 
 SECONDS = 1.0
@@ -106,14 +106,16 @@ class TestInASimulation:
         run = played(seed)
 
         assert set(KINDS) <= set(run.seen)
+        assert SPARED not in run.seen
         assert run.notes.told.read > 0
 
     @pytest.mark.chaos
+    @pytest.mark.timeout(300)
     def test_every_line_is_struck_and_every_way_back_is_seen(self) -> None:
         seen = sum((played(seed).seen for seed in TELLING_SEEDS), Counter[str]())
 
         assert ALWAYS - set(seen) == set()
-        assert any(played(seed).system.counts["fenced_commits"] for seed in TELLING_SEEDS)
+        assert any("fenced_commits" in played(seed).system.counts for seed in TELLING_SEEDS)
         assert played(0).lines - {each.removesuffix(" was struck") for each in seen} == set()
 
     def test_a_run_replays_from_its_seed(self) -> None:
