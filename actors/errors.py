@@ -564,7 +564,8 @@ class SlowConsumer(SessionError):
     """The reader of a subscription was too slow: events were lost, and it is closed.
 
     Args:
-        lost: how many did not reach the reader, those that waited for it included.
+        lost: how many did not reach the reader until it was closed: those that waited, and those
+            that found no room. What has happened since is in no subscription and not counted.
         events_max: how many might wait.
     """
 
@@ -572,7 +573,7 @@ class SlowConsumer(SessionError):
     remedy: str = "Subscribe anew, and read the sessions to see where they are."
 
     def __init__(self, lost: int, *, events_max: int) -> None:
-        super().__init__(f"{lost} events were lost: no more than {events_max} may wait")
+        super().__init__(f"closed with {lost} events not read: no more than {events_max} may wait")
         self.lost = lost
         self.events_max = events_max
 

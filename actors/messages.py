@@ -122,6 +122,10 @@ class AppendMessage(SessionMessage[int], frozen=True):
         client_msg_id: the sender's key: repeated with the same content it appends nothing
             and gets the first reply again (the last 1,024 keys of a session are known).
         metadata: what else is known of it.
+
+    Raises:
+        IdempotencyConflict: the key was used before, with other content.
+        MessageTooLarge: the content, or the metadata, has too many bytes.
     """
 
     role: Role
@@ -140,6 +144,12 @@ class UpdateSession(SessionMessage[Session], frozen=True, kw_only=True):
             raises comes back as `UpdateFailed`, and so does a result that is no `SessionPatch`;
             the session is then as it was. It is not called when the version is another one.
         expected_version: refuse with VersionConflict when it is at another version.
+
+    Raises:
+        VersionConflict: it is at another version than the expected one.
+        UpdateFailed: `fn` raised, or returned no `SessionPatch`.
+        InvalidField: both `patch` and `fn` are given, or neither.
+        MessageTooLarge: what the patch holds has too many bytes.
     """
 
     patch: SessionPatch | None = None
@@ -164,6 +174,9 @@ class UpdateSystemPrompt(SessionMessage[str | None], frozen=True):
     Args:
         session_id: which session.
         prompt: the whole of it; None takes it away.
+
+    Raises:
+        MessageTooLarge: the prompt has too many bytes.
     """
 
     prompt: str | None
@@ -176,6 +189,9 @@ class IncrementMessageCount(SessionMessage[int], frozen=True):
 
     Args:
         session_id: which session.
+
+    Raises:
+        SessionHasLog: it keeps its messages itself; an append counts them.
     """
 
 
@@ -199,8 +215,21 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         session_id: an id of the creator's choice; None: a new UUIDv7.
         activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
         idempotency_key: repeated with the same content it creates nothing and gets the first
-            reply again, as it was then, also when the session has ended since (the last 100,000
-            keys are known, for 24 hours).
+            reply again, the snapshot as it was then, also when the session has ended since (the
+            last 100,000 keys are known, for 24 hours).
+
+    Raises:
+        InvalidUserId, InvalidOrgId: it is missing where both are required (`tenants=True`).
+        DuplicateSession: a session has this id already.
+        DuplicateRole: another session of this user plays the role, where they must differ.
+        MaxSessionsReached: there is no place for one more.
+        IdempotencyConflict: the key was used before, with other content.
+        NoConnector: nothing here can open a connection that it is to have.
+        DuplicateMcpClient: two of its MCP clients have one id.
+        SpawnError: its actor, or a step of its start, failed or took too long.
+        WorkspaceError, PromptError, SecretError: that step of it failed.
+        McpConnectError, McpTimeout, AgentTimeout: a connection could not be opened.
+        ShuttingDown: no new session is taken any more.
     """
 
     user_id: str | None = None
@@ -221,8 +250,15 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
 class BeginSpawn(Request[Session], frozen=True):
     """Have a session spawned that was created with `activate=False`; the reply is ACTIVE.
 
+    Repeated, or sent when a message has had it spawned already, it gets the snapshot.
+
     Args:
         session_id: which session.
+
+    Raises:
+        SessionNotFound: there is no such session.
+        TransitionError: it is being terminated.
+        SpawnError, WorkspaceError, PromptError: it did not start; see `CreateSession`.
     """
 
     session_id: SessionId
@@ -239,6 +275,10 @@ class TerminateSession(Request[Session], frozen=True):
         session_id: which session.
         reason: why, for people.
         grace_s: how long the cleanup may take before what is left is killed.
+
+    Raises:
+        SessionNotFound: there is no such session.
+        StoreError: the store has not kept the end.
     """
 
     session_id: SessionId
@@ -255,6 +295,9 @@ class CleanupInactive(Request[tuple[SessionId, ...]], frozen=True, kw_only=True)
     Args:
         idle_longer_than_s: strictly longer than this; None: the system's own bound.
         dry_run: only say which they would be.
+
+    Raises:
+        StoreError: the store has refused every end.
     """
 
     idle_longer_than_s: float | None = None
@@ -268,6 +311,9 @@ class PassivateSession(Request[Session], frozen=True):
 
     Args:
         session_id: which session.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId
@@ -279,6 +325,12 @@ class ReviveSession(Request[Session], frozen=True):
     Args:
         session_id: which session.
         patch: what to replace before it starts, so that it does not crash again.
+
+    Raises:
+        SessionNotFound: there is no such session.
+        InvalidField: a patch for one that is neither quarantined nor asleep: send `UpdateSession`.
+        SpawnError: it did not start.
+        StoreError: the patch was not kept; nothing has changed.
     """
 
     session_id: SessionId
@@ -303,6 +355,11 @@ class InjectCrash(Request[None], frozen=True):
         session_id: which session; None when `part` names another part of the tree.
         part: path of a part of the tree (`front/manager`, `sessions/3`).
         how: in which way.
+
+    Raises:
+        SessionNotFound: there is no such session.
+        InvalidField: crashes may not be injected here, or there is no such part.
+        SessionAsleep, SessionRestarting, SessionQuarantined: there is no actor to be struck.
     """
 
     session_id: SessionId | None = None
@@ -331,6 +388,9 @@ class GetSession(Request[Session], frozen=True):
     Args:
         session_id: which session.
         messages: how many of its last messages to put into the snapshot.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId
@@ -344,6 +404,9 @@ class FindSession(Request[Session | None], frozen=True):
         session_id: which session; or
         agent_role: the oldest that plays this role and is not being terminated,
         user_id: of this user; None: of anybody.
+
+    Raises:
+        InvalidField: neither `session_id` nor `agent_role` is given.
     """
 
     session_id: SessionId | None = None
@@ -356,6 +419,9 @@ class GetSystemPrompt(Request[str | None], frozen=True):
 
     Args:
         session_id: which session.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId
@@ -368,6 +434,9 @@ class GetMessages(Request[MessagePage], frozen=True):
         session_id: which session.
         after_seq: what follows this number.
         limit: how many at most.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId
@@ -423,10 +492,13 @@ class CountSessions(Request[int], frozen=True, kw_only=True):
 
 # The reply is an `Address`, which the runtime defines; whoever asks by the facade gets it typed.
 class GetSessionRef(Request[Any], frozen=True):
-    """Get the address of a session's actor: it stays the same over restarts.
+    """Get the `Address` of a session's actor: it stays the same over restarts.
 
     Args:
         session_id: which session.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId
@@ -440,6 +512,9 @@ class Subscribe(Request[Subscription], frozen=True):
         kinds: which of them; empty: all.
         events_max: how many may wait for the reader; one more, and the subscription is
             closed with SlowConsumer.
+
+    Raises:
+        SessionNotFound: there is no such session.
     """
 
     session_id: SessionId | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 
@@ -23,7 +24,9 @@ from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
 from callboard.actors.messages import (
+    PAGE_MESSAGES,
     READS,
+    GetMessages,
     GetSessionRef,
     Health,
     HealthReport,
@@ -419,7 +422,7 @@ class SessionSystem:
         return self._running().manager
 
     def ask(self, message: Request[R], *, timeout: float | None = None) -> R:
-        """Send a message to whom it is for, and wait for the answer.
+        """Send a message to whom it is for, and wait for the answer: on a loop use `ask_async`.
 
         Reads are answered on this thread, from the table; a message to a session
         goes to its actor; all others to the manager.
@@ -431,7 +434,9 @@ class SessionSystem:
 
         Raises:
             SessionError: a declared answer: not found, not valid, not now.
+            Refusal: another one, which the handler of a message of your own gave.
             DeliveryError: no answer came.
+            BlockingOnLoop: it was called in an `async` handler.
             Exception: what the handler raised; the session has crashed and comes back.
         """
         _check_seconds("timeout", timeout)
@@ -478,16 +483,23 @@ class SessionSystem:
         return row.session()
 
     def messages(
-        self, session_id: SessionId, *, after_seq: int = 0, limit: int = 1_000
+        self, session_id: SessionId, *, after_seq: int = 0, limit: int = PAGE_MESSAGES
     ) -> tuple[Message, ...]:
         """Return a part of a session's log: no message, no lock.
 
+        Args:
+            session_id: which session.
+            after_seq: what follows this number; 0: from the first on.
+            limit: how many at most; up to `SessionLimits.page_messages_max`.
+
         Raises:
             SessionNotFound: there is none.
-            InvalidField: this is no id.
+            InvalidField: this is no id, no number or no limit.
         """
-        log = self._running().table.row(session_id).latest().log
-        return log.slice(after_seq=after_seq, limit=limit)
+        services = self._running()
+        row = services.table.row(session_id)
+        check(GetMessages(session_id, after_seq, limit), services.limits)
+        return row.latest().log.slice(after_seq=after_seq, limit=limit)
 
     def address(self, session_id: SessionId) -> Address[Any]:
         """Return the address of a session's actor: it stays the same over restarts.
@@ -585,6 +597,9 @@ class SweepFailed(msgspec.Struct, frozen=True):
     Args:
         error: why.
     """
+
+    log_level: ClassVar[int] = logging.WARNING
+    log_event: ClassVar[str] = "workspace.sweep_failed"
 
     error: str
 

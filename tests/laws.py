@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from callboard.actors import Presence, Role, Session, SessionState, SessionSystem
+from callboard.actors import Message, Presence, Role, Session, SessionState, SessionSystem
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.holds import HoldKind
@@ -329,7 +329,9 @@ class Ledger:
     def _broken_in(
         self, sessions: SessionSystem, session_id: str, promised: list[tuple[int, str]]
     ) -> Iterator[str]:
-        log = sessions.messages(session_id, limit=EVERYTHING)
+        log: list[Message] = []
+        while part := sessions.messages(session_id, after_seq=len(log)):
+            log += part
         texts = [each.content for each in log]
         said = [each.content for each in log if each.role is not Role.ASSISTANT]
         if [each.seq for each in log] != list(range(1, len(log) + 1)):

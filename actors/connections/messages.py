@@ -60,12 +60,15 @@ class PromptResult(msgspec.Struct, frozen=True, kw_only=True):
 class AddMcpClient(ConnectionMessage[McpClientInfo], frozen=True):
     """Connect the session to an MCP server; the reply comes when the client can be used.
 
-    Refused with `DuplicateMcpClient`, `NoConnector`, `SecretError`, `McpConnectError` or
-    `McpTimeout`; then nothing is left of it.
-
     Args:
         session_id: which session.
         spec: how it is opened. One whose predecessor of the same id has failed takes its place.
+
+    Raises:
+        DuplicateMcpClient: there is one of this id that has not failed.
+        NoConnector: nothing here can open it.
+        SecretError: a secret that it names is not known.
+        McpConnectError, McpTimeout: it could not be opened; nothing is left of it.
     """
 
     spec: McpSpec
@@ -82,6 +85,9 @@ class RemoveMcpClient(ConnectionMessage[None], frozen=True):
     Args:
         session_id: which session.
         client_id: which client.
+
+    Raises:
+        McpClientNotFound: the session has no such client.
     """
 
     client_id: str
@@ -93,6 +99,9 @@ class GetMcpClient(ConnectionMessage[McpClientInfo], frozen=True):
     Args:
         session_id: which session.
         client_id: which client.
+
+    Raises:
+        McpClientNotFound: the session has no such client.
     """
 
     client_id: str
@@ -109,12 +118,17 @@ class ListMcpClients(ConnectionMessage[tuple[McpClientInfo, ...]], frozen=True):
 class ListTools(ConnectionMessage[tuple[McpTool, ...]], frozen=True):
     """Ask an MCP server for its tools.
 
-    Refused as `CallTool` is.
-
     Args:
         session_id: which session.
         client_id: which client.
         timeout_s: how long the server may take.
+
+    Raises:
+        McpClientNotFound: the session has no such client.
+        McpClientDown: at once, when it is down, or has died before it had the call.
+        McpCallLost: it died meanwhile, and may have done it.
+        McpTimeout: no answer in time.
+        TooManyCalls: as many as may are under way.
     """
 
     client_id: str
@@ -129,9 +143,7 @@ class ListTools(ConnectionMessage[tuple[McpTool, ...]], frozen=True):
 class CallTool(ConnectionMessage[object], frozen=True):
     """Have an MCP server run a tool; the reply is its result.
 
-    Many may run at once. Refused with `McpClientNotFound`, `McpToolError`, `McpTimeout`, or
-    `McpClientDown`, at once, when the client is down or dies meanwhile. While a client is
-    opened for the first time the call waits for it.
+    Many may run at once. While a client is opened for the first time the call waits for it.
 
     Args:
         session_id: which session.
@@ -139,6 +151,15 @@ class CallTool(ConnectionMessage[object], frozen=True):
         name: of the tool.
         arguments: for the tool.
         timeout_s: how long it may take, in seconds.
+
+    Raises:
+        McpClientNotFound: the session has no such client.
+        McpClientDown: at once, when it is down, or has died before it had the call.
+        McpCallLost: it died meanwhile, and may have done it.
+        McpTimeout: no answer in time.
+        TooManyCalls: as many as may are under way.
+        McpToolError: the tool said that it failed.
+        MessageTooLarge: the arguments have too many bytes.
     """
 
     client_id: str
@@ -158,13 +179,16 @@ class CallTool(ConnectionMessage[object], frozen=True):
 class AttachAgent(ConnectionMessage[Session], frozen=True):
     """Start an agent for the session; the reply is the snapshot, with the agent up.
 
-    Refused with `AgentAttached` while there is one that has not failed, `NoConnector`,
-    `SecretError`, `SpawnError` or `AgentTimeout`; then nothing is left of it.
-
     Args:
         session_id: which session.
         spec: how it is started.
         agent_session_id: the agent's own id of a conversation that it is to load; None: a new one.
+
+    Raises:
+        AgentAttached: there is an agent that has not failed.
+        NoConnector: nothing here starts agents of this kind.
+        SecretError: a secret that it names is not known.
+        SpawnError, AgentTimeout: it did not start; nothing is left of it.
     """
 
     spec: AgentSpec
@@ -181,6 +205,9 @@ class DetachAgent(ConnectionMessage[Session], frozen=True):
 
     Args:
         session_id: which session.
+
+    Raises:
+        AgentNotAttached: the session has no agent.
     """
 
 
@@ -188,8 +215,7 @@ class Prompt(ConnectionMessage[PromptResult], frozen=True):
     """Give the agent something to do; the reply comes when it has stopped.
 
     What is said is appended to the log; what the agent says is, too, as each message is
-    complete, and a client that follows sees it as it comes. Refused with `AgentNotAttached`,
-    `AgentBusy`, `PromptFailed`, `AgentDied` or `PromptTimeout`.
+    complete, and a client that follows sees it as it comes.
 
     Args:
         session_id: which session.
@@ -198,9 +224,17 @@ class Prompt(ConnectionMessage[PromptResult], frozen=True):
         timeout_s: how long the agent may take; then the prompt is cancelled.
         client_msg_id: the sender's key for the message that is appended. A prompt that is repeated
             with it is not done twice: it gets the reply of the first, also one that is still to
-            come, or is refused with `PromptRepeated` when that is not remembered any more
-            (`PROMPTS_MAX` of them, by the session's incarnation). With other content it is an
-            `IdempotencyConflict`.
+            come.
+
+    Raises:
+        AgentNotAttached: the session has no agent.
+        AgentBusy: it works on another prompt.
+        PromptFailed: it said that it could not do it.
+        AgentDied: it is not there just now, or died meanwhile.
+        PromptTimeout: it has not stopped in time.
+        PromptRepeated: it was done, and its reply is not remembered any more (`PROMPTS_MAX` of
+            them, by the session's incarnation).
+        IdempotencyConflict: the key was used before, with other content.
     """
 
     content: str
@@ -223,6 +257,9 @@ class CancelPrompt(ConnectionMessage[bool], frozen=True):
         session_id: which session.
         grace_s: how long it may take.
 
+    Raises:
+        AgentNotAttached: the session has no agent.
+
     Returns:
         Whether there was something to cancel.
     """
@@ -242,7 +279,6 @@ class AttachClient(ConnectionMessage[ClientInfo], frozen=True, kw_only=True):
     """Follow a session: what its log holds after `after_seq`, then what comes.
 
     Every message once and in order. The newest client wins: one that was there is closed.
-    Refused with `ReplayGap` when the log does not go on where the client has stopped.
 
     Args:
         session_id: which session.
@@ -250,6 +286,9 @@ class AttachClient(ConnectionMessage[ClientInfo], frozen=True, kw_only=True):
         after_seq: number of the last message that the client has; 0: none.
         kind: how it is reached.
         peer: who it is.
+
+    Raises:
+        ReplayGap: the log does not go on where the client has stopped.
     """
 
     sink: Any
@@ -273,6 +312,11 @@ class ResumeSession(Request[Session], frozen=True):
 
     Args:
         session_id: which session.
+
+    Raises:
+        SessionNotFound: there is no such session.
+        SessionQuarantined: it must be revived (`ReviveSession`).
+        SpawnError: it did not start.
     """
 
     session_id: SessionId

@@ -210,7 +210,8 @@ def create(
     metadata
         Notes, as a JSON object.
     key
-        An idempotency key: repeated with the same content nothing more is created.
+        An idempotency key: repeated with the same content nothing more is created, and the first
+        answer is given again, also when that session has ended since.
     activate
         Have it spawned at once; else `begin`, or the first message to it, does.
     """

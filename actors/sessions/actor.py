@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from functools import partial
-from types import CoroutineType
+from functools import partial, wraps
+from types import CoroutineType, GeneratorType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
@@ -70,6 +70,7 @@ from callboard.actors.storage.journal import CommitOutcome
 from callboard.supervision import (
     ExitReason,
     FencedError,
+    InvalidSpec,
     Refusal,
     Shutdown,
     StopStart,
@@ -132,6 +133,7 @@ class StepDoneWithout(msgspec.Struct, frozen=True):
     """
 
     log_level: ClassVar[int] = logging.WARNING
+    log_event: ClassVar[str] = "session.did_without"
 
     session_id: str
     step: str
@@ -189,6 +191,9 @@ class SessionActor(LinkedActor, Generic[D]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.hand_off = bool(cls.__dict__.get("hand_off", False))
         super().__init_subclass__(**kwargs)
+        base: Any = next(each for each in cls.__mro__[1:] if "_async_messages" in vars(each))
+        if cls.on_start is not base.on_start:
+            cls.on_start = cast("Any", _going_on(cls.on_start))  # type: ignore[method-assign]  # wrapped, once for each class
         cls._async_messages = frozenset(
             kind
             for kind, handler in cls._callboard_handlers.items()
@@ -662,6 +667,37 @@ class SessionActor(LinkedActor, Generic[D]):
         """Crash, because fault injection says so."""
         del message
         raise InjectedFault
+
+
+def _going_on(on_start: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Have a subclass's `on_start` fail unless it goes through that of `SessionActor`.
+
+    Left out, the session would be up without its last commit, and crash with its first message.
+    """
+
+    @wraps(on_start)
+    def start(self: Any) -> Any:
+        result: Any = on_start(self)
+        if isinstance(result, CoroutineType):
+            return go_on_later(self, cast("Any", result))
+        if isinstance(result, GeneratorType):
+            return go_on_in_steps(self, cast("Any", result))
+        see_that_it_has_gone_on(self)
+        return result
+
+    async def go_on_later(self: Any, rest: Coroutine[Any, Any, Any]) -> None:
+        await rest
+        see_that_it_has_gone_on(self)
+
+    def go_on_in_steps(self: Any, rest: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
+        yield from rest
+        see_that_it_has_gone_on(self)
+
+    def see_that_it_has_gone_on(self: Any) -> None:
+        if self._draft is None:
+            raise InvalidSpec("on_start", on_start.__qualname__, "Call super().on_start() first.")
+
+    return start
 
 
 class RespawnFailed(Exception):

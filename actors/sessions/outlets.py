@@ -49,6 +49,7 @@ class EventsLost(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     log_level: ClassVar[int] = logging.ERROR
+    log_event: ClassVar[str] = "events.lost"
 
     sink: str
     reason: str

@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar, assert_never, overload
 
 import msgspec
 
+from callboard.actors.errors import InvalidField
 from callboard.actors.messages import (
     CountSessions,
     FindSession,
@@ -52,6 +53,7 @@ def answer(table: Table, read: Read, *, now_s: float) -> object:
 
     Raises:
         SessionNotFound: there is no such session, and the message needs one.
+        InvalidField: it does not say which session is to be found.
     """
     match read:
         case GetSession():
@@ -89,5 +91,5 @@ def _found(table: Table, read: FindSession) -> Session | None:
     elif read.agent_role is not None:
         row = table.with_role(read.agent_role, user_id=read.user_id)
     else:
-        row = None
+        raise InvalidField("session_id", None, "Give session_id, or agent_role.")
     return None if row is None else row.session()

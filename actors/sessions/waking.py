@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from callboard.actors.errors import InvalidField, SessionNotFound, SpawnError, StoreError
+from callboard.actors.errors import (
+    InvalidField,
+    SessionNotFound,
+    SpawnError,
+    StoreError,
+    TransitionError,
+)
 from callboard.actors.messages import BeginSpawn, ReviveSession
 from callboard.actors.sessions.address import is_waited_for
 from callboard.actors.sessions.caretaking import take_care
@@ -27,7 +33,7 @@ from callboard.actors.sessions.states import (
     Presence,
     SessionEvent,
     SessionState,
-    next_state,
+    takes_messages,
 )
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
@@ -262,17 +268,19 @@ class Waker:
             self._starts.settle(start)
 
     def begin_spawn(self, message: BeginSpawn) -> Start | Session:
-        """Start a session that was created and no more.
+        """Start a session that was created and no more; return its snapshot if it is ACTIVE.
 
         Raises:
-            TransitionError: it is further than that.
+            TransitionError: it is being terminated.
         """
         row = self._table.row(message.session_id)
         session = row.session()
         if row.id in self._book.spawns:  # by a message to it, or another one of these
             return session
-        if row.id not in self._starts or session.state is not SessionState.CREATED:
-            next_state(session.state, SessionEvent.SPAWN)
+        if session.state is SessionState.ACTIVE:
+            return session
+        if not takes_messages(session.state):
+            raise TransitionError(session.state, SessionEvent.SPAWN)
         return self.start(row, Cause.RESUME)
 
     # -- reviving, sleeping ------------------------------------------------

@@ -159,8 +159,10 @@ class SafeFormatter(logging.Formatter):
 
 def _line_of(event: object) -> _Line:
     line = _LINES.get(type(event))
-    if line is None:  # not one of ours: its class may say how loud it is
-        return _Line(getattr(event, "log_level", logging.INFO), type(event).__name__)
+    if line is None:  # not one of ours: its class may say how loud it is, and by which name
+        kind: type = type(event)
+        level: int = getattr(kind, "log_level", logging.INFO)
+        return _Line(level, getattr(kind, "log_event", kind.__name__))
     if isinstance(event, ChildCrashed) and not is_abnormal(event.reason):
         return line._replace(event="child.ended")  # a permanent one, which should not
     return line

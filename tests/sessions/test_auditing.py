@@ -195,7 +195,7 @@ class TestASinkThatFails:
 
         (line,) = caplog.records
         assert (line.name, line.levelno) == ("callboard.events", logging.ERROR)
-        assert line.getMessage() == "EventsLost reason=SinkIsDown sink=audit"
+        assert line.getMessage() == "events.lost reason=SinkIsDown sink=audit"
 
 
 class TestWhatMustBeAudited:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.actors.errors import SessionNotFound
+from callboard.actors.errors import InvalidField, SessionNotFound
 from callboard.actors.messages import (
     CountSessions,
     FindSession,
@@ -193,7 +193,6 @@ class TestOneSession:
             (FindSession(agent_role="guide"), "s0"),
             (FindSession(agent_role="guide", user_id="bob"), "s5"),
             (FindSession(agent_role="cook"), None),
-            (FindSession(), None),
         ],
         ids=str,
     )
@@ -203,6 +202,11 @@ class TestOneSession:
         session = answer(filled(), find, now_s=NOW_S)
 
         assert (None if session is None else session.id) == found
+
+    @pytest.mark.parametrize("find", [FindSession(), FindSession(user_id="bob")], ids=str)
+    def test_is_not_looked_for_when_nothing_says_which(self, find: FindSession) -> None:
+        with pytest.raises(InvalidField, match="Give session_id, or agent_role"):
+            answer(filled(), find, now_s=NOW_S)
 
 
 class TestLogs:

@@ -215,6 +215,29 @@ class TestReading:
         with pytest.raises(SessionNotFound):
             sessions.ask(GetSession("nobody"))
 
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [
+            ({"limit": 0}, "limit"),
+            ({"limit": 10**9}, "limit"),
+            ({"limit": True}, "limit"),
+            ({"after_seq": -1}, "after_seq"),
+        ],
+        ids=str,
+    )
+    def test_refuses_a_part_of_a_log_as_the_message_does(
+        self, sessions: SessionSystem, wrong: dict[str, int], field: str
+    ) -> None:
+        ada = create(sessions)
+
+        with pytest.raises(InvalidField) as refused:
+            sessions.messages(ada, **wrong)
+        with pytest.raises(InvalidField) as told:
+            sessions.ask(GetMessages(ada, **wrong))
+
+        assert refused.value.field == field
+        assert str(refused.value) == str(told.value)
+
     @pytest.mark.seed("0.7", "2.25", "3.20", "3.23", "4.7")
     def test_lists_in_pages_and_counts(self, sessions: SessionSystem) -> None:
         made = sorted(create(sessions, user_id="ada") for _ in range(5))

@@ -46,6 +46,7 @@ from callboard.actors.secrets import Vault
 from callboard.actors.sessions.actor import StepDoneWithout
 from callboard.actors.sessions.ending import UNDERTAKERS_AT_ONCE_MAX
 from callboard.actors.sessions.spawn import Planner, Step
+from callboard.actors.system import SweepFailed
 from callboard.actors.testing import (
     FakeAudit,
     FakeCleaner,
@@ -53,7 +54,7 @@ from callboard.actors.testing import (
     FakeSecrets,
     FakeWorkspaces,
 )
-from callboard.supervision import Future, InvalidSpec
+from callboard.supervision import EventLog, Future, InvalidSpec, Request
 from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
 from tests.runtime.kit import Gate
@@ -334,6 +335,19 @@ class TestAPrompt:
         (why,) = (each for each in ports.events if isinstance(each, StepDoneWithout))
         assert (why.session_id, why.step) == (ada.id, "prompt")
         assert "tone" in why.error
+
+    def test_is_told_by_a_line_that_is_named_like_the_others(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = EventLog()
+
+        log(StepDoneWithout("ada", "prompt", "no tone"))
+        log(SweepFailed("the disk is full"))
+
+        assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+            ("WARNING", "session.did_without session_id=ada step=prompt error=no tone"),
+            ("WARNING", "workspace.sweep_failed error=the disk is full"),
+        ]
 
     def test_that_is_too_long_is_no_prompt(self, ports: Ports) -> None:
         limits = SessionLimits(system_prompt_bytes_max=5)
@@ -703,8 +717,32 @@ class TestASessionThatWasOnlyCreated:
 
         assert begun.state is SessionState.ACTIVE
         assert begun.workspace
+
+    @pytest.mark.parametrize("first", [BeginSpawn("ada"), RecordActivity("ada")], ids=str)
+    def test_and_is_active_already_says_how_it_is(self, ports: Ports, first: Request[Any]) -> None:
+        sessions = ports.open()
+        sessions.ask(CreateSession(session_id="ada", activate=False))
+        sessions.ask(first)
+
+        begun = sessions.ask(BeginSpawn("ada"))
+
+        assert begun == sessions.get("ada")
+        assert begun.state is SessionState.ACTIVE
+        assert ports.workspaces.calls.count(("make", "ada")) == 1
+
+    def test_and_is_being_terminated_is_refused(self, ports: Ports) -> None:
+        sessions = ports.open()
+        sessions.ask(CreateSession(session_id="ada"))
+        gate = ports.hold(ports.workspaces, "remove", sessions)
+        ended = later(sessions, TerminateSession("ada"))
+        ports.stage.settle()
+
         with pytest.raises(TransitionError):
             sessions.ask(BeginSpawn("ada"))
+
+        gate.open()
+        ports.stage.settle()
+        assert ended.get().state is SessionState.CLEANED
 
     def test_is_spawned_by_its_first_message(self, ports: Ports) -> None:
         sessions = ports.open()

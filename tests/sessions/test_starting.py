@@ -16,6 +16,7 @@ from callboard.actors import (
     Session,
     SessionActor,
     SessionMessage,
+    SessionState,
     SessionSystem,
     SpawnError,
     TerminateSession,
@@ -148,6 +149,68 @@ class TestAStartThatHangs:
         others: tuple[type[SessionActor[Any]], ...] = (Slow, Other)
         assert all(kind.starts_at_once for kind in short)
         assert not any(kind.starts_at_once for kind in others)
+
+
+class Forgetful(SessionActor[None]):
+    """Overrides `on_start` and does not go on from the last commit."""
+
+    def on_start(self) -> None:
+        self.greeting = "hello"
+
+
+class Unmindful(SessionActor[None]):
+    """The same, in a coroutine."""
+
+    async def on_start(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the runtime takes both
+        self.greeting = "hello"
+
+
+class Aside:
+    """Has an `on_start` and knows no session."""
+
+    def on_start(self) -> None:
+        self.greeting = "hello"
+
+
+class Mixed(Aside, SessionActor[None]):
+    """The same, by what it is mixed with."""
+
+
+class Mindful(SessionActor[None]):
+    """Goes on from the last commit, and does more in a coroutine."""
+
+    async def on_start(self) -> None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # the runtime takes both
+        super().on_start()
+        self.greeting = "hello"
+
+
+class TestAStartThatDoesNotGoOn:
+    @pytest.mark.parametrize(
+        ("kind", "where"),
+        [
+            (Forgetful, "Forgetful.on_start"),
+            (Unmindful, "Unmindful.on_start"),
+            (Mixed, "Aside.on_start"),
+            (type("Heir", (Forgetful,), {}), "Forgetful.on_start"),
+        ],
+        ids=["plain", "async", "mixed", "inherited"],
+    )
+    def test_fails_the_create_and_names_the_class_and_the_remedy(
+        self, runtime: Any, kind: type[SessionActor[Any]], where: str
+    ) -> None:
+        with SessionSystem(kind, runtime=runtime) as sessions:
+            with pytest.raises(SpawnError) as failed:
+                create(sessions, "ada")
+
+            assert where in str(failed.value)
+            assert "Call super().on_start() first" in str(failed.value)
+            assert sessions.ask(CountSessions()) == 0
+
+    def test_is_not_that_of_a_coroutine_that_does(self, runtime: Any) -> None:
+        with SessionSystem(Mindful, runtime=runtime) as sessions:
+            ada = create(sessions, "ada")
+
+            assert sessions.get(ada).state is SessionState.ACTIVE
 
 
 class TestAStartThatIsSlow:

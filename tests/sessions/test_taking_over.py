@@ -122,7 +122,7 @@ class TestAManager:
         creating.start()
         for kill in range(1, KILLS + 1):
             while len(made) < kill * CREATES // (KILLS + 1):
-                assert creating.is_alive(), hurt
+                assert creating.is_alive() or len(made) == CREATES, hurt
             manager = sessions.manager.ref
             if manager is not None:
                 manager.kill()
