@@ -6,6 +6,7 @@ session, what happened, when, and numbers.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 
 AUDIT_WAITING_MAX: Final = 10_000
@@ -65,11 +66,18 @@ class AuditSink(Protocol):
         ...
 
 
-class AuditFileRefused(CallboardError, OSError):
-    """The audit file is not private: others may read or write it, or it is no file of ours."""
+class AuditFileRefused(InvalidSpec, OSError):
+    """The audit file cannot be used, or is not private.
+
+    Args:
+        path: which file.
+        remedy: what would be right, as a sentence.
+    """
 
     code = "audit_file_refused"
-    remedy: str = "Make it a regular file of your own with mode 0600, or name a new one."
+
+    def __init__(self, path: object, remedy: str) -> None:
+        super().__init__("audit", path, remedy)
 
 
 class AuditFile:
@@ -82,24 +90,30 @@ class AuditFile:
         is_durable: whether every record is on the disk (fsync) before the next one.
 
     Raises:
-        AuditFileRefused: others may read or write it, or it is no regular file of ours.
-        OSError: it cannot be opened.
+        AuditFileRefused: an InvalidSpec: it cannot be opened, others may read or write it, or it
+            is no regular file of ours.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, is_durable: bool = False) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise AuditFileRefused(path, "Give the path of a file.")
         self._path = os.fspath(path)
         self._is_durable = is_durable
         self._file: int | None = self._open()
 
     def _open(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        opened = os.open(self._path, flags, _MODE)
+        try:
+            opened = os.open(self._path, flags, _MODE)
+        except (OSError, ValueError) as error:
+            raise AuditFileRefused(self._path, _remedy_for(error)) from error
         seen = os.fstat(opened)
         is_ours = stat.S_ISREG(seen.st_mode) and seen.st_uid == os.geteuid()
         if not is_ours or seen.st_mode & 0o077:
             os.close(opened)
-            msg = f"{self._path} has mode {stat.S_IMODE(seen.st_mode):04o} or is no file of ours"
-            raise AuditFileRefused(msg)
+            mode = f"{stat.S_IMODE(seen.st_mode):04o}"
+            remedy = "Make it a regular file of your own with mode 0600, or name a new one"
+            raise AuditFileRefused(self._path, f"{remedy} (mode {mode}).")
         return opened
 
     def log_session_event(self, event: AuditEvent, /) -> None:
@@ -125,6 +139,19 @@ class AuditFile:
         opened, self._file = self._file, None
         if opened is not None:
             os.close(opened)
+
+
+def _remedy_for(error: OSError | ValueError) -> str:
+    match getattr(error, "errno", None):
+        case errno.ENOENT | errno.ENOTDIR:
+            return "Make its folder first, or name a file in one that is there."
+        case errno.EISDIR:
+            return "Name a file in this folder: it is a folder."
+        case errno.ELOOP:
+            return "Name the file itself: links are not followed."
+        case _:
+            why = getattr(error, "strerror", None) or str(error)
+            return f"Name a file that can be opened ({why})."
 
 
 class AuditLogger:

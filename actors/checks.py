@@ -112,6 +112,24 @@ def check_tenant(user_id: str | None, org_id: str | None) -> None:
         raise InvalidOrgId("org_id", org_id, "Say of which organisation the user is.")
 
 
+def are_seconds(value: object) -> bool:
+    """Say whether it is a time to wait: a number from 0 on that clocks can count, or `math.inf`."""
+    if type(value) is int and value > SECONDS_MAX:  # math.inf says for ever; and not all fit
+        return False
+    return type(value) in (int, float) and cast("float", value) >= 0  # which NaN is not
+
+
+def check_timeout(field: str, value: object) -> None:
+    """Refuse a timeout that is neither seconds nor None.
+
+    Raises:
+        InvalidField: it is no time.
+    """
+    if value is not None and not are_seconds(value):
+        remedy = "Give seconds from 0 on, math.inf to wait for ever, or None for the default."
+        raise InvalidField(field, value, remedy)
+
+
 # -- types -----------------------------------------------------------------
 
 

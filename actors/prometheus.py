@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard.actors.metrics import METRICS, MetricKind
-from callboard.supervision.model.errors import CallboardError
+from callboard.supervision.model.errors import CallboardError, InvalidSpec
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -37,6 +38,7 @@ class PrometheusMetrics:
 
     Raises:
         MetricsExtraMissing: `prometheus-client` is not installed.
+        InvalidSpec: it is no registry, or has metrics of these names already.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -46,21 +48,25 @@ class PrometheusMetrics:
             msg = "the package prometheus-client is missing"
             raise MetricsExtraMissing(msg) from error
         registry = client.REGISTRY if registry is None else registry
+        if not isinstance(registry, client.CollectorRegistry):
+            raise InvalidSpec("registry", registry, "Give a CollectorRegistry, or None.")
+        kinds: Mapping[MetricKind, Any] = {
+            MetricKind.COUNTER: client.Counter,
+            MetricKind.GAUGE: client.Gauge,
+            MetricKind.HISTOGRAM: partial(client.Histogram, buckets=SECONDS_BUCKETS),
+        }
         self._metrics: dict[str, Any] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
-        made: Any = None
-        for metric in METRICS:
-            name, said, labels = metric.name, metric.help, metric.labels
-            match metric.kind:
-                case MetricKind.COUNTER:
-                    made = client.Counter(name, said, labels, registry=registry)
-                case MetricKind.GAUGE:
-                    made = client.Gauge(name, said, labels, registry=registry)
-                case MetricKind.HISTOGRAM:
-                    made = client.Histogram(
-                        name, said, labels, registry=registry, buckets=SECONDS_BUCKETS
-                    )
-            self._metrics[name] = made
+        try:
+            for metric in METRICS:
+                made = kinds[metric.kind](metric.name, metric.help, metric.labels, registry=None)
+                registry.register(made)
+                self._metrics[metric.name] = made
+        except ValueError as taken:
+            for made in self._metrics.values():
+                registry.unregister(made)
+            remedy = "Give each PrometheusMetrics a registry of its own: this one has such metrics."
+            raise InvalidSpec("registry", registry, remedy) from taken
 
     def counter(self, name: str, amount: float, labels: Mapping[str, str] = _NONE, /) -> None:
         """Add to a counter."""

@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import msgspec
 
 from callboard.actors.audit import AuditSink
-from callboard.actors.checks import SECONDS_MAX, check
+from callboard.actors.checks import check, check_timeout
 from callboard.actors.connections.messages import ConnectionMessage
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
 from callboard.actors.connections.switchboard import Switchboard
-from callboard.actors.errors import InvalidField, WorkspaceError
+from callboard.actors.errors import WorkspaceError
 from callboard.actors.health import report
 from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
@@ -34,6 +34,7 @@ from callboard.actors.messages import (
     Subscribe,
 )
 from callboard.actors.metrics import MetricsSink
+from callboard.actors.options import PARTITIONS_MAX, check_options
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
@@ -61,7 +62,6 @@ from callboard.supervision import (
     ExitReason,
     Future,
     IdGenerator,
-    InvalidSpec,
     Request,
     Settings,
     StopReport,
@@ -70,13 +70,9 @@ from callboard.supervision import (
 )
 from callboard.supervision.observe.tree import CHILDREN_MAX, NODES_MAX, TreeNode, snapshot
 from callboard.supervision.runtime.ports import Runtime
-from callboard.supervision.runtime.system import check_ports
 from callboard.supervision.tree.supervisor import Supervisor
 
 R = TypeVar("R")
-
-PARTITIONS_MAX = 1_024
-"""Supervisors that the sessions of one system may be spread over; each is started with it."""
 
 
 class NotStarted(CallboardError, RuntimeError):
@@ -183,30 +179,16 @@ class SessionSystem:
         clock: Clock | None = None,
         ids: IdGenerator | None = None,
     ) -> None:
+        check_options(locals())  # first of all: they are the arguments, and nothing else
         self._kinds = {DEFAULT_KIND: session, **(kinds or {})}
-        for kind, behaviour in self._kinds.items():
-            if not (isinstance(behaviour, type) and issubclass(behaviour, SessionActor)):
-                field = f"kinds[{kind!r}]"
-                raise InvalidSpec(field, behaviour, "Give a subclass of SessionActor.")
         by_default = min(2 * (os.cpu_count() or 1), PARTITIONS_MAX)
         self._partitions = by_default if partitions is None else partitions
-        if type(self._partitions) is not int or not 1 <= self._partitions <= PARTITIONS_MAX:
-            remedy = f"Give a whole number from 1 to {PARTITIONS_MAX}."
-            raise InvalidSpec("partitions", partitions, remedy)
         own = {
             "max_idle_s": max_idle_s,
             "cleanup_interval_s": cleanup_interval_s,
             "grace_s": grace_s,
         }
         given = {field: bound for field, bound in own.items() if bound is not None}
-        if not (_are_seconds(hung_after_s) and hung_after_s > 0):
-            remedy = "Give seconds above zero, or math.inf to call none hung."
-            raise InvalidSpec("hung_after_s", hung_after_s, remedy)
-        if audit_required and audit is None:
-            raise InvalidSpec("audit_required", audit_required, "Give an audit sink with it.")
-        if store is not None and not callable(getattr(store, "commit", None)):
-            remedy = "Give an object with commit(entry), or None to keep them in memory."
-            raise InvalidSpec("store", store, remedy)
         self._name = name
         self._limits = limits
         self._settings = settings
@@ -236,12 +218,9 @@ class SessionSystem:
         if cleaner is not None:
             self._planners.append(cleaners(cleaner))
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
-        if connectors is not None and not isinstance(connectors, Connectors):
-            raise InvalidSpec("connectors", connectors, "Give a Connectors(...), or None.")
         self._connectors = connectors
         self._watchdog = watchdog
         self._on_event = on_event
-        check_ports(runtime, clock, ids)
         self._ports: dict[str, Any] = {
             "runtime": runtime,
             "clock": clock,
@@ -339,7 +318,7 @@ class SessionSystem:
         Raises:
             InvalidField: `timeout_s` is no number of seconds.
         """
-        _check_seconds("timeout_s", timeout_s)
+        check_timeout("timeout_s", timeout_s)
         if self._system is None:
             return StopReport()
         self._system.refuse_inside()
@@ -397,7 +376,7 @@ class SessionSystem:
             NotStarted: it has not been started.
             InvalidField: `timeout_s` is no number of seconds.
         """
-        _check_seconds("timeout_s", timeout_s)
+        check_timeout("timeout_s", timeout_s)
         end = self._started_end()
         return end.get(timeout=timeout_s) if timeout_s is None else _within(end, timeout_s)
 
@@ -439,7 +418,7 @@ class SessionSystem:
             BlockingOnLoop: it was called in an `async` handler.
             Exception: what the handler raised; the session has crashed and comes back.
         """
-        _check_seconds("timeout", timeout)
+        check_timeout("timeout", timeout)
         done, result = self._read(message)
         if done:
             return cast("R", result)
@@ -449,7 +428,7 @@ class SessionSystem:
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer, like `ask`. Cancelling abandons the reply, not the effect."""
-        _check_seconds("timeout", timeout)
+        check_timeout("timeout", timeout)
         done, result = self._read(message)
         if done:
             return cast("R", result)
@@ -604,16 +583,6 @@ class SweepFailed(msgspec.Struct, frozen=True):
     error: str
 
 
-def _are_seconds(value: object) -> bool:
-    if type(value) is int and value > SECONDS_MAX:  # math.inf says for ever; and not all fit
-        return False
-    return type(value) in (int, float) and cast("float", value) >= 0  # which NaN is not
-
-
-def _check_seconds(field: str, value: object) -> None:
-    if value is not None and not _are_seconds(value):
-        remedy = "Give seconds from 0 on, math.inf to wait for ever, or None for the default."
-        raise InvalidField(field, value, remedy)
 
 
 async def _elsewhere(act: Callable[[], object]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from callboard.actors.audit import AuditFile, AuditFileRefused
+from callboard.actors.audit import AuditFile
 from callboard.actors.daemon.config import Config
 from callboard.actors.daemon.doors import OpenDoor, open_port, open_unix
 from callboard.actors.daemon.errors import WrongUsage
@@ -80,13 +80,7 @@ def _audit(config: Config) -> AuditFile | None:
             msg = "--audit-required has no file to write to"
             raise WrongUsage(msg, "Give --audit FILE with it.")
         return None
-    try:
-        return AuditFile(config.audit, is_durable=config.audit_required)
-    except AuditFileRefused:
-        raise
-    except OSError as error:
-        msg = f"{config.audit} cannot be opened: {error.strerror}"
-        raise AuditFileRefused(msg) from error
+    return AuditFile(config.audit, is_durable=config.audit_required)
 
 
 def _metrics() -> tuple[MetricsSink | None, Callable[[], bytes] | None]:

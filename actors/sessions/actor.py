@@ -159,6 +159,9 @@ class SessionActor(LinkedActor, Generic[D]):
     and the asker gets StoreError in place of the reply. Plain attributes are a cache that dies
     with the incarnation; what must live on is in the log and in `data`.
 
+    `SessionSystem.ask` and `tell` bring it `SessionMessage`s. Messages of any other type come by
+    its own address (`SessionSystem.address`), from timers, monitors and the actor itself.
+
     Args:
         row: the session's place in the table.
         services: what the system lends.

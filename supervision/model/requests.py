@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from callboard.supervision.model.errors import InvalidSpec
+
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +41,7 @@ def handles(*message_types: type[Any]) -> Callable[[F], F]:
 
     Raises:
         TypeError: when called without a type, or with something that is none.
+        InvalidSpec: when the class is made: its body marks two methods for one type.
     """
     if not message_types or not all(isinstance(each, type) for each in message_types):
         msg = f"@handles takes message classes, as in @handles(Add), not {message_types!r}"
@@ -56,10 +59,19 @@ def handlers_of(actor_class: type[Any]) -> dict[type[Any], str]:
 
     The method's name, not the function, so that an override in a subclass
     takes part without being marked again.
+
+    Raises:
+        InvalidSpec: one class body marks two methods for one type.
     """
     found: dict[type[Any], str] = {}
     for base in reversed(actor_class.__mro__):
+        own: dict[type[Any], tuple[str, Any]] = {}
         for name, member in vars(base).items():
             for message_type in getattr(member, _MARK, ()):
+                other, method = own.setdefault(message_type, (name, member))
+                if method is not member:  # two names of one method are one handler
+                    said, shown_type = f"{base.__qualname__}.{name}", message_type.__qualname__
+                    remedy = f"Mark one method for {shown_type}: {other} is its handler already."
+                    raise InvalidSpec("handles", said, remedy)
                 found[message_type] = name
     return found

@@ -582,6 +582,8 @@ class ActorSystem:
 
 def check_ports(runtime: object, clock: object, ids: object) -> None:
     """Refuse ports that are none."""
+    if runtime is not None:
+        _check_methods("runtime", runtime, "ports")
     if clock is not None:
         if runtime is not None:
             raise InvalidSpec("clock", clock, "Give a clock or a runtime: a runtime has its own.")

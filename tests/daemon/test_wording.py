@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from callboard.actors import AuditFileRefused
 from callboard.actors import errors as ours
 from callboard.actors.daemon import errors as doors
 from callboard.actors.daemon.commands import run
@@ -42,6 +43,7 @@ WITH_DATA: list[CallboardError] = [
     *(error for error, _ in EXAMPLES),
     InvalidSpec("intensity", -1, "Give a number from 0 on."),
     SpecRefused("name", "a", "Give another one."),
+    AuditFileRefused("audit.jsonl", "Make its folder first."),
     AlreadyStarted("a", None),
     ChildStartFailed("a", BROKEN),
     MaxChildrenReached(3),

@@ -39,9 +39,9 @@ from callboard.actors.daemon.options import load_behaviour, read_bounds
 from callboard.actors.daemon.program import STDIN_CHARS_MAX
 from callboard.actors.daemon.settings import BACKLOG_MAX
 from callboard.actors.daemon.tokens import read_token
+from callboard.actors.options import PARTITIONS_MAX
 from callboard.actors.sessions.frozen import freeze
 from callboard.actors.statuses import EX_DATAERR, EX_USAGE
-from callboard.actors.system import PARTITIONS_MAX
 from callboard.supervision import InvalidSpec
 from callboard.supervision.model.showing import FIELD_CHARS_MAX, shown, shown_path
 from tests.daemon.daemons import Running, running

@@ -12,6 +12,7 @@ import pytest
 from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
+    InvalidSpec,
     PooledActor,
     Request,
     SupervisedActor,
@@ -245,6 +246,28 @@ class TestHandlers:
             handles()
         with pytest.raises(TypeError, match="message classes"):
             handles("Base")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def test_are_one_for_a_type_in_one_class_body(self) -> None:
+        def one(_actor: SupervisedActor, _message: Base) -> str:
+            return "one"
+
+        def two(_actor: SupervisedActor, _message: Base) -> str:
+            return "two"
+
+        body = {"one": handles(Base)(one), "two": handles(Derived, Base)(two)}
+
+        with pytest.raises(InvalidSpec, match=r"Torn\.two.*Mark one method for Base: one is"):
+            type("Torn", (SupervisedActor,), body)
+
+    def test_may_have_two_names(self) -> None:
+        class Twice(SupervisedActor):
+            @handles(Base)
+            def one(self, _message: Base) -> str:
+                return "one"
+
+            another = one
+
+        assert Twice.another is Twice.one
 
 
 class TestARef:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,13 @@ from callboard.actors import (
     PassivateSession,
     Presence,
     Role,
+    SessionActor,
     SessionNotFound,
     SessionSystem,
     TerminateSession,
 )
 from callboard.actors.sessions.naming import session_name
-from callboard.supervision import SystemStopped
+from callboard.supervision import SystemStopped, handles
 from tests.laws import broken_laws
 from tests.sessions.stage import Stage, presence, services_of
 
@@ -154,3 +156,20 @@ class TestAnAddress:
 
         with pytest.raises(SystemStopped):
             held.ask(hello(ada), timeout=WITHIN_S)
+
+
+class Counting(SessionActor[Any]):
+    """Takes what is no message of a session."""
+
+    @handles(int)
+    def on_number(self, message: int) -> int:
+        """Reply the next one."""
+        return message + 1
+
+
+class TestAMessageOfAnyType:
+    def test_comes_by_the_address_of_the_session(self, stage: Stage) -> None:
+        sessions = stage.open(session=Counting)
+        ada = sessions.ask(CreateSession(session_id="ada")).id
+
+        assert sessions.address(ada).ask(5, timeout=WITHIN_S) == 6

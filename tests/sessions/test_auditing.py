@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from callboard.actors import (
     METRICS,
@@ -337,19 +337,36 @@ class TestTheFile:
 
         assert len(path.read_text().splitlines()) == 1
 
-    @pytest.mark.parametrize("spoil", ["readable", "a link"])
-    def test_is_refused_when_it_is_not_private(self, tmp_path: Path, spoil: str) -> None:
-        path = tmp_path / "audit.jsonl"
-        if spoil == "readable":
-            path.touch()
-            path.chmod(0o644)
-            expected: type[Exception] = AuditFileRefused
-        else:
-            path.symlink_to(tmp_path / "elsewhere")
-            expected = OSError
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("readable", r"with mode 0600, or name a new one \(mode 0644\)"),
+            ("link", "Name the file itself: links are not followed"),
+            ("none/audit.jsonl", "Make its folder first"),
+            ("readable/audit.jsonl", "Make its folder first"),
+            ("", "it is a folder"),
+            ("nul\0", "Name a file that can be opened"),
+        ],
+    )
+    def test_that_cannot_be_used_is_refused_with_its_path_and_what_to_do(
+        self, tmp_path: Path, name: str, remedy: str
+    ) -> None:
+        (tmp_path / "readable").touch()
+        (tmp_path / "readable").chmod(0o644)
+        (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+        path = tmp_path / name
 
-        with pytest.raises(expected):
+        with pytest.raises(InvalidSpec, match=remedy) as refused:
             AuditFile(path)
+
+        assert isinstance(refused.value, AuditFileRefused)
+        assert (refused.value.field, refused.value.value) == ("audit", str(path))
+
+    def test_that_is_no_path_is_refused(self) -> None:
+        wrong: Any = 5
+
+        with pytest.raises(AuditFileRefused, match=r"audit=5 .* Give the path of a file"):
+            AuditFile(wrong)
 
 
 class TestTheLogger:
@@ -443,6 +460,29 @@ class TestPrometheus:
 
         for each in METRICS:
             give[each.kind](each.name, 1, dict.fromkeys(each.labels, "x"))
+
+    def test_need_a_registry_each(self) -> None:
+        registry = CollectorRegistry()
+        PrometheusMetrics(registry)
+
+        with pytest.raises(InvalidSpec, match=r"registry=.*a registry of its own"):
+            PrometheusMetrics(registry)
+
+    def test_leave_a_registry_as_it_was_that_has_one_of_the_names(self) -> None:
+        registry = CollectorRegistry()
+        Counter(METRICS[-1].name, "Somebody else's.", registry=registry)
+        before = generate_latest(registry)
+
+        with pytest.raises(InvalidSpec, match="registry"):
+            PrometheusMetrics(registry)
+
+        assert generate_latest(registry) == before
+
+    def test_are_kept_in_a_registry_only(self) -> None:
+        wrong: Any = 5
+
+        with pytest.raises(InvalidSpec, match=r"registry=5 .*CollectorRegistry"):
+            PrometheusMetrics(wrong)
 
     def test_says_which_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "prometheus_client", None)
