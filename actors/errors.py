@@ -135,6 +135,8 @@ class MessageTooLarge(SessionError):
 class VersionConflict(SessionError):
     """The session has changed since the caller looked.
 
+    The same change with the same version fails for ever: it is no error to repeat blindly.
+
     Args:
         session_id: which session.
         expected_version: the version that the caller had seen.
@@ -570,6 +572,7 @@ class SlowConsumer(SessionError):
     """
 
     code: ClassVar[str] = "slow_consumer"
+    is_retryable: ClassVar[bool] = True
     remedy: str = "Subscribe anew, and read the sessions to see where they are."
 
     def __init__(self, lost: int, *, events_max: int) -> None:

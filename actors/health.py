@@ -17,6 +17,8 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
     now_s = services.system.clock.now_s()
     oldest_s = services.table.oldest_active_s()
     failing = ("root",) if is_over else services.failing_parts()
+    if services.is_audit_refusing:  # told here alone: a watchdog's restart would not mend it
+        failing = (*failing, "audit sink")
     due_s = services.sweep_due_s
     return HealthReport(
         is_healthy=not failing,

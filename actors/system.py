@@ -439,9 +439,13 @@ class SessionSystem:
     def tell(self, message: Request[Any]) -> None:
         """Send without waiting for an answer.
 
+        What is taken and not handled after all, since the session is quarantined or ended
+        meanwhile, becomes a dead letter.
+
         Raises:
-            SessionNotFound, InvalidField: as in `ask`.
-            DeliveryError: it could not be delivered.
+            SessionNotFound, SessionTerminating, InvalidField: as in `ask`.
+            DeliveryError: it cannot be delivered: the session is quarantined
+                (SessionQuarantined), its mailbox is full, the system has ended.
         """
         self._recipient(message).tell(message)
 

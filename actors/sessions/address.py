@@ -81,6 +81,9 @@ class SessionAddress(Address[Any]):
         # At once, also while its actor is still there: what it has to undo may take its time.
         if isinstance(message, SessionMessage) and self._is_terminating():
             raise self.dead_error()
+        # Who tells hears of it, too: afterwards it would be a dead letter that only we know of.
+        if self.row.presence is Presence.QUARANTINED:
+            raise self.dead_error()
         super()._wait_in_line(message, future)
 
     def poke(self) -> None:

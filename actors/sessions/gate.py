@@ -54,6 +54,7 @@ class Gate:
         def answered() -> None:
             timer.cancel()
             error = kept.error
+            services.is_audit_refusing = error is not None
             if error is None:
                 services.manager.forward(Audited(message), reply)
             elif isinstance(error, AuditError):

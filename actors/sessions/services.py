@@ -107,6 +107,8 @@ class Services:
         self.at_work: dict[Row, float] = {}
         """Sessions with a message in hand, and since when; each enters and leaves by itself."""
         self.audit_required = audit_required
+        self.is_audit_refusing = False
+        """Whether the last operation was refused since it could not be audited."""
         self.hung_after_s = hung_after_s
         self.root: Any = None
         self.sweep_due_s: float | None = None

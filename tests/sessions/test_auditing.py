@@ -258,6 +258,22 @@ class TestWhatMustBeAudited:
         stage.settle()
         assert opened.get(ada).id == ada
 
+    def test_that_is_refused_makes_health_say_so_until_one_is_done(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        opened.ask(CreateSession())
+        assert opened.health().is_healthy
+
+        audit.before = down
+        with pytest.raises(AuditError):
+            opened.ask(CreateSession())
+        refusing = opened.health()
+        audit.before = None
+        opened.ask(CreateSession())
+
+        assert (refusing.is_healthy, refusing.failing) == (False, ("audit sink",))
+        assert opened.health().is_healthy
+
     def test_is_refused_when_too_many_records_wait(self, stage: Stage) -> None:
         audit = FakeAudit()
         opened = stage.open(audit=audit, audit_required=True)

@@ -11,7 +11,14 @@ import pytest
 import callboard.actors
 import callboard.supervision
 from callboard.actors import errors
-from callboard.actors.statuses import EXIT_CODES, STATUSES, Status, status_of
+from callboard.actors.statuses import (
+    EX_DATAERR,
+    EX_TEMPFAIL,
+    EXIT_CODES,
+    STATUSES,
+    Status,
+    status_of,
+)
 from callboard.supervision.model.errors import CallboardError, DeliveryError, Refusal
 
 
@@ -81,6 +88,16 @@ class TestEveryError:
 
     def test_ends_a_command_with_a_code_that_is_explained(self) -> None:
         assert {status.exit_code for status in STATUSES.values()} <= set(EXIT_CODES)
+
+    def test_ends_a_command_with_come_again_only_if_the_very_same_may_succeed_then(self) -> None:
+        told = {each for each in every_error() if STATUSES[each.code].exit_code == EX_TEMPFAIL}
+
+        assert [each.__name__ for each in told if not each.is_retryable] == []
+        assert errors.MaxSessionsReached in told
+
+    def test_of_a_change_that_came_too_late_does_not_say_come_again(self) -> None:
+        assert not errors.VersionConflict.is_retryable
+        assert STATUSES["version_conflict"].exit_code == EX_DATAERR
 
     def test_says_what_to_do_in_a_sentence(self) -> None:
         assert [each for each in every_error() if not each.remedy.endswith((".", "]"))] == []

@@ -113,6 +113,19 @@ class TestOneMore:
         with pytest.raises(SessionQuarantined, match="Boom"):
             opened.ask(Say(ada, text="hello"))
 
+    def test_refuses_who_tells_at_once_as_well(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        quarantine(stage, opened, ada)
+        before = opened.system.dead_letters.count
+        tells = (opened.tell, opened.address(ada).tell)
+
+        for tell in tells:
+            with pytest.raises(SessionQuarantined, match="Boom"):
+                tell(Say(ada, text="hello"))
+
+        assert opened.system.dead_letters.count == before
+
     def test_answers_those_who_waited_already(
         self, stage: Stage, opened: SessionSystem, ada: str
     ) -> None:
