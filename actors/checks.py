@@ -6,7 +6,6 @@ made in process may hold anything.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache, partial
@@ -61,6 +60,7 @@ from callboard.actors.messages import (
 from callboard.actors.sessions.data import SessionPatch
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
 from callboard.actors.sessions.links import AgentSpec, McpSpec, Setting, Transport
+from callboard.actors.wording import said_of
 
 _CLASSES_MAX = 1_024
 """How many message classes are remembered with what was found out about them."""
@@ -165,18 +165,13 @@ _JSON_OBJECT: object = Mapping[str, object]
 _PLAIN = (NoneType, bool, int, float, str, bytes)
 
 
-_WHERE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>[^`]*)`$")
-
-
 def _check_types(message: msgspec.Struct) -> None:
     """Let msgspec compare every field with its type, and translate what it says."""
     try:
         made = msgspec.convert(_taken_apart(message), type(message), strict=True)
     except msgspec.ValidationError as wrong:
-        where = _WHERE.search(str(wrong))
-        path = "" if where is None else where["path"]
-        said = str(wrong) if where is None else str(wrong)[: where.start()]
-        raise InvalidField(path or "message", _value_at(message, path), f"{said}.") from None
+        path, remedy = said_of(wrong, type(message))
+        raise InvalidField(path or "message", _value_at(message, path), remedy) from None
     except (RecursionError, UnicodeEncodeError):
         # What msgspec cannot even look at. A crash here would be that of whoever got the message.
         name = next(filter(partial(_is_beyond_msgspec, message), message.__struct_fields__))
@@ -189,7 +184,8 @@ def _check_types(message: msgspec.Struct) -> None:
         given: object = getattr(message, name)
         wanted: object = getattr(made, name)
         if isinstance(wanted, msgspec.Struct) and type(given) is not type(wanted):
-            raise InvalidField(name, given, f"Expected `{type(wanted).__name__}`.")
+            remedy = f"Give {type(wanted).__name__}(...), not {type(given).__name__}."
+            raise InvalidField(name, given, remedy)
 
 
 _LOOKABLE = "Give text that UTF-8 can carry, and what nests less deep and not in itself."

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from callboard.actors.daemon.errors import MalformedJson
 from callboard.actors.errors import InvalidField
-from callboard.supervision.model.showing import shown_path
+from callboard.actors.wording import said_of
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 FIELDS_MAX = 32
 """Fields that may stand after the question mark."""
-
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(
-    r"^Object (?:contains unknown|missing required) field `(?P<name>.*)`$", re.DOTALL
-)
-
-_EXPECTED = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<given>[^`]+)`")
-_WORDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "object": "an object",
-    "array": "a list",
-}
-"""What JSON's types are called in a sentence; null is null."""
 
 
 @lru_cache(maxsize=64)
@@ -116,48 +99,8 @@ def invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> Invali
         sent: what it was given.
         shape: what that should have been.
     """
-    place = _PLACE.match(str(wrong))
-    assert place is not None, "the pattern matches everything"
-    what, path = place["what"], place["path"] or ""
-    named = _UNKNOWN.match(what)
-    if named is not None:
-        path = f"{path}.{named['name']}" if path else named["name"]
-    choices = _choices(shape, path)
-    if choices:
-        remedy = f"Give one of {', '.join(choices)}."
-    elif named is not None:
-        is_missing = what.startswith("Object missing")
-        remedy = "Give it: it is required." if is_missing else "Leave it out: it is not known here."
-    else:
-        remedy = in_words(what)
+    path, remedy = said_of(wrong, shape)
     return InvalidField(path or "body", _value_at(sent, path), remedy)
-
-
-def in_words(what: str) -> str:
-    """Return what a decoder says of a wrong type as a sentence that says what to give.
-
-    >>> in_words("Expected `int | null`, got `str`")
-    'Give a whole number or null, not text.'
-    """
-    found = _EXPECTED.match(what)
-    if found is None:
-        place = _PLACE.match(what)
-        said = what if place is None else place["what"]
-        return f"Give what the description says: {shown_path(said)}."  # it may quote a key
-    wanted, given = (
-        " or ".join(_WORDS.get(each, each) for each in found[name].split(" | "))
-        for name in ("wanted", "given")
-    )
-    return f"Give {wanted}, not {given}."
-
-
-def _choices(shape: type, path: str) -> list[str]:
-    """Return the words that a field may hold, if it is one of words."""
-    hint = get_type_hints(shape).get(path)
-    for each in (hint, *get_args(hint)):
-        if isinstance(each, type) and issubclass(each, StrEnum):
-            return [choice.value for choice in each]
-    return list(get_args(hint)) if get_origin(hint) is Literal else []
 
 
 def _value_at(sent: object, path: str) -> object:

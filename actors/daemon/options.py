@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
-from callboard.actors.daemon.decoding import in_words
 from callboard.actors.daemon.errors import UnknownBehaviour
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.wording import in_words
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.settings import Settings

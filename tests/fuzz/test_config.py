@@ -13,10 +13,10 @@ import pytest
 from hypothesis import strategies as st
 
 from callboard.actors.daemon.config import Config, as_given, read_config
-from callboard.actors.daemon.decoding import in_words
 from callboard.actors.daemon.doors import loopback
 from callboard.actors.daemon.errors import NotLoopback, UnknownBehaviour, WrongConfig
 from callboard.actors.daemon.options import BOUNDS, Bounds, load_behaviour, read_bounds
+from callboard.actors.wording import in_words
 from callboard.supervision import InvalidSpec
 from tests.fuzz.campaign import fuzz
 from tests.fuzz.values import ODD_TEXTS, UNWRITABLE_BITS

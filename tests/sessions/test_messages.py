@@ -11,6 +11,7 @@ import pytest
 
 from callboard.actors import messages
 from callboard.actors.checks import check, check_tenant
+from callboard.actors.connections.messages import AddMcpClient
 from callboard.actors.errors import (
     InvalidField,
     InvalidOrgId,
@@ -36,10 +37,13 @@ from callboard.actors.messages import (
     SessionMessage,
     SessionPage,
     Shutdown,
+    Subscribe,
     TerminateSession,
     UpdateSession,
 )
 from callboard.actors.sessions.data import Role, Session, SessionPatch
+from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.links import McpSpec, Transport
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.requests import Request
 
@@ -210,7 +214,43 @@ def test_a_refusal_carries_the_wrong_value() -> None:
         check(wrong(Question, "s", text=3))
 
     assert refused.value.value == 3
-    assert "Expected `str`, got `int`" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "remedy"),
+    [
+        (wrong(Question, "s", text=3), "text", "Give text, not a whole number."),
+        (
+            wrong(AppendMessage, "s", "happy", "x"),
+            "role",
+            "Give one of user, assistant, system, tool, thought.",
+        ),
+        (wrong(CreateSession, metadata=5), "metadata", "Give an object, not a whole number."),
+        (
+            wrong(UpdateSession, "s", patch={}),
+            "patch",
+            "Give SessionPatch(...), not dict.",
+        ),
+        (
+            wrong(AddMcpClient, "s", wrong(McpSpec, id="x", transport="tea")),
+            "spec.transport",
+            f"Give one of {', '.join(Transport)}.",
+        ),
+        (
+            wrong(Subscribe, kinds=("tea",)),
+            "kinds[0]",
+            f"Give one of {', '.join(EventKind)}.",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_refusal_says_what_to_give_in_the_words_of_http(
+    message: msgspec.Struct, field: str, remedy: str
+) -> None:
+    with pytest.raises(InvalidField) as refused:
+        check(message)
+
+    assert (refused.value.field, refused.value.remedy) == (field, remedy)
 
 
 def test_bounds_are_exact() -> None:
