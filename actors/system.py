@@ -587,8 +587,6 @@ class SweepFailed(msgspec.Struct, frozen=True):
     error: str
 
 
-
-
 async def _elsewhere(act: Callable[[], object]) -> None:
     """Do something that blocks without blocking the host's loop."""
     await asyncio.get_running_loop().run_in_executor(None, act)

@@ -328,6 +328,8 @@ class SessionActor(LinkedActor, Generic[D]):
         elif state is SessionState.SPAWNING:
             self._services.book.spawns.enter(self._row.id)
             self.continue_with(SpawnSession())
+        elif state is SessionState.CLEANED:  # the one before was killed before it could end
+            self.stop()
 
     def _go_on(self, draft: Draft, steps: tuple[Step, ...]) -> None:
         """Take the session to the state in which this incarnation begins."""

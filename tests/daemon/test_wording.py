@@ -200,7 +200,6 @@ COMMANDS = {
     "find ''": 65,
     "system-prompt nobody": 66,
     "system-prompt taken x --remove": 64,
-    "begin taken": 65,
     "watch nobody": 66,
     "watch --events-max 0": 65,
     "follow nobody": 66,
