@@ -61,6 +61,7 @@ from callboard.actors.sessions.data import SessionPatch
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict, freeze
 from callboard.actors.sessions.links import AgentSpec, McpSpec, Setting, Transport
 from callboard.actors.wording import said_of
+from callboard.supervision.model.errors import InvalidSpec
 
 _CLASSES_MAX = 1_024
 """How many message classes are remembered with what was found out about them."""
@@ -98,6 +99,32 @@ def check(message: msgspec.Struct, limits: SessionLimits = DEFAULT_LIMITS) -> No
         value = getattr(message, name)
         if value is not None:
             rule(name, value, limits)
+
+
+def check_own(value: AppendMessage | SessionPatch, limits: SessionLimits) -> None:
+    """Refuse what a behaviour's own code made: a wrong type is its slip, no request's.
+
+    A text or a structure may come from whoever asks, so what is out of bounds is his to mend.
+
+    Args:
+        value: what the behaviour said, as the message or patch it amounts to.
+        limits: the bounds.
+
+    Raises:
+        InvalidSpec: a type is wrong. No refusal: leaving a handler, it ends the incarnation.
+        InvalidField, MessageTooLarge: a bound is exceeded.
+    """
+    try:
+        if isinstance(value, SessionPatch):
+            check_patch(value, limits)
+        else:
+            check(value, limits)
+    except InvalidField:
+        try:
+            _check_types(value)
+        except InvalidField as slip:
+            raise InvalidSpec(slip.field, slip.value, slip.remedy) from None
+        raise
 
 
 def check_tenant(user_id: str | None, org_id: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
-from callboard.actors.checks import check, check_patch
+from callboard.actors.checks import check, check_own, check_patch
 from callboard.actors.errors import (
     InvalidField,
     SessionError,
@@ -159,6 +159,9 @@ class SessionActor(LinkedActor, Generic[D]):
     and the asker gets StoreError in place of the reply. Plain attributes are a cache that dies
     with the incarnation; what must live on is in the log and in `data`.
 
+    A value of a wrong type that the behaviour gives to `append` or `update` is its own slip, not
+    its asker's: `InvalidSpec`, a crash like any other, which is counted, told and logged.
+
     `SessionSystem.ask` and `tell` bring it `SessionMessage`s. Messages of any other type come by
     its own address (`SessionSystem.address`), from timers, monitors and the actor itself.
 
@@ -238,10 +241,11 @@ class SessionActor(LinkedActor, Generic[D]):
         Raises:
             SessionTerminating: the session takes nothing new.
             IdempotencyConflict: the key was used with other content.
-            InvalidField, MessageTooLarge: a value that a message may not have.
+            InvalidField, MessageTooLarge: a text or structure is out of bounds.
+            InvalidSpec: a slip of the behaviour's own, a wrong type: no refusal, but a crash.
         """
-        checked = AppendMessage(self._row.id, role, content, client_msg_id, metadata)
-        check(checked, self._services.limits)
+        own = AppendMessage(self._row.id, role, content, client_msg_id, metadata)
+        check_own(own, self._services.limits)
         return self._append(role, content, client_msg_id=client_msg_id, metadata=metadata)
 
     def _append(
@@ -267,8 +271,14 @@ class SessionActor(LinkedActor, Generic[D]):
 
         Raises:
             SessionTerminating: the session takes nothing new.
-            InvalidField: the data is no frozen struct.
+            InvalidField, MessageTooLarge: what the patch sets is out of bounds.
+            InvalidSpec: a slip of the behaviour's own, which is no refusal, but a crash: the data
+                is no frozen struct, the patch is none, or sets what has a wrong type.
         """
+        if patch is not None:
+            if not isinstance(patch, SessionPatch):
+                raise InvalidSpec("patch", patch, "Give SessionPatch(...).")
+            check_own(patch, self._services.limits)
         draft, clock = self._working(), self.system.clock
         wall_s, now_s = clock.wall_s(), clock.now_s()
         if data is not None:

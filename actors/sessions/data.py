@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import msgspec
 
-from callboard.actors.errors import InvalidField
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentInfo, ClientInfo, McpClientInfo
 from callboard.actors.sessions.states import (
@@ -17,6 +16,7 @@ from callboard.actors.sessions.states import (
     SessionStatus,
     status_of,
 )
+from callboard.supervision.model.errors import InvalidSpec
 
 SessionId: TypeAlias = str
 """The id of a session: a UUIDv7 as text, unless its creator, or the host's generator, gave another.
@@ -157,8 +157,8 @@ def checked_data(data: object) -> object:
     """Return a behaviour's own data if it can be part of a snapshot.
 
     Raises:
-        InvalidField: it is neither None nor a frozen msgspec struct.
+        InvalidSpec: it is neither None nor a frozen msgspec struct: the behaviour's own slip.
     """
     if data is None or (isinstance(data, msgspec.Struct) and data.__struct_config__.frozen):
         return data
-    raise InvalidField("data", type(data).__name__, "Use one msgspec.Struct with frozen=True.")
+    raise InvalidSpec("data", type(data).__name__, "Use one msgspec.Struct with frozen=True.")

@@ -181,7 +181,7 @@ class Draft:
 
         Raises:
             SessionTerminating: the session takes nothing new.
-            InvalidField: it is neither None nor a frozen msgspec struct.
+            InvalidSpec: it is neither None nor a frozen msgspec struct.
         """
         if not takes_messages(self.session.state):
             raise SessionTerminating(self.session.id)

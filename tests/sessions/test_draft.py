@@ -11,7 +11,6 @@ import pytest
 
 from callboard.actors.errors import (
     IdempotencyConflict,
-    InvalidField,
     SessionTerminating,
     TransitionError,
     VersionConflict,
@@ -23,6 +22,7 @@ from callboard.actors.sessions.states import SessionEvent, SessionState
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
+from callboard.supervision import InvalidSpec
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -138,7 +138,7 @@ class TestChanging:
 
     @pytest.mark.parametrize("data", [{"a": 1}, object(), "text"])
     def test_to_data_that_is_no_frozen_struct_is_refused(self, case: Case, data: object) -> None:
-        with pytest.raises(InvalidField):
+        with pytest.raises(InvalidSpec):
             case.draft.set_data(data, wall_s=5.0, now_s=5.0)
 
     def test_by_a_sign_of_life_is_a_change_too(self, case: Case) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -668,20 +669,90 @@ class TestTheSystem:
         assert sum(endings.values()) == 3
 
 
-class TestWhatABehaviourAppends:
-    @pytest.mark.parametrize("content", [5, None])
-    def test_is_checked_like_what_a_client_sends(self, runtime: Any, content: Any) -> None:
-        class Careless(SessionActor[None]):
-            @handles(Question)
-            def on_question(self, message: Question) -> str:
-                self.append(Role.USER, content)
-                return message.text
+def append(*args: Any, **fields: Any) -> Callable[[Any], object]:
+    """Return what appends this, as a program without a type checker would."""
 
-        with SessionSystem(session=Careless, runtime=runtime) as sessions:
+    def act(it: Any) -> object:
+        return it.append(*args, **fields)
+
+    return act
+
+
+def update(**fields: Any) -> Callable[[Any], object]:
+    """Return what updates the session so."""
+
+    def act(it: Any) -> object:
+        return it.update(**fields)
+
+    return act
+
+
+def careless(slip: Callable[[Any], object]) -> type[SessionActor[None]]:
+    """Return a behaviour that makes this slip after it has kept something right."""
+
+    class Careless(SessionActor[None]):
+        @handles(Question)
+        def on_question(self, message: Question) -> str:
+            self.append(Role.USER, message.text)
+            slip(self)
+            return message.text
+
+    return Careless
+
+
+WRONG_PROMPT: Any = 5
+
+
+class TestASlipOfABehaviour:
+    @pytest.mark.parametrize(
+        ("slip", "field", "remedy"),
+        [
+            (append(Role.USER, 5), "content", "Give text, not a whole number."),
+            (append(Role.USER, None), "content", "Give text, not null."),
+            (append("boss", "x"), "role", "Give one of user, assistant, .*"),
+            (update(data={}), "data", "Use one msgspec.Struct with frozen=True."),
+            (update(patch={}), "patch", r"Give SessionPatch\(...\)."),
+            (
+                update(patch=SessionPatch(system_prompt=WRONG_PROMPT)),
+                "system_prompt",
+                "Give text or null, .*",
+            ),
+        ],
+        ids=["content", "nothing", "role", "data", "patch", "prompt"],
+    )
+    def test_is_a_crash_that_says_what_is_wrong_and_keeps_nothing(
+        self, runtime: Any, slip: Callable[[Any], object], field: str, remedy: str
+    ) -> None:
+        with SessionSystem(session=careless(slip), runtime=runtime) as sessions:
             ada = create(sessions)
 
-            with pytest.raises(InvalidField, match="content"):
+            with pytest.raises(InvalidSpec) as crash:
                 ask(sessions, ada, "rome")
+
+            assert crash.value.field == field
+            assert re.fullmatch(remedy, crash.value.remedy)
+            sessions.ask(RecordActivity(ada))
+            assert sessions.address(ada).incarnations == 2
+            assert said(sessions, ada) == []
+
+    @pytest.mark.parametrize(
+        "slip",
+        [
+            append(Role.USER, "x", client_msg_id="k" * 300),
+            update(patch=SessionPatch(metadata={"a": {1, 2}})),
+        ],
+        ids=["key", "structure"],
+    )
+    def test_is_not_what_may_come_from_the_asker_and_is_out_of_bounds(
+        self, runtime: Any, slip: Callable[[Any], object]
+    ) -> None:
+        with SessionSystem(session=careless(slip), runtime=runtime) as sessions:
+            ada = create(sessions)
+
+            with pytest.raises(InvalidField):
+                ask(sessions, ada, "rome")
+
+            assert sessions.address(ada).incarnations == 1
             assert said(sessions, ada) == []
 
 
