@@ -93,7 +93,7 @@ class Warm(SessionActor[None]):
 # begin ask
 def answer(sessions: SessionSystem, message: SessionMessage[int]) -> str:
     try:
-        return f"message {sessions.ask(message)}"
+        return f"reply {sessions.ask(message)}"
     except Refusal as no:  # yours, or callboard's (SessionError): the session goes on
         return f"{no.code}: {no.remedy}"
     except DeliveryError as lost:  # no answer came
@@ -113,6 +113,7 @@ with SessionSystem(Summing, kinds={"import": Importer, "warm": Warm}) as session
     print(sessions.ask(Summary(lot)))
     text = sessions.ask(CreateSession(kind="import")).id
     print(answer(sessions, Import(text, lines=("one", "é", "three"))))
+    print(answer(sessions, Import(text, lines=("two",))))
     print([each.content for each in sessions.messages(text)])
     # end run
     assert sessions.ask(CreateSession(kind="warm")).last_seq == 0
