@@ -127,6 +127,8 @@ def _rows(sessions: SessionSystem) -> Iterator[str]:
     services = services_of(sessions)
     parts = parts_of(sessions)
     for row in services.table.rows():
+        if row.session().state is SessionState.CLEANED:
+            yield f"{row.id} is cleaned up and still there"
         address = row.address
         if address is None and row.presence is Presence.ASLEEP:
             continue  # nobody has anything to do with it

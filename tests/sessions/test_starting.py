@@ -16,6 +16,7 @@ from callboard.actors import (
     Session,
     SessionActor,
     SessionMessage,
+    SessionNotFound,
     SessionState,
     SessionSystem,
     SpawnError,
@@ -25,7 +26,7 @@ from callboard.actors.sessions.actor import START_S
 from callboard.actors.sessions.internal import StartSession
 from callboard.supervision import ActorRef, CallboardError, Future, Settings, handles
 from callboard.supervision.model.starting import START_TIMED_OUT
-from callboard.supervision.testing import Simulation
+from callboard.supervision.testing import Simulation, simulate
 from tests.laws import broken_laws, parts_of, services_of
 from tests.runtime.kit import Gate
 
@@ -304,3 +305,33 @@ class TestAStartThatIsSlow:
 
         assert not ref.is_alive()
         assert not report.is_clean
+
+
+@simulate(schedules=20)
+def test_that_is_one_of_a_session_whose_cleanup_is_committed_is_its_end(sim: Simulation) -> None:
+    """Its partition, which knows no better, starts it once more before the manager has heard."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        SessionSystem(runtime=sim.runtime, partitions=1) as sessions,
+    ):
+        ada = sessions.ask(CreateSession(user_id="ada")).id
+        manager = parts_of(sessions)["front/manager"]
+        behaviour: Any = SessionActor
+        commit = behaviour.commit
+
+        def commit_and_die(self: Any) -> None:
+            commit(self)
+            if self.session.state is SessionState.CLEANED and self.incarnation == 1:
+                manager.suspend()
+                self.actor_ref.kill()
+
+        patch.setattr(SessionActor, "commit", commit_and_die)
+        ended = sessions.manager.ask(TerminateSession(ada), block=False)
+        sim.settle()
+        manager.resume()
+
+        assert ended.get().state is SessionState.CLEANED
+        sim.settle()
+        with pytest.raises(SessionNotFound):
+            sessions.get(ada)
+        assert broken_laws(sessions) == []
