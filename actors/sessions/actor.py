@@ -712,7 +712,13 @@ def _going_on(on_start: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if self._draft is None:
             raise InvalidSpec("on_start", on_start.__qualname__, "Call super().on_start() first.")
 
-    return start
+    @wraps(on_start)
+    async def start_later(self: Any) -> None:
+        # Called where it is awaited: one that is killed before leaves no coroutine behind.
+        await on_start(self)
+        see_that_it_has_gone_on(self)
+
+    return start_later if inspect.iscoroutinefunction(on_start) else start
 
 
 class RespawnFailed(Exception):
