@@ -158,6 +158,8 @@ class TestAnAgent:
             task = {"content": "wait", "timeout_s": 3}
             late = threads.submit(http.post, f"{ada}/agent/prompts", json=task)
             problem(late.result(), 504, "prompt_timeout")
+            while done(http.get(ada))["agent"]["is_busy"]:
+                pass  # it stops within the grace
             task = {"content": "wait"}
             begun = threads.submit(http.post, f"{ada}/agent/prompts", json=task)
             while not done(http.get(ada))["agent"]["is_busy"]:
