@@ -61,10 +61,23 @@ def strike(thread: threading.Thread) -> bool:
     return set_async_exception(ident, KillSignal) == 1
 
 
-def take_back(thread: threading.Thread) -> None:
-    """Withdraw an exception that has not been delivered yet."""
-    if thread.ident is not None:
-        set_async_exception(thread.ident, None)
+class _TakenBack(BaseException):
+    """Takes the place of what was not delivered, and is caught where it strikes."""
+
+
+def take_back() -> None:
+    """Withdraw from this thread an exception that has not been delivered yet.
+
+    By having another one delivered. To set None would leave the interpreter's mark that there is
+    one: in 3.12 each call then costs half as much again for as long as the process lives, and in
+    3.11 the first function that is traced, by a debugger or for coverage, never begins.
+    """
+    try:
+        set_async_exception(threading.get_ident(), _TakenBack)
+        while True:  # it strikes when the call above returns, or else here
+            pass
+    except _TakenBack:
+        return
 
 
 def set_async_exception(ident: int, kind: type[BaseException] | None) -> int:

@@ -107,7 +107,7 @@ class Worker(Runner):
         self.target = None
         if self.is_struck:
             with self._guard:
-                take_back(self.thread)
+                take_back()
                 self.is_struck = False
 
     def strike(self, cell: Cell[Any]) -> bool:

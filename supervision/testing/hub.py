@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.futures import Future
-from callboard.supervision.runtime.interrupts import Unwound, set_async_exception
+from callboard.supervision.runtime.interrupts import Unwound, take_back
 from callboard.supervision.runtime.loop import BlockingOnLoop
 from callboard.supervision.runtime.timers import Timer
 from callboard.supervision.testing.chance import Seeded
@@ -428,7 +428,7 @@ class Hub:
             raise
         finally:
             if self.endless is not None:
-                set_async_exception(self.thread, None)  # it may have been struck twice
+                take_back()  # it may have been struck twice
             _set_running_loop(outer_loop)
         return True
 

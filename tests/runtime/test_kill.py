@@ -4,6 +4,9 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -267,6 +270,43 @@ class TestAKill:
         ref.kill()
 
         assert box.take() == "KillSignal"
+
+
+_KILLS_AND_TRACES = """
+import resource, sys, threading
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))  # it is a loop in C that must not begin
+from callboard.supervision import ActorSystem, SupervisedActor
+spins, ended = threading.Event(), threading.Event()
+class Spinner(SupervisedActor):
+    def on_receive(self, message):
+        try:
+            while True:
+                spins.set()
+        finally:
+            ended.set()
+with ActorSystem() as system:
+    ref = system.spawn(Spinner)
+    ref.tell("spin")
+    spins.wait()
+    ref.kill()
+    ended.wait()
+    system.spawn(Spinner).stop()  # the worker has let go
+def function():
+    return "traced"
+sys.settrace(lambda *_: None)
+print(function())
+"""
+
+
+def test_after_a_kill_a_debugger_may_come() -> None:
+    command = [sys.executable, "-c", _KILLS_AND_TRACES]
+    paths = os.pathsep.join(sys.path)
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=True
+    )
+
+    assert done.stdout == "traced\n"
 
 
 class TestAKillNeverStrikes:
