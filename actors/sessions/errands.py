@@ -26,8 +26,12 @@ from callboard.supervision import LATER, ActorRef, Request, SupervisedActor, han
 QUEUED_S: Final = 60.0
 """How long the undoing of a step may wait for a worker, in seconds."""
 
-LEAVE_S: Final = 0.5
-"""Seconds that a killed errand gets to leave the code it was in, before its step is undone."""
+LEAVE_S: Final = 2.0
+"""Seconds that a killed errand gets to leave the code it was in, before its step is undone.
+
+Longer than the grace of a kill: what is at work after that is abandoned, not just kept waiting
+on a busy machine.
+"""
 
 _LEAVE_CHECK_S = 0.001
 """How often is looked whether it has."""

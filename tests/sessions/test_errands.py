@@ -36,8 +36,8 @@ WITHIN_S = 20.0
 SCHEDULES = 30
 """Moments at which an errand is killed."""
 
-EARLY_S = 0.2
-"""How long the disk takes yet: less than an errand that was killed is given."""
+EARLY_S = 1.2
+"""How long the disk takes yet: longer than a kill's grace, less than the errand is given."""
 
 
 class Send(Request[str], frozen=True):
