@@ -70,8 +70,7 @@ class Heart(SystemActor):
         except DeliveryError:  # its mailbox is full: no sign of health
             return
         self._is_asking = True
-        if not answer.add_waiter(lambda: tell(_Answered())):
-            tell(_Answered())
+        answer.when_done(lambda: tell(_Answered()))
 
     @handles(_Answered)
     def on_answered(self, message: _Answered) -> None:

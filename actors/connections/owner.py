@@ -90,8 +90,7 @@ class Owner(Generic[C]):
         self._system.loop.call(self._kill if kills else self._close)
         due_s = self._system.clock.now_s() + CLOSE_S
         timer = self._system.timers.call_at(due_s, self._system.loop.call, self._kill)
-        if not self.over.add_waiter(timer.cancel):
-            timer.cancel()
+        self.over.when_done(timer.cancel)
 
     # -- on the loop -------------------------------------------------------
 

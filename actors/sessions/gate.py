@@ -63,8 +63,7 @@ class Gate:
                 reply.offer_exception(AuditError(operation, type(error).__name__))
 
         timer = system.timers.call_at(system.clock.now_s() + AUDIT_WAIT_S, give_up)
-        if not kept.add_waiter(answered):
-            answered()
+        kept.when_done(answered)
 
     def _record(self, message: Any) -> AuditEvent:
         session_id: str | None = getattr(message, "session_id", None)

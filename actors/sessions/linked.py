@@ -321,8 +321,7 @@ class LinkedActor(SupervisedActor):
                 outer.offer_exception(translate(error))
             mine.notify(WorkOver(work.hold))
 
-        if not inner.add_waiter(over):
-            over()
+        inner.when_done(over)
 
     def _fail_waiting(self, key: str, error: Exception) -> None:
         for work in self._pend().waiting.pop(key, ()):

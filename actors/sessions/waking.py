@@ -151,8 +151,8 @@ class Waker:
             return
         if future.is_done:
             self._take(start, row, _answered(session_id, future, asked))
-        elif not future.add_waiter(lambda: announce(_answered(session_id, future, asked))):
-            announce(_answered(session_id, future, asked))
+        else:
+            future.when_done(lambda: announce(_answered(session_id, future, asked)))
 
     # -- what becomes of it ------------------------------------------------
 

@@ -227,7 +227,7 @@ class Cell(HandOffCell[A], Generic[A]):
         """See that no later life handles what was asked of oneself."""
         if self._is_outlived:
             self.when_dead(future, lambda _reason: future.offer_exception(self.dead_error()))
-            future.add_waiter(lambda: self.forget_bond(future))
+            future.when_done(lambda: self.forget_bond(future))
 
     @overload
     def stop(

@@ -238,8 +238,9 @@ class EndingCell(MailboxCell[A]):
         finally:
             # Whatever becomes of it, those to whom the end was promised hear of it.
             system.has_ended(self, reason)
-            if self.address is not None:
-                self._keep(self.address.leave, self)
+            address = self.address  # it may be taken from it just now
+            if address is not None:
+                self._keep(address.leave, self)
             bonds = () if left.bonds is None else left.bonds.values()
             fatal: list[Bond] = []
             for bond in bonds:

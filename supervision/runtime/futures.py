@@ -152,11 +152,14 @@ class Future(PykkaFuture[T]):
             self.rouse()
 
     def rouse(self) -> None:
-        """Wake the waiters without a result: they look again at what concerns them."""
+        """Wake the waiters, with a result or without: they look again at what concerns them.
+
+        Those of now, for one that goes on waiting adds its waker again.
+        """
         waiters = self._waiters
-        while waiters:
+        for _ in range(len(waiters)):
             try:
-                wake = waiters.pop()
+                wake = waiters.pop(0)
             except IndexError:  # a waiter that left took its own waker with it
                 return
             wake()
@@ -195,21 +198,36 @@ class Future(PykkaFuture[T]):
     # -- waiting for it ---------------------------------------------------
 
     def add_waiter(self, wake: Callable[[], object]) -> bool:
-        """Have `wake` called once when the result is there; False if it is there already."""
-        self._waiters.append(wake)
-        if not self._done:
-            return True
-        self.remove_waiter(wake)
-        return False
+        """Have `wake` called once, when the result is there or one who waits was killed.
 
-    def remove_waiter(self, wake: Callable[[], object]) -> None:
-        """Take a waker back; harmless when it was called already."""
+        Returns:
+            False if the result is there already. Never both: who set it just now has the waker,
+            or it is taken back here.
+        """
+        self._waiters.append(wake)
+        return not self._done or not self.remove_waiter(wake)
+
+    def when_done(self, act: Callable[[], object]) -> None:
+        """Call `act()` once when the result is there, from whoever sets it; at once if it is."""
+
+        def look() -> None:
+            if self._done:
+                act()
+            else:  # one who waits was killed
+                self.when_done(act)
+
+        if not self.add_waiter(look):
+            act()
+
+    def remove_waiter(self, wake: Callable[[], object]) -> bool:
+        """Take a waker back; say whether it was still there, and will not be called."""
         if not self._waiters:
-            return
+            return False
         try:
             self._waiters.remove(wake)
         except ValueError:
-            return
+            return False
+        return True
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the result and return it, or raise the exception that was set.
@@ -260,14 +278,13 @@ class Future(PykkaFuture[T]):
         if timeout is not None and timeout != float("inf"):
             mine_s = blocker.now_s() + timeout
             until_s = mine_s if until_s is None else min(mine_s, until_s)
-        if runner is None or cell is None:
-            blocker.block(self, until_s)
-        else:
-            runner.block(self, until_s)
-        if self._done:
-            return
-        if self.deadline_s is not None and until_s == self.deadline_s:
+        block = blocker.block if runner is None or cell is None else runner.block
+        block(self, until_s)
+        if not self._done and self.deadline_s is not None and until_s == self.deadline_s:
             self.give_up()
+            if not self._done:  # somebody else has claimed it, and is about to set it
+                block(self, blocker.now_s() + _CLAIMED_S)
+        if self._done:
             return
         msg = f"no answer within {timeout} seconds"
         raise Timeout(msg)
@@ -410,6 +427,9 @@ def wait_on_thread(
         elif asker is not None or future.is_done:
             return
 
+
+_CLAIMED_S = 1.0
+"""How long a reply may take to be there once it is claimed: two statements of another thread."""
 
 _LONGEST_WAIT_S = 3600.0
 """One wait on a lock; longer ones are waited in turns (the C API has a bound)."""

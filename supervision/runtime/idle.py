@@ -46,17 +46,31 @@ class IdleWatch:
         self._timer = self._cell.system.timers.call_at(due_s, self._look)
 
     def _look(self) -> None:
+        """On the timers' thread: if nothing came, have the cell say whether that is still so."""
         cell = self._cell
         if cell.is_dead or self._is_cancelled:
             return
-        # A pair that must keep its order. Here: (1) no timer (2) busy? then `touch` sets the next.
-        # At the end of a turn: (1) not busy (2) no timer? set one.
-        self._timer = None
-        if cell.is_at_work or cell.operation is not None:
-            return
         if cell.system.clock.now_s() < self._busy_s + self._after_s:
             self._arm()
-            return
-        self._is_cancelled = True  # `touch` may have set a second one just now
-        cell.idle = None
-        cell.notify(IdleTimeout())
+        else:
+            cell.signal(self._decide)
+
+    def _decide(self) -> None:
+        """Between two messages, by a holder of the cell: nobody sets another watch meanwhile.
+
+        If it is not idle, `touch` sets the next timer at the end of this turn.
+        """
+        self._timer = None
+        cell = self._cell
+        is_idle = (
+            cell.handling is None  # nor was anything handled in this turn before
+            and cell.operation is None
+            and cell.next_message is None
+            and not cell.mailbox_size
+            and not cell.is_suspended
+        )
+        if is_idle and cell.reason is None and not self._is_cancelled:
+            self._is_cancelled = True  # a slow `touch` may still set a timer
+            cell.idle = None
+            # Not through the mailbox, where a message may come in ahead of it.
+            cell.next_message = IdleTimeout()

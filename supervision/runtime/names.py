@@ -171,10 +171,11 @@ class Address(Generic[A]):
         made: SimpleQueue[Any] = SimpleQueue()
         with self.system.rare:
             if self.items is None and self.takes_messages():
-                self.items = made
                 cell = self.cell
                 if cell is not None and cell.reason is None:
                     cell.items = made
+                # Not before: whoever finds it here wakes the incarnation, which must have it.
+                self.items = made
             return self.items
 
     def takes_messages(self) -> bool:

@@ -196,10 +196,11 @@ class PooledCell(Cell[A]):
 
     def _failed(self, error: BaseException, message: Any, future: Future[Any] | None) -> None:
         del message
+        if isinstance(error, KillSignal):
+            self._refuse_in_hand(error, future)
+            raise error
         self.in_hand = None
         actor: Any = self.actor
-        if isinstance(error, KillSignal):
-            raise error
         if not isinstance(error, Exception):
             actor._stop_everybody(error)
         elif future is not None:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class Timer:
-    """One thing to do at one time. Cancel it from any thread."""
+    """One thing to do at one time. Cancel it from any thread.
+
+    It goes off or is cancelled, whichever takes it first: what is to be done is taken in one
+    statement without a call, in which no other thread comes in.
+    """
 
     __slots__ = ("_act", "_args", "due_s", "is_recurring")
 
@@ -38,10 +42,11 @@ class Timer:
 
     def cancel(self) -> bool:
         """Take it back; say whether it was still pending."""
-        was_pending = self._act is not None
-        self._act = None
+        act, self._act = self._act, None
+        if act is None:  # it may be going off just now, and needs them
+            return False
         self._args = ()
-        return was_pending
+        return True
 
     def fire(self) -> None:
         """Go off, once."""

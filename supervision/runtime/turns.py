@@ -113,8 +113,9 @@ class TurningCell(BornCell[A]):
 
     def _look_again(self) -> None:
         """See that what came meanwhile is served. After the baton was given back."""
-        if self.idle is not None:
-            self.idle.touch()
+        idle = self.idle
+        if idle is not None:
+            idle.touch()
         lane = self.signals
         if lane is not None and lane.qsize():
             self.schedule()
@@ -242,9 +243,10 @@ class TurningCell(BornCell[A]):
 
     def _failed(self, error: BaseException, message: Any, future: Future[Any] | None) -> None:
         """Let it crash: a refusal is an answer, everything else the end of this actor."""
-        self.in_hand = None
         if isinstance(error, KillSignal):
+            self._refuse_in_hand(error, future)
             raise error
+        self.in_hand = None
         if type(error) is TypeError:
             error = unroutable(error, message)
         if isinstance(error, Refusal):
@@ -259,6 +261,15 @@ class TurningCell(BornCell[A]):
         ):
             future.offer_exception(error)
         self._end(crashed(error))
+
+    def _refuse_in_hand(self, error: KillSignal, future: Future[Any] | None) -> None:
+        """Tell the asker of a handler that a kill ended.
+
+        As in `_refuse_reply`: the handler may have found itself dead before its killer has looked
+        what is in hand, and is about to let go of it.
+        """
+        if future is not None and not isinstance(error, Unwound):
+            future.offer_exception(self._killed_error() if self.is_dead else error)
 
     def _suspended(
         self, result: Any, future: Future[Any] | None, context: contextvars.Context
@@ -311,8 +322,7 @@ class TurningCell(BornCell[A]):
             self.when_dead(
                 future, lambda reason: future.offer_exception(self._killed_error(reason))
             )
-            if not future.add_waiter(lambda: self.forget_bond(future)):
-                self.forget_bond(future)  # nobody waits for it any more
+            future.when_done(lambda: self.forget_bond(future))  # or nobody waits for it any more
         return future
 
     def future_in_hand(self, timeout: float | None = None) -> Future[Any]:

@@ -131,8 +131,11 @@ class Watcher:
             if quiet < _QUIET_TICKS:
                 time.sleep(_TICK_S)
                 continue
+            # A pair that must keep its order. Here: (1) asleep (2) work? then no nap.
+            # Who sends: (1) put the work (2) is it asleep? then `wake`.
             self._pool.is_asleep = True
-            self._bell.acquire(timeout=_NAP_S)
+            if not self._has_work():
+                self._bell.acquire(timeout=_NAP_S)
             self._pool.is_asleep = False
             quiet = 0 if self._has_work() or self._killed.qsize() else _QUIET_TICKS - 1
 

@@ -13,6 +13,7 @@ import pykka
 import pytest
 
 from callboard.supervision import ActorSystem, Future, Timeout, get_all
+from callboard.supervision.runtime.futures import completed
 from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom, give, threads_only
 
 
@@ -107,6 +108,24 @@ class TestAFuture:
         assert woken == ["woken"]
         assert not future.add_waiter(lambda: woken.append("too late"))
         assert woken == ["woken"]
+
+    def test_calls_who_listens_when_it_is_done_and_not_when_one_who_waits_is_killed(self) -> None:
+        future: Future[int] = Future()
+        heard: list[int] = []
+        future.when_done(lambda: heard.append(future.get()))
+
+        future.rouse()  # as the kill of one who waits does
+
+        assert heard == []
+        future.set(1)
+        assert heard == [1]
+
+    def test_calls_who_listens_at_once_when_it_is_done(self) -> None:
+        heard: list[str] = []
+
+        completed(1).when_done(lambda: heard.append("at once"))
+
+        assert heard == ["at once"]
 
 
 class TestTheUsersOwnTimeout:
