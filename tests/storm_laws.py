@@ -156,7 +156,9 @@ def broken_folders(
         if row.latest().session.state is SessionState.ACTIVE and needs(row)
     }
     for session_id in sorted(set(there) - needed):
-        yield f"a {what} is left of {session_id}"
+        row = rows.get(session_id)
+        now = "gone" if row is None else f"{row.latest().session.state}, {row.presence}"
+        yield f"a {what} is left of {session_id}, which is {now}"
     for session_id in sorted(needed - set(there)):
         yield f"{session_id} has lost its {what}"
 

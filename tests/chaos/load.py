@@ -124,7 +124,11 @@ class Notes:
                 found.append(f"{row.id} has {counted} texts that count, and counted {said}")
         # A create that clients sent again and again makes one session.
         makers = Counter(row.latest().session.metadata.get("by") for row in services.table.rows())
-        found += [f"{by} was created {times} times" for by, times in makers.items() if times > 1]
+        found += [
+            f"{by} was created {times} times"
+            for by, times in makers.items()
+            if by is not None and times > 1
+        ]
         found += [
             f"the key {each} is taken, though its create has failed"
             for each in sorted(self.failed_keys & set(services.book.creates._created))

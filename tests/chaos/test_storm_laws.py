@@ -91,9 +91,9 @@ class TestFolders:
     def test_that_are_missing_or_left_are_seen(self, stage: Stage) -> None:
         sessions, ada = opened(stage)
 
-        found = list(broken_folders(sessions, "folder", ["gone"], lambda _: True))
+        found = list(broken_folders(sessions, "folder", ["bob"], lambda _: True))
 
-        assert found == ["a folder is left of gone", f"{ada} has lost its folder"]
+        assert found == ["a folder is left of bob, which is gone", f"{ada} has lost its folder"]
 
 
 class TestPresences:
