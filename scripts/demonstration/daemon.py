@@ -25,6 +25,9 @@ STOP_S: Final = 40.0
 AWAKE_MAX: Final = 150
 """Sessions that may be awake: of more, those that were not used for longest are put to sleep."""
 
+WORKER_IDLE_S: Final = 1.0
+"""Seconds after which an idle worker goes: the demonstration waits for that, to count threads."""
+
 POLL_S: Final = 0.02
 """How often something is looked at again."""
 
@@ -80,6 +83,7 @@ class Daemon:
                     *("--partitions", str(PARTITIONS)),
                     *("--workspace", str(self._work)),
                     *("--set", f"awake_max={AWAKE_MAX}"),
+                    *("--set", f"worker_idle_s={WORKER_IDLE_S}"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

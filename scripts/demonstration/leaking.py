@@ -18,7 +18,7 @@ AT_REST_S: Final = 0.3
 """A daemon that holds the same after this many seconds is at rest."""
 
 SETTLE_S: Final = 25.0
-"""Seconds until the daemon must hold no more than before: idle workers go after 10."""
+"""Seconds until the daemon must hold no more than before: idle workers take a second to go."""
 
 
 async def warm_up(daemon: Daemon) -> Level:
