@@ -38,8 +38,8 @@ from callboard.actors.sessions.internal import (
     RunPrompt,
     StopPrompt,
 )
-from callboard.actors.sessions.linked import settle
 from callboard.actors.sessions.links import AgentInfo, AgentMemory
+from callboard.actors.sessions.prompting import settle
 from callboard.actors.sessions.table import Row
 from callboard.supervision import LATER, ExitReason, Future, Later, handles
 from callboard.supervision.runtime.notices import Notice

@@ -25,7 +25,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch,
 from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
-from callboard.actors.sessions.states import SessionEvent, SessionState, next_state, takes_messages
+from callboard.actors.sessions.states import SessionState, Transition, next_state, takes_messages
 from callboard.actors.storage.journal import Committer, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 
@@ -212,7 +212,7 @@ class Draft:
         count = session.message_count + 1
         return self._change(wall_s=wall_s, now_s=now_s, message_count=count).message_count
 
-    def move(self, event: SessionEvent, *, wall_s: float, reason: str | None = None) -> Session:
+    def move(self, event: Transition, *, wall_s: float, reason: str | None = None) -> Session:
         """Go to the next state, and return the snapshot. No activity, as far as idling goes.
 
         Terminating twice keeps the first reason and time.

@@ -29,7 +29,7 @@ from callboard.actors.sessions.internal import (
 from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import STRUCK, Step, must_end, to_undo
-from callboard.actors.sessions.states import Presence, SessionEvent, SessionState, takes_messages
+from callboard.actors.sessions.states import Presence, SessionState, Transition, takes_messages
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import PartitionLost
 from callboard.actors.sessions.walks import Walk
@@ -303,7 +303,7 @@ class Ender:
         services, clock = self._services, self._system.clock
         draft = take_care(services.addresses.kept(row), services.limits)
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
-            draft.move(SessionEvent.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
+            draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
             steps = to_undo(services.plan(draft.session))
             if steps and self._must_be_undone(ending):
                 refusal = self._refusal_of(draft)
@@ -313,7 +313,7 @@ class Ender:
                     return self._refused(row, ending, refusal)
                 self._send_undertaker(row, ending, steps)
                 return True
-            draft.move(SessionEvent.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
+            draft.move(Transition.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
             refusal = self._refusal_of(draft)
             if refusal is not None:
                 draft.let_go()

@@ -7,90 +7,49 @@ stands in the snapshot; `connections.look` has others see to it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from callboard.actors.connections.messages import (
-    AddMcpClient,
-    AttachAgent,
-    AttachClient,
-    CallTool,
-    CancelPrompt,
-    DetachAgent,
-    DetachClient,
-    ListTools,
-    Prompt,
-    PromptResult,
-    RemoveMcpClient,
-)
 from callboard.actors.connections.ports import CALLS_MAX
 from callboard.actors.errors import (
-    AgentAttached,
-    AgentBusy,
     AgentDied,
-    AgentNotAttached,
-    DuplicateMcpClient,
-    IdempotencyConflict,
-    McpCallLost,
     McpClientDown,
-    McpClientNotFound,
-    PromptRepeated,
-    SessionError,
     StoreError,
-    TooManyCalls,
 )
-from callboard.actors.sessions.data import Message, Role, Session
-from callboard.actors.sessions.draft import Draft
-from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.committing import CommittingActor, D
+from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.internal import (
-    AgentPacket,
-    Heard,
     LinkDown,
     LinkFailed,
     LinkUp,
-    Live,
-    LogGrew,
     LookLater,
-    PromptDone,
     RunPrompt,
-    RunTool,
-    Said,
-    StopPrompt,
     WorkOver,
 )
 from callboard.actors.sessions.linking import (
-    check_replay,
     failed,
     falling_asleep,
     key_of,
     links_of,
-    mcp_client,
     waking,
     went_down,
     went_up,
-    with_agent,
-    with_mcp,
     without,
 )
 from callboard.actors.sessions.links import AgentInfo, ClientInfo, LinkState, McpClientInfo
 from callboard.actors.sessions.naming import link_name
-from callboard.actors.sessions.prompted import Prompted, pass_on
+from callboard.actors.sessions.prompted import Prompted
 from callboard.actors.sessions.states import takes_messages
 from callboard.supervision import (
     LATER,
     ActorDeadError,
-    ActorKilled,
-    DeliveryError,
     Future,
     Later,
     MailboxFull,
     Request,
-    SupervisedActor,
     handles,
 )
 
@@ -101,9 +60,6 @@ if TYPE_CHECKING:
 LOOK_LATER_S: Final = 1.0
 """How long a session waits, in seconds, before it has its connections report once more, after the
 store has not kept what one of them told."""
-
-OLDEST_SEQ = 1
-"""The first message that a log in memory can give: it forgets none."""
 
 
 class Connections(Protocol):
@@ -126,22 +82,6 @@ class Connections(Protocol):
     def claim(self, row: Row, number: int) -> object:
         """Take a client's sink back."""
         ...
-
-
-class WordsLost(msgspec.Struct, frozen=True):
-    """An event of the system's hook: what an agent said could not be kept, and is left out.
-
-    Args:
-        session_id: whose agent.
-        error: the class of the error.
-        detail: what is wrong with it.
-    """
-
-    log_level: ClassVar[int] = logging.WARNING
-
-    session_id: str
-    error: str
-    detail: str
 
 
 class _Work(msgspec.Struct, frozen=True, eq=False):
@@ -189,29 +129,12 @@ class _Pending:
         """Key of a connection that is being opened -> what it is to do then."""
 
 
-class LinkedActor(SupervisedActor):
-    """The part of a session's actor that has to do with its connections; `SessionActor` is one."""
+class LinkedActor(CommittingActor[D]):
+    """The part of a session's actor that all kinds of connections have in common."""
 
     _pending: _Pending | None = None
     _looks_later = False
     _down_later: LinkDown | None = None
-    _draft: Draft | None = None
-    _row: Row
-    _services: Any
-
-    # -- what the session's actor itself has ---------------------------------
-
-    def _working(self) -> Draft:
-        raise NotImplementedError
-
-    def commit(self) -> None:
-        """Keep what this handler has changed so far."""
-        raise NotImplementedError
-
-    def _append(
-        self, role: Role, content: str, *, client_msg_id: str | None, metadata: Any
-    ) -> Message:
-        raise NotImplementedError
 
     # -- what it asks of this part -------------------------------------------
 
@@ -249,12 +172,6 @@ class LinkedActor(SupervisedActor):
         if down is not None:
             self.on_link_down(down)
         self._look()
-
-    def _log_grew(self) -> None:
-        """Tell the client, if there is one, that there is more to send."""
-        client = self._working().session.client
-        if client is not None and client.status is LinkState.UP:
-            self._tell(client, LogGrew())
 
     def _note(self, changes: dict[str, object]) -> bool:
         if changes:
@@ -334,20 +251,7 @@ class LinkedActor(SupervisedActor):
         message.hold.release()
         self._row.heard_s = self.system.clock.now_s()
 
-    # -- MCP clients -----------------------------------------------------------
-
-    @handles(AddMcpClient)
-    def on_add_mcp_client(self, message: AddMcpClient) -> Later:
-        """Have a client opened; reply when it is up."""
-        draft, spec = self._working(), message.spec
-        known = mcp_client(draft.session, spec.id)
-        if known is not None and known.status is not LinkState.FAILED:
-            raise DuplicateMcpClient(spec.id)
-        self._services.connections.connectors.for_mcp()
-        self._touch()
-        number, wall_s = draft.next_version, self.system.clock.wall_s()
-        self._note(with_mcp(draft.session, spec, number=number, wall_s=wall_s))
-        return self._opening(draft.session.mcp_servers[-1])
+    # -- opening and taking away -------------------------------------------
 
     def _opening(self, link: McpClientInfo | AgentInfo) -> Later:
         self.commit()  # before anybody looks at what is to run
@@ -378,17 +282,6 @@ class LinkedActor(SupervisedActor):
                 work.hold.release()
                 work.reply.offer_exception(error)
 
-    @handles(RemoveMcpClient)
-    def on_remove_mcp_client(self, message: RemoveMcpClient) -> None:
-        """Have a client closed."""
-        self._take_away(self._mcp(message.client_id))
-
-    def _mcp(self, client_id: str) -> McpClientInfo:
-        found = mcp_client(self._working().session, client_id)
-        if found is None:
-            raise McpClientNotFound(client_id)
-        return found
-
     def _take_away(self, link: McpClientInfo | AgentInfo | ClientInfo) -> None:
         key = key_of(link)
         self._touch()
@@ -402,178 +295,6 @@ class LinkedActor(SupervisedActor):
         if opening is not None:
             opening.offer_exception(gone)
         self._fail_waiting(key, gone)
-
-    @handles(CallTool)
-    def on_call_tool(self, message: CallTool) -> Later:
-        """Have a tool run; the connection replies."""
-        work = RunTool(message.name, message.arguments, message.timeout_s)
-        return self._use_mcp(message.client_id, work)
-
-    @handles(ListTools)
-    def on_list_tools(self, message: ListTools) -> Later:
-        """Have a server asked for its tools; the connection replies."""
-        return self._use_mcp(message.client_id, RunTool(None, {}, message.timeout_s))
-
-    def _use_mcp(self, client_id: str, work: RunTool) -> Later:
-        link = self._mcp(client_id)
-        if link.status not in {LinkState.STARTING, LinkState.UP}:
-            raise McpClientDown(client_id, link.status, detail=link.error or "")
-        self._touch()
-        return self._hand_on(link, work, work.timeout_s, partial(_mcp_error, client_id))
-
-    # -- the agent ---------------------------------------------------------------
-
-    @handles(AttachAgent)
-    def on_attach_agent(self, message: AttachAgent) -> Later:
-        """Have an agent started; reply the snapshot when it is up."""
-        draft = self._working()
-        agent = draft.session.agent
-        if agent is not None and agent.status is not LinkState.FAILED:
-            msg = f"the session has an agent, which is {agent.status}"
-            raise AgentAttached(msg)
-        self._services.connections.connectors.for_agent(message.spec.kind)
-        self._touch()
-        changes = with_agent(
-            message.spec,
-            agent_session_id=message.agent_session_id,
-            number=draft.next_version,
-            wall_s=self.system.clock.wall_s(),
-        )
-        self._note(changes)
-        return self._opening(self._agent())
-
-    def _agent(self) -> AgentInfo:
-        agent = self._working().session.agent
-        if agent is None:
-            raise AgentNotAttached("the session has no agent")
-        return agent
-
-    @handles(DetachAgent)
-    def on_detach_agent(self, message: DetachAgent) -> Session:
-        """Have the agent ended."""
-        del message
-        self._take_away(self._agent())
-        return self._working().session
-
-    @handles(Prompt)
-    def on_prompt(self, message: Prompt) -> Later:
-        """Have the agent work; it replies through the log."""
-        key = message.client_msg_id
-        known = None if key is None else self._working().log.find(key)
-        if known is not None:
-            return self._prompt_again(message, known)
-        agent = self._agent()
-        if agent.is_busy:
-            raise AgentBusy("the agent works on another prompt")
-        if agent.status not in {LinkState.STARTING, LinkState.UP}:
-            raise AgentDied(detail=agent.error or agent.status)
-        self._append(
-            Role.USER, message.content, client_msg_id=message.client_msg_id, metadata=EMPTY
-        )
-        self._note({"agent": msgspec.structs.replace(agent, is_busy=True)})
-        work = RunPrompt(message.content, message.blocks, message.timeout_s)
-        # The connection has the last word on the time: its own end is to be heard, too.
-        later = self._hand_on(agent, work, message.timeout_s + _OUTLAST_S, _agent_error)
-        self._pend().prompted.begin(key, self.reply_later(outlives=True))
-        return later
-
-    def _prompt_again(self, message: Prompt, known: Message) -> Later:
-        """Reply what the first asker of a prompt was told, or will be."""
-        key = known.client_msg_id
-        assert key is not None, "it was found by it"
-        said = (Role.USER, message.content, EMPTY)
-        if (known.role, known.content, known.metadata) != said:
-            raise IdempotencyConflict("client_msg_id", key)
-        reply = self._pend().prompted.find(key)
-        if reply is None:
-            raise PromptRepeated(key, seq=known.seq)
-        pass_on(reply, self.reply_later())
-        return LATER
-
-    @handles(CancelPrompt)
-    def on_cancel_prompt(self, message: CancelPrompt) -> Later:
-        """Have the agent stop; the connection replies when it has."""
-        work = StopPrompt(message.grace_s)
-        return self._hand_on(self._agent(), work, message.grace_s + _OUTLAST_S, _agent_error)
-
-    @handles(AgentPacket)
-    def on_agent_packet(self, message: AgentPacket) -> None:
-        """Append what the agent has said, show it to the client, and say that it was heard."""
-        draft = self._working()
-        agent = draft.session.agent
-        if agent is None or key_of(agent) != message.key:
-            settle(message.done, draft.session.last_seq)
-            return
-        # Told again, since it looked while the ack was on its way: a client has its updates. But it
-        # has also reported that it is at work, as it is until it has the ack.
-        is_known = message.number == self._pend().heard
-        live: list[Live] = []
-        if takes_messages(draft.session.state) and not is_known:
-            live = self._take_in(message)
-        if message.done is not None and agent.is_busy:
-            self._note({"agent": msgspec.structs.replace(agent, is_busy=False)})
-        if not self._is_kept():
-            return
-        self._pend().heard = message.number
-        client = draft.session.client
-        if client is not None and client.status is LinkState.UP:
-            for each in live:
-                self._tell(client, each)
-        settle(message.done, draft.session.last_seq)
-        repeated = self._pend().prompted.current
-        if message.done is not None and repeated is not None:  # its asker may have left by now
-            done = msgspec.structs.replace(message.done, reply=repeated)
-            settle(done, draft.session.last_seq)
-        self._tell(agent, Heard(message.number))
-
-    def _take_in(self, packet: AgentPacket) -> list[Live]:
-        live: list[Live] = []
-        for place, item in enumerate(packet.items):
-            if isinstance(item, Said):
-                # One that comes again, since its ack was lost, is known by its key.
-                key, role = f"{packet.number}/{place}", item.role
-                try:
-                    self._append(role, item.content, client_msg_id=key, metadata=item.metadata)
-                except SessionError as error:  # to tell it again would change nothing
-                    self.system.emit(WordsLost(self._row.id, type(error).__name__, str(error)))
-            else:
-                live.append(Live(self._working().session.last_seq, (item,)))
-        return live
-
-    # -- who follows -----------------------------------------------------------
-
-    @handles(AttachClient)
-    def on_attach_client(self, message: AttachClient) -> ClientInfo:
-        """Send a client what it has missed and what comes; one that was there is closed."""
-        draft = self._working()
-        session = draft.session
-        check_replay(message.after_seq, oldest_seq=OLDEST_SEQ, last_seq=session.last_seq)
-        self._touch()
-        number = draft.next_version
-        info = ClientInfo(
-            kind=message.kind,
-            peer=message.peer,
-            attached_at=self.system.clock.wall_s(),
-            acked_seq=message.after_seq,
-            number=number,
-        )
-        self._services.connections.attach(self._row.id, number, message.sink, message.after_seq)
-        self._note({"client": info})
-        try:
-            self.commit()
-        except StoreError:
-            self._services.connections.claim(self._row, number)
-            raise
-        self._look()
-        return info
-
-    @handles(DetachClient)
-    def on_detach_client(self, message: DetachClient) -> None:
-        """Have the client closed; harmless when there is none."""
-        del message
-        client = self._working().session.client
-        if client is not None:
-            self._take_away(client)
 
     # -- what it learns ----------------------------------------------------------
 
@@ -649,34 +370,3 @@ class LinkedActor(SupervisedActor):
             self._note(failed(session, message.key, wall_s=self.system.clock.wall_s()))
             if self._is_kept():
                 self._look()  # it may have been the last
-
-
-_OUTLAST_S = 5.0
-"""How much longer than an agent's time the ask of its connection lasts, in seconds."""
-
-
-def settle(done: PromptDone | None, last_seq: int) -> None:
-    """Tell who waits for a prompt what became of it, when the log has all of it. Any thread."""
-    if done is None:
-        return
-    if done.error is None:
-        done.reply.offer(PromptResult(stop_reason=done.stop_reason, last_seq=last_seq))
-    else:
-        done.reply.offer_exception(done.error)
-
-
-def _mcp_error(client_id: str, error: BaseException) -> BaseException:
-    """Say in a caller's words what became of a call whose connection has not answered."""
-    match error:
-        case MailboxFull():
-            return TooManyCalls(client_id, error.mailbox_max)
-        case ActorKilled():
-            return McpCallLost(client_id, LinkState.DOWN)
-        case DeliveryError():
-            return McpClientDown(client_id, LinkState.DOWN)
-        case _:
-            return error
-
-
-def _agent_error(error: BaseException) -> BaseException:
-    return AgentDied(detail=str(error)) if isinstance(error, DeliveryError) else error

@@ -24,7 +24,7 @@ class SessionState(StrEnum):
     """All is cleaned up; its row goes."""
 
 
-class SessionEvent(StrEnum):
+class Transition(StrEnum):
     """What moves a session from one state to the next."""
 
     SPAWN = "spawn"
@@ -56,16 +56,16 @@ class Presence(StrEnum):
     """It crashed too often: kept, but not run until it is revived."""
 
 
-TRANSITIONS: Mapping[tuple[SessionState, SessionEvent], SessionState] = MappingProxyType(
+TRANSITIONS: Mapping[tuple[SessionState, Transition], SessionState] = MappingProxyType(
     {
-        (SessionState.CREATED, SessionEvent.SPAWN): SessionState.SPAWNING,
-        (SessionState.CREATED, SessionEvent.TERMINATE): SessionState.TERMINATING,
-        (SessionState.SPAWNING, SessionEvent.ACTIVATE): SessionState.ACTIVE,
-        (SessionState.SPAWNING, SessionEvent.TERMINATE): SessionState.TERMINATING,
-        (SessionState.ACTIVE, SessionEvent.RESPAWN): SessionState.SPAWNING,
-        (SessionState.ACTIVE, SessionEvent.TERMINATE): SessionState.TERMINATING,
-        (SessionState.TERMINATING, SessionEvent.TERMINATE): SessionState.TERMINATING,
-        (SessionState.TERMINATING, SessionEvent.CLEAN): SessionState.CLEANED,
+        (SessionState.CREATED, Transition.SPAWN): SessionState.SPAWNING,
+        (SessionState.CREATED, Transition.TERMINATE): SessionState.TERMINATING,
+        (SessionState.SPAWNING, Transition.ACTIVATE): SessionState.ACTIVE,
+        (SessionState.SPAWNING, Transition.TERMINATE): SessionState.TERMINATING,
+        (SessionState.ACTIVE, Transition.RESPAWN): SessionState.SPAWNING,
+        (SessionState.ACTIVE, Transition.TERMINATE): SessionState.TERMINATING,
+        (SessionState.TERMINATING, Transition.TERMINATE): SessionState.TERMINATING,
+        (SessionState.TERMINATING, Transition.CLEAN): SessionState.CLEANED,
     }
 )
 """All steps there are. Terminating twice is one termination."""
@@ -81,10 +81,10 @@ _STATUS: Mapping[SessionState, SessionStatus] = MappingProxyType(
 )
 
 
-def next_state(state: SessionState, event: SessionEvent) -> SessionState:
+def next_state(state: SessionState, event: Transition) -> SessionState:
     """Say which state follows.
 
-    >>> next_state(SessionState.CREATED, SessionEvent.SPAWN)
+    >>> next_state(SessionState.CREATED, Transition.SPAWN)
     <SessionState.SPAWNING: 'spawning'>
 
     Raises:

@@ -31,8 +31,8 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Phase, Start
 from callboard.actors.sessions.states import (
     Presence,
-    SessionEvent,
     SessionState,
+    Transition,
     takes_messages,
 )
 from callboard.actors.sessions.table import Row
@@ -280,7 +280,7 @@ class Waker:
         if session.state is SessionState.ACTIVE:
             return session
         if not takes_messages(session.state):
-            raise TransitionError(session.state, SessionEvent.SPAWN)
+            raise TransitionError(session.state, Transition.SPAWN)
         return self.start(row, Cause.RESUME)
 
     # -- reviving, sleeping ------------------------------------------------

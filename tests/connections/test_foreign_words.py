@@ -20,7 +20,7 @@ from callboard.actors import (
 )
 from callboard.actors.connections.hearing import CUT
 from callboard.actors.sessions.internal import AgentPacket, PromptDone, Said
-from callboard.actors.sessions.linked import WordsLost
+from callboard.actors.sessions.prompting import WordsLost
 from callboard.actors.testing import Barrier, MemoryAgents, MemoryClient, Turn, echo
 from callboard.supervision import Future
 from tests.connections.kit import (

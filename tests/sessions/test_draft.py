@@ -18,7 +18,7 @@ from callboard.actors.errors import (
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
-from callboard.actors.sessions.states import SessionEvent, SessionState
+from callboard.actors.sessions.states import SessionState, Transition
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
@@ -99,7 +99,7 @@ class TestAppending:
 
     def test_again_gets_the_first_reply_even_while_terminating(self, case: Case) -> None:
         first = case.say("a", key="k")
-        case.draft.move(SessionEvent.TERMINATE, wall_s=1.0)
+        case.draft.move(Transition.TERMINATE, wall_s=1.0)
 
         assert case.say("a", key="k") is first
 
@@ -152,9 +152,9 @@ class TestStates:
     def test_lead_from_one_to_the_next_with_time_and_reason(self) -> None:
         case = Case(SessionState.CREATED)
 
-        case.draft.move(SessionEvent.SPAWN, wall_s=2.0)
-        case.draft.move(SessionEvent.ACTIVATE, wall_s=3.0)
-        session = case.draft.move(SessionEvent.TERMINATE, wall_s=4.0, reason="done")
+        case.draft.move(Transition.SPAWN, wall_s=2.0)
+        case.draft.move(Transition.ACTIVATE, wall_s=3.0)
+        session = case.draft.move(Transition.TERMINATE, wall_s=4.0, reason="done")
 
         assert (session.state, session.state_since, session.state_reason) == (
             SessionState.TERMINATING,
@@ -164,16 +164,16 @@ class TestStates:
         assert session.version == 1
 
     def test_of_a_second_termination_are_those_of_the_first(self, case: Case) -> None:
-        first = case.draft.move(SessionEvent.TERMINATE, wall_s=4.0, reason="done")
+        first = case.draft.move(Transition.TERMINATE, wall_s=4.0, reason="done")
 
-        assert case.draft.move(SessionEvent.TERMINATE, wall_s=5.0, reason="again") is first
+        assert case.draft.move(Transition.TERMINATE, wall_s=5.0, reason="again") is first
 
     def test_that_have_no_such_step_refuse(self, case: Case) -> None:
         with pytest.raises(TransitionError):
-            case.draft.move(SessionEvent.SPAWN, wall_s=2.0)
+            case.draft.move(Transition.SPAWN, wall_s=2.0)
 
     def test_of_the_end_take_nothing_new(self, case: Case) -> None:
-        case.draft.move(SessionEvent.TERMINATE, wall_s=4.0)
+        case.draft.move(Transition.TERMINATE, wall_s=4.0)
         refused: list[Callable[[], object]] = [
             lambda: case.say("late"),
             lambda: case.draft.update(SessionPatch(), wall_s=5.0, now_s=5.0),

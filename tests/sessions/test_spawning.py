@@ -43,9 +43,9 @@ from callboard.actors import (
     WorkspaceError,
 )
 from callboard.actors.secrets import Vault
-from callboard.actors.sessions.actor import StepDoneWithout
 from callboard.actors.sessions.ending import UNDERTAKERS_AT_ONCE_MAX
 from callboard.actors.sessions.spawn import Planner, Step
+from callboard.actors.sessions.spawned import StepDoneWithout
 from callboard.actors.system import SweepFailed
 from callboard.actors.testing import (
     FakeAudit,

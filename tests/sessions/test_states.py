@@ -8,9 +8,9 @@ import pytest
 
 from callboard.actors.errors import TransitionError
 from callboard.actors.sessions.states import (
-    SessionEvent,
     SessionState,
     SessionStatus,
+    Transition,
     next_state,
     status_of,
     takes_messages,
@@ -26,13 +26,13 @@ STEPS = {
     ("terminating", "terminate"): "terminating",
     ("terminating", "clean"): "cleaned",
 }
-ALL = list(itertools.product(SessionState, SessionEvent))
+ALL = list(itertools.product(SessionState, Transition))
 
 
 @pytest.mark.seed("3.3", "3.4", "3.5", "3.6", "3.7", "3.8", "3.9", "3.31")
 @pytest.mark.parametrize(("state", "event"), ALL, ids=[f"{s}-{e}" for s, e in ALL])
 def test_a_step_leads_where_the_table_says_or_nowhere(
-    state: SessionState, event: SessionEvent
+    state: SessionState, event: Transition
 ) -> None:
     expected = STEPS.get((state.value, event.value))
 
@@ -68,5 +68,5 @@ def test_a_session_that_is_ending_takes_no_messages() -> None:
 def test_every_way_leads_to_the_end() -> None:
     for state in SessionState:
         if state is not SessionState.CLEANED:
-            ending = next_state(state, SessionEvent.TERMINATE)
-            assert next_state(ending, SessionEvent.CLEAN) is SessionState.CLEANED
+            ending = next_state(state, Transition.TERMINATE)
+            assert next_state(ending, Transition.CLEAN) is SessionState.CLEANED

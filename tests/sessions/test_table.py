@@ -19,7 +19,7 @@ from callboard.actors.errors import (
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.data import Role, Session
 from callboard.actors.sessions.draft import Draft
-from callboard.actors.sessions.states import Presence, SessionEvent, SessionState
+from callboard.actors.sessions.states import Presence, SessionState, Transition
 from callboard.actors.sessions.table import Row, Standing, Table
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
@@ -49,7 +49,7 @@ def drafted(row: Row, incarnation: int) -> Draft:
 
 def terminate(row: Row) -> None:
     draft = drafted(row, row.incarnation + 1)
-    draft.move(SessionEvent.TERMINATE, wall_s=1.0)
+    draft.move(Transition.TERMINATE, wall_s=1.0)
     assert MemoryStore().commit(draft.hand_in()) is CommitOutcome.COMMITTED
 
 

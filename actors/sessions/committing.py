@@ -1,0 +1,242 @@
+"""One message, one commit: what a handler changed is kept when it returns, or undone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from callboard.actors.checks import check, check_own
+from callboard.actors.errors import InvalidField, SessionTerminating, StoreError
+from callboard.actors.messages import AppendMessage, SessionMessage
+from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
+from callboard.actors.sessions.draft import Draft
+from callboard.actors.sessions.frozen import EMPTY
+from callboard.actors.sessions.holds import Hold, HoldKind
+from callboard.actors.sessions.states import takes_messages
+from callboard.actors.storage.journal import CommitOutcome
+from callboard.supervision import FencedError, InvalidSpec, Refusal, SupervisedActor
+
+if TYPE_CHECKING:
+    from callboard.actors.sessions.services import Services
+    from callboard.actors.sessions.table import Row
+
+D = TypeVar("D")
+
+
+class CommittingActor(SupervisedActor, Generic[D]):
+    """The part of a session's actor that its behaviour changes the session with.
+
+    Args:
+        row: the session's place in the table.
+        services: what the system lends.
+    """
+
+    _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
+    """Which messages have a handler that is a coroutine function."""
+
+    _draft: Draft | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._async_messages = frozenset(
+            kind
+            for kind, handler in cls._callboard_handlers.items()
+            if inspect.iscoroutinefunction(handler)
+        )
+
+    def __init__(self, row: Row, services: Services) -> None:
+        super().__init__()
+        self._row = row
+        self._services = services
+
+    # -- what a behaviour may use ------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """The snapshot with all changes so far, those of this handler included."""
+        return self._working().session
+
+    @property
+    def data(self) -> D:
+        """The behaviour's own part of the snapshot."""
+        data: Any = self._working().session.data
+        return data  # type: ignore[no-any-return]  # its type is the subclass's promise
+
+    def messages(self, *, last: int) -> tuple[Message, ...]:
+        """Return the last messages of the log, in order, those of this handler included."""
+        return self._working().log.last(last)
+
+    def append(
+        self,
+        role: Role,
+        content: str,
+        *,
+        client_msg_id: str | None = None,
+        metadata: Mapping[str, object] = EMPTY,
+    ) -> Message:
+        """Append a message to the log; kept when the handler returns.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            IdempotencyConflict: the key was used with other content.
+            InvalidField, MessageTooLarge: a text or structure is out of bounds.
+            InvalidSpec: a slip of the behaviour's own, a wrong type: no refusal, but a crash.
+        """
+        own = AppendMessage(self._row.id, role, content, client_msg_id, metadata)
+        check_own(own, self._services.limits)
+        return self._append(role, content, client_msg_id=client_msg_id, metadata=metadata)
+
+    def _append(
+        self,
+        role: Role,
+        content: str,
+        *,
+        client_msg_id: str | None,
+        metadata: Mapping[str, object],
+    ) -> Message:
+        clock = self.system.clock
+        return self._working().append(
+            role,
+            content,
+            wall_s=clock.wall_s(),
+            now_s=clock.now_s(),
+            client_msg_id=client_msg_id,
+            metadata=metadata,
+        )
+
+    def update(self, *, data: D | None = None, patch: SessionPatch | None = None) -> Session:
+        """Replace the behaviour's data, or what a patch names; kept when the handler returns.
+
+        Raises:
+            SessionTerminating: the session takes nothing new.
+            InvalidField, MessageTooLarge: what the patch sets is out of bounds.
+            InvalidSpec: a slip of the behaviour's own, which is no refusal, but a crash: the data
+                is no frozen struct, the patch is none, or sets what has a wrong type.
+        """
+        if patch is not None:
+            if not isinstance(patch, SessionPatch):
+                raise InvalidSpec("patch", patch, "Give SessionPatch(...).")
+            check_own(patch, self._services.limits)
+        draft, clock = self._working(), self.system.clock
+        wall_s, now_s = clock.wall_s(), clock.now_s()
+        if data is not None:
+            draft.set_data(data, wall_s=wall_s, now_s=now_s)
+        if patch is not None:
+            draft.update(patch, wall_s=wall_s, now_s=now_s)
+        return draft.session
+
+    def commit(self) -> None:
+        """Keep what this handler has changed so far, whatever becomes of the rest of it.
+
+        Raises:
+            StoreError: the store did not keep it: the session is at its last commit.
+        """
+        draft = self._working()
+        if draft.has_changed:
+            self._keep(draft)
+
+    def hold(self, kind: HoldKind = HoldKind.WORK) -> Hold:
+        """Say that something goes on after this handler: the session does not sleep meanwhile.
+
+        A prompt that another message ends, a tool that is called, a client that is attached.
+        While there is `WORK` it does not expire either, and a shutdown waits for it. It ends
+        with `release()`, or with the incarnation.
+
+        Args:
+            kind: what it keeps off.
+        """
+        return self._working().hold(kind)
+
+    # -- one message, one commit -------------------------------------------
+
+    def _handle_receive(self, message: Any) -> Any:
+        is_asked = isinstance(message, SessionMessage)
+        if is_asked:
+            known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply
+            check(known, self._services.limits)
+            session = self._working().session
+            if message.session_id != session.id:
+                raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
+            if not takes_messages(session.state):
+                raise SessionTerminating(session.id)
+            # What is declared short is not looked after: it would pay for it with every message.
+            if not self.hand_off or type(known) in self._async_messages:
+                self._services.at_work[self._row] = self.system.clock.now_s()
+        handle = super()._handle_receive
+        anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
+        if type(anything) in self._async_messages:
+            return self._awaited(partial(handle, message), is_asked=is_asked)
+        try:
+            result = handle(message)
+        except Refusal:
+            self._rest()
+            self._working().discard()
+            raise
+        finally:
+            if is_asked:  # once it is over, for it may have taken long; meanwhile it is busy
+                self._row.heard_s = self.system.clock.now_s()
+        if type(result) is CoroutineType:
+            awaitable = cast("Coroutine[Any, Any, Any]", result)
+            return self._awaited(lambda: awaitable, is_asked=is_asked)
+        return self._kept(result, is_asked=is_asked)
+
+    async def _awaited(
+        self, begin: Callable[[], Coroutine[Any, Any, Any]], *, is_asked: bool
+    ) -> Any:
+        # The handler's coroutine is made when this one begins: one that is cancelled before it
+        # began must not leave another behind that nobody awaits.
+        has_returned = False
+        try:
+            result = await begin()
+            has_returned = True
+        finally:
+            # A refusal, or cancelled since its asker's time ran out: the actor lives on.
+            if not has_returned:
+                self._rest()
+                self._working().discard()
+            if is_asked:
+                self._row.heard_s = self.system.clock.now_s()
+        return self._kept(result, is_asked=is_asked)
+
+    def _rest(self) -> None:
+        """Be at work no more."""
+        self._services.at_work.pop(self._row, None)
+
+    def _kept(self, result: Any, *, is_asked: bool) -> Any:
+        if self._services.at_work:
+            self._rest()
+        draft = self._working()
+        if draft.has_changed:
+            if is_asked:
+                draft.active_s = self._row.heard_s  # one moment, and one object, for both
+            self._keep(draft)
+        return result
+
+    def _keep(self, draft: Draft) -> None:
+        services = self._services
+        # `Services.keep`, written out for when nobody listens: it is a part of every append.
+        is_heard = services.feed.is_heard
+        try:
+            outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
+        except StoreError as error:
+            draft.rebase()
+            if not self.actor_ref.is_started:
+                self._services.book.starts.refuse(self._row.id, error)
+            raise
+        if outcome is CommitOutcome.FENCED:
+            self.system.count("fenced_commits")
+            msg = f"a later incarnation of session {self._row.id} has begun"
+            raise FencedError(msg, address=self._row.id)
+        if draft.session.client is not None:
+            self._log_grew()
+
+    def _working(self) -> Draft:
+        draft = self._draft
+        assert draft is not None, "a subclass's on_start calls super().on_start() first"
+        return draft
+
+    def _log_grew(self) -> None:
+        """Be told that there is more in the log, of a session that a client follows."""
