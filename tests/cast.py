@@ -74,6 +74,10 @@ class SaveAndHoldLater(Say, frozen=True, kw_only=True):
     """Append, count, commit; append once more and wait at the gate in a coroutine."""
 
 
+class HangOn(msgspec.Struct, frozen=True):
+    """To the session's own address, no message of its askers: wait at the gate."""
+
+
 class Linger(SessionMessage[None], frozen=True):
     """Be at work for a while."""
 
@@ -248,6 +252,11 @@ class Actor(SessionActor[Tally]):
         self._say("never kept")
         await self.play.gate.passed()
         return seq
+
+    @handles(HangOn)
+    def on_hang_on(self, message: HangOn) -> None:
+        del message
+        self.play.gate.wait()
 
     @handles(Linger)
     async def on_linger(self, message: Linger) -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from callboard.actors.checks import check, check_own
 from callboard.actors.errors import InvalidField, SessionTerminating, StoreError
@@ -15,15 +15,31 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
+from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.states import takes_messages
 from callboard.actors.storage.journal import CommitOutcome
-from callboard.supervision import FencedError, InvalidSpec, Refusal, SupervisedActor
+from callboard.supervision import (
+    FencedError,
+    Future,
+    InvalidSpec,
+    Refusal,
+    SupervisedActor,
+    Timeout,
+)
+from callboard.supervision.runtime.current import local
 
 if TYPE_CHECKING:
     from callboard.actors.sessions.services import Services
     from callboard.actors.sessions.table import Row
 
 D = TypeVar("D")
+
+
+class Pledge(NamedTuple):
+    """Something that a handler does only if what it has changed is kept."""
+
+    keep: Callable[[], object]
+    drop: Callable[[BaseException], object]
 
 
 class CommittingActor(SupervisedActor, Generic[D]):
@@ -38,6 +54,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
     """Which messages have a handler that is a coroutine function."""
 
     _draft: Draft | None = None
+
+    _pledges: list[Pledge] | None = None
+    """What is to be done when that which the handler at work has changed is kept."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -138,6 +157,53 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if draft.has_changed:
             self._keep(draft)
 
+    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
+        """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.
+
+        What a handler of the session's offers reaches its asker when what that handler has
+        changed is kept. If the handler is refused, or the store refuses, the asker gets that; if
+        it crashes, as whoever asks one that does.
+        """
+        asked = super().reply_later(outlives=outlives)
+        return Owed(asked, self._holds_back, outlives=outlives)
+
+    def _asker(self, *, outlives: bool = False) -> Future[Any]:
+        """Return the future of the message in hand itself, for who commits before he answers."""
+        return super().reply_later(outlives=outlives)
+
+    def _holds_back(self, owed: Owed) -> bool:
+        runner, draft = local.runner, self._draft
+        if draft is None or not draft.has_changed:
+            return False
+        if runner is None or runner.cell is not self.actor_ref:
+            return False
+        asked = owed.asked
+        self._pledge(owed.pass_on, asked.offer_exception)
+        if owed.outlives:  # but not a crash now: what it confirms was not kept
+            cell = self.actor_ref
+            if not cell.when_dead(asked, lambda _: asked.offer_exception(cell.dead_error())):
+                asked.offer_exception(cell.dead_error())
+            asked.when_done(lambda: cell.forget_bond(asked))
+        return True
+
+    def _pledge(self, keep: Callable[[], object], drop: Callable[[BaseException], object]) -> None:
+        """Have `keep()` called when what the handler at work changes is kept, else `drop(why)`."""
+        if self._pledges is None:
+            self._pledges = []
+        self._pledges.append(Pledge(keep, drop))
+
+    def _keep_pledges(self) -> None:
+        pledges, self._pledges = self._pledges, None
+        for each in pledges or ():
+            each.keep()
+
+    def _drop_pledges(self, error: BaseException) -> None:
+        pledges, self._pledges = self._pledges, None
+        if not isinstance(error, Exception):
+            error = Timeout("the handler that had the answer was cancelled", address=self._row.id)
+        for each in pledges or ():
+            each.drop(error)
+
     def hold(self, kind: HoldKind = HoldKind.WORK) -> Hold:
         """Say that something goes on after this handler: the session does not sleep meanwhile.
 
@@ -162,18 +228,18 @@ class CommittingActor(SupervisedActor, Generic[D]):
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
                 raise SessionTerminating(session.id)
-            # What is declared short is not looked after: it would pay for it with every message.
-            if not self.hand_off or type(known) in self._async_messages:
-                self._services.at_work[self._row] = self.system.clock.now_s()
-        handle = super()._handle_receive
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
-        if type(anything) in self._async_messages:
+        is_async = type(anything) in self._async_messages
+        # What is declared short is not looked after: it would pay for it with every message.
+        if is_async or not self.hand_off:
+            self._services.at_work[self._row] = self.system.clock.now_s()
+        handle = super()._handle_receive
+        if is_async:
             return self._awaited(partial(handle, message), is_asked=is_asked)
         try:
             result = handle(message)
-        except Refusal:
-            self._rest()
-            self._working().discard()
+        except Refusal as refusal:
+            self._undo(refusal)
             raise
         finally:
             if is_asked:  # once it is over, for it may have taken long; meanwhile it is busy
@@ -188,18 +254,24 @@ class CommittingActor(SupervisedActor, Generic[D]):
     ) -> Any:
         # The handler's coroutine is made when this one begins: one that is cancelled before it
         # began must not leave another behind that nobody awaits.
-        has_returned = False
         try:
             result = await begin()
-            has_returned = True
-        finally:
+        except BaseException as error:
             # A refusal, or cancelled since its asker's time ran out: the actor lives on.
-            if not has_returned:
-                self._rest()
-                self._working().discard()
+            self._undo(error)
+            raise
+        finally:
             if is_asked:
                 self._row.heard_s = self.system.clock.now_s()
         return self._kept(result, is_asked=is_asked)
+
+    def _undo(self, error: BaseException) -> None:
+        """Undo what the handler has changed, held and offered: none of it was."""
+        self._rest()
+        self._working().discard()
+        is_crash = isinstance(error, Exception) and not isinstance(error, Refusal)
+        if self._pledges is not None and not is_crash:  # the end of the actor tells the others
+            self._drop_pledges(error)
 
     def _rest(self) -> None:
         """Be at work no more."""
@@ -209,10 +281,14 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if self._services.at_work:
             self._rest()
         draft = self._working()
+        if draft.new_holds is not None:
+            draft.new_holds = None
         if draft.has_changed:
             if is_asked:
                 draft.active_s = self._row.heard_s  # one moment, and one object, for both
             self._keep(draft)
+        elif self._pledges is not None:
+            self._keep_pledges()
         return result
 
     def _keep(self, draft: Draft) -> None:
@@ -223,6 +299,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
             outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
         except StoreError as error:
             draft.rebase()
+            if self._pledges is not None:
+                self._drop_pledges(error)
             if not self.actor_ref.is_started:
                 self._services.book.starts.refuse(self._row.id, error)
             raise
@@ -230,6 +308,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
+        if self._pledges is not None:
+            self._keep_pledges()
         if draft.session.client is not None:
             self._log_grew()
 

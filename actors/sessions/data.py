@@ -16,6 +16,7 @@ from callboard.actors.sessions.states import (
     SessionStatus,
     status_of,
 )
+from callboard.actors.sessions.unchanging import changeable
 from callboard.supervision.model.errors import InvalidSpec
 
 SessionId: TypeAlias = str
@@ -153,12 +154,23 @@ class SessionPatch(msgspec.Struct, frozen=True, kw_only=True):
     client_capabilities: Mapping[str, object] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-def checked_data(data: object) -> object:
+def checked_data(data: object, before: object = None) -> object:
     """Return a behaviour's own data if it can be part of a snapshot.
 
+    Args:
+        data: what is to be kept.
+        before: what it takes the place of: what is in both is not looked at again.
+
     Raises:
-        InvalidSpec: it is neither None nor a frozen msgspec struct: the behaviour's own slip.
+        InvalidSpec: it is neither None nor a frozen msgspec struct, or can be changed from
+            within: the behaviour's own slip.
     """
-    if data is None or (isinstance(data, msgspec.Struct) and data.__struct_config__.frozen):
+    if data is None:
         return data
-    raise InvalidSpec("data", type(data).__name__, "Use one msgspec.Struct with frozen=True.")
+    if not (isinstance(data, msgspec.Struct) and data.__struct_config__.frozen):
+        raise InvalidSpec("data", type(data).__name__, "Use one msgspec.Struct with frozen=True.")
+    field = changeable(data, before)
+    if field is not None:
+        where, kind = f"data.{field}", type(getattr(data, field)).__name__
+        raise InvalidSpec(where, kind, "Use tuples, frozensets and frozen structs in it.")
+    return data

@@ -58,6 +58,7 @@ class Draft:
         "ledger",
         "limits",
         "log",
+        "new_holds",
         "session",
     )
 
@@ -75,6 +76,8 @@ class Draft:
         self.active_s = start.active_s
         """When the session was last active, on the monotonic clock."""
         self._holds: dict[Hold, None] | None = None
+        self.new_holds: list[Hold] | None = None
+        """Those of the handler at work, which `discard` undoes too."""
         ledger.hold(self)
 
     # -- changes -----------------------------------------------------------
@@ -181,11 +184,11 @@ class Draft:
 
         Raises:
             SessionTerminating: the session takes nothing new.
-            InvalidSpec: it is neither None nor a frozen msgspec struct.
+            InvalidSpec: it is neither None nor a frozen msgspec struct, or changes from within.
         """
         if not takes_messages(self.session.state):
             raise SessionTerminating(self.session.id)
-        return self._change(wall_s=wall_s, now_s=now_s, data=checked_data(data))
+        return self._change(wall_s=wall_s, now_s=now_s, data=checked_data(data, self.session.data))
 
     def touch(self, *, wall_s: float, now_s: float) -> Session:
         """Note a sign of life, and return the snapshot.
@@ -295,11 +298,15 @@ class Draft:
         base = self._base
         version = Kept(self.incarnation, self.session, self.log, self.active_s, {})
         self._base = version
+        self.new_holds = None
         return Entry(self.session.id, self.ledger, base, version, reply, value, events)
 
     def discard(self) -> None:
-        """Undo what the handler has changed: it raised."""
+        """Undo what the handler has changed and held: it raised."""
         self._return_to(self._base)
+        holds, self.new_holds = self.new_holds, None
+        for each in holds or ():
+            each.release()
 
     def rebase(self) -> None:
         """Return to what is published: the store did not keep what was handed in."""
@@ -314,7 +321,11 @@ class Draft:
         """Note that something goes on beyond the handler, until it is released."""
         if self._holds is None:
             self._holds = {}
-        return Hold(self._holds, kind)
+        hold = Hold(self._holds, kind)
+        if self.new_holds is None:
+            self.new_holds = []
+        self.new_holds.append(hold)
+        return hold
 
     def holds_back(self, kind: HoldKind) -> bool:
         """Say whether something of this kind goes on. Any thread."""

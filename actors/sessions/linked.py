@@ -209,7 +209,7 @@ class LinkedActor(CommittingActor[D]):
             raise translate(MailboxFull(CALLS_MAX, unsent=message, address=key))
         self.commit()  # before it has an effect
         hold = self._working().hold(HoldKind.WORK)
-        work = _Work(hold, self.reply_later(), message, timeout_s, translate)
+        work = _Work(hold, self._asker(), message, timeout_s, translate)
         if link.status is LinkState.STARTING:
             waiting.append(work)
         else:
@@ -256,7 +256,7 @@ class LinkedActor(CommittingActor[D]):
     def _opening(self, link: McpClientInfo | AgentInfo) -> Later:
         self.commit()  # before anybody looks at what is to run
         hold = self._working().hold(HoldKind.WORK)
-        self._pend().opening[key_of(link)] = _Opening(hold, self.reply_later())
+        self._pend().opening[key_of(link)] = _Opening(hold, self._asker())
         self._look()
         return LATER
 

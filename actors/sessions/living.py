@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Generator
-from functools import wraps
+from functools import partial, wraps
 from types import CoroutineType, GeneratorType
 from typing import Any, cast
 
@@ -36,6 +36,9 @@ from callboard.supervision import (
     handles,
 )
 from callboard.supervision.model.reasons import is_abnormal
+
+ENDED_ITSELF = "it ended itself"
+"""Why a session ends that says no other reason."""
 
 
 class InjectedFault(Exception):
@@ -121,6 +124,18 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
             self._draft.let_go()
 
     # -- its end, or its sleep ---------------------------------------------
+
+    def end(self, reason: str = ENDED_ITSELF) -> None:
+        """End this session when this handler has returned: cleaned up, its place given back.
+
+        As `TerminateSession` does, whom a handler must not ask for its own session: it would
+        wait for itself. A handler that is refused or crashes has not ended it.
+
+        Args:
+            reason: why, for the snapshot and the events.
+        """
+        notice = EndSession(self._row.id, reason)
+        self._pledge(partial(self.actor_ref.notify, notice), lambda _: None)
 
     @handles(EndSession)
     def on_end_session(self, message: EndSession) -> None:

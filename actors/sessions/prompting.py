@@ -113,7 +113,7 @@ class PromptingActor(LinkedActor[D]):
         work = RunPrompt(message.content, message.blocks, message.timeout_s)
         # The connection has the last word on the time: its own end is to be heard, too.
         later = self._hand_on(agent, work, message.timeout_s + _OUTLAST_S, _agent_error)
-        self._pend().prompted.begin(key, self.reply_later(outlives=True))
+        self._pend().prompted.begin(key, self._asker(outlives=True))
         return later
 
     def _prompt_again(self, message: Prompt, known: Message) -> Later:
@@ -126,7 +126,7 @@ class PromptingActor(LinkedActor[D]):
         reply = self._pend().prompted.find(key)
         if reply is None:
             raise PromptRepeated(key, seq=known.seq)
-        pass_on(reply, self.reply_later())
+        pass_on(reply, self._asker())
         return LATER
 
     @handles(CancelPrompt)

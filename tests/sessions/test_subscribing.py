@@ -28,6 +28,7 @@ from callboard.actors import (
 from callboard.actors.sessions.naming import EVENTS, SERVICES
 from callboard.actors.testing import FakeLog
 from callboard.supervision import Timeout
+from tests.cast import HangOn
 from tests.sessions.stage import (
     PATIENT_S,
     Boom,
@@ -361,3 +362,15 @@ class TestASessionThatHangs:
         assert asked.get() == 1
         assert opened.health().hung == ()
         assert services_of(opened).at_work == {}
+
+    def test_is_named_whatever_it_hangs_on(self, stage: Stage) -> None:
+        opened = stage.open(hung_after_s=5.0)
+        opened.ask(CreateSession(session_id="ada"))
+        opened.address("ada").tell(HangOn())
+        stage.advance(6.0)
+
+        assert opened.health().hung == ("ada",)
+
+        stage.play.gate.open()
+        stage.settle()
+        assert opened.health().hung == ()
