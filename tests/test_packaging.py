@@ -4,50 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.building import build_wheel
 from tests.house import FOLDERS, ROOT, setup_cfg, sources
-
-SHIPPED = ("actors", "supervision", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
 def listed_packages() -> list[str]:
     return setup_cfg()["options"]["packages"].split()
 
 
-def build(kind: str, source: Path, target: Path) -> Path:
-    """Call the build backend as pip does, without the network, and return what it made."""
-    target.mkdir()
-    call = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
-    subprocess.run([sys.executable, "-c", call], cwd=source, check=True, capture_output=True)
-    (made,) = target.iterdir()
-    return made
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist that is built from a copy of this checkout."""
-    place = tmp_path_factory.mktemp("packaging")
-    checkout = place / "checkout"
-    for name in SHIPPED:
-        original = ROOT / name
-        if original.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(original, checkout / name, ignore=ignored)
-        else:
-            shutil.copy(original, checkout / name)
-    sdist = build("sdist", checkout, place / "sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(place / "unpacked", filter="data")
-    (unpacked,) = (place / "unpacked").iterdir()
-    return build("wheel", unpacked, place / "wheel")
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("packaging"))
 
 
 WITHOUT_EXTRAS = """

@@ -28,60 +28,16 @@ from callboard.supervision import (
     Supervisor,
 )
 from tests.house import ROOT, sources, tree_of
+from tests.pages import PAGES, Block, is_shown_as, part_of, shown
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
-
-BLOCK = re.compile(r"^```(?P<info>[^`\n]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLE = "docs/examples/"
-CRASH = re.compile(r"child\.(crashed|given_up) ")
-
-
-class Block(NamedTuple):
-    """A fenced block of a page that says where it comes from, or does not."""
-
-    page: Path
-    source: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}: {self.source}"
-
-
-def shown(language: str) -> list[Block]:
-    """Return every block in a language: where it stands, the file it names, its text."""
-    found: list[Block] = []
-    for page in PAGES:
-        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-            said, _, source = block["info"].strip().partition(" ")
-            if said == language:
-                found.append(Block(page, source.strip(), block["text"]))
-    return found
-
 
 PROGRAMS = shown("python")
 OUTPUTS = [block for block in shown("text") if block.source]
 UNITS = shown("ini")
-
-
-def part_of(source: str) -> str:
-    """Return the text of a file, or of its part: `guide.py#ask` is between `begin ask`, `end ask`.
-
-    A part is shown without the indentation of its marks.
-    """
-    name, _, part = source.partition("#")
-    text = (ROOT / name).read_text(encoding="utf-8")
-    if not part:
-        return text
-    found = re.search(
-        rf"^(?P<indent> *)# begin {part}\n(?P<text>.*?)^ *# end {part}$",
-        text,
-        re.MULTILINE | re.DOTALL,
-    )
-    assert found, f"{name} has no part {part!r}"
-    lines = (line.removeprefix(found["indent"]) for line in found["text"].splitlines())
-    return "\n".join(lines).strip("\n") + "\n"
+EXAMPLE = "docs/examples/"
+CRASH = re.compile(r"child\.(crashed|given_up) ")
 
 
 class Printed(NamedTuple):
@@ -103,11 +59,6 @@ def run(example: Path) -> Printed:
     )
     assert not done.returncode, f"{example.name} ended with {done.returncode}: {done.stderr}"
     return Printed(done.stdout, done.stderr)
-
-
-def is_shown_as(shown: str, printed: str) -> bool:
-    """Say whether a page shows what was printed; `…` in it stands for what differs each time."""
-    return re.fullmatch(".*".join(map(re.escape, shown.split("…"))), printed) is not None
 
 
 class TestPages:

@@ -1,6 +1,6 @@
-"""The public test kit for sessions: a simulated stage, and fakes of the ports.
+"""The public test kit for sessions: a simulation, a decorator for it, fakes of the ports.
 
-`pytest_plugins = ["callboard.actors.testing.plugin"]` brings the stage as the fixture `callboard`.
+Where callboard is installed pytest has the simulation as the fixture `callboard`.
 """
 
 from callboard.actors.testing.connections import Barrier as Barrier
@@ -20,6 +20,8 @@ from callboard.actors.testing.fakes import FakeStore as FakeStore
 from callboard.actors.testing.fakes import FakeWorkspaces as FakeWorkspaces
 from callboard.actors.testing.kit import Callboard as Callboard
 from callboard.actors.testing.kit import Unstopped as Unstopped
+from callboard.actors.testing.kit import simulate as simulate
+from callboard.actors.testing.laws import broken_laws as broken_laws
 from callboard.actors.testing.observing import FakeAudit as FakeAudit
 from callboard.actors.testing.observing import FakeLog as FakeLog
 from callboard.actors.testing.observing import FakeMetrics as FakeMetrics
@@ -44,5 +46,7 @@ __all__ = [
     "MemoryMcpConnection",
     "Turn",
     "Unstopped",
+    "broken_laws",
     "echo",
+    "simulate",
 ]

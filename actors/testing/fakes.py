@@ -119,7 +119,8 @@ class FakeSecrets(Fake):
 
     def __init__(self, known: Mapping[str, str]) -> None:
         super().__init__()
-        self._known = known
+        self.known = dict(known)
+        """What there is; a test may add to it."""
 
     def resolve(self, ref: SecretRef) -> str:
         """Return what the mapping holds.
@@ -129,7 +130,7 @@ class FakeSecrets(Fake):
         """
         self._called("resolve", ref.name)
         try:
-            return self._known[ref.name]
+            return self.known[ref.name]
         except KeyError:
             raise SecretError(ref.name) from None
 

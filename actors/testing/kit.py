@@ -1,53 +1,144 @@
-"""A stage for the tests of a session's behaviour: simulated, seeded, quick."""
+"""A simulation for the tests of sessions: it starts their system, and looks at what is left."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+from contextlib import suppress
+from typing import Any, ClassVar
 
+from callboard.actors.connections.ports import Connectors
+from callboard.actors.sessions.actor import SessionActor
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.states import Presence
 from callboard.actors.system import SessionSystem
-from callboard.supervision import StopReport
-from callboard.supervision.runtime.ports import Runtime
+from callboard.actors.testing.connections import MemoryAgents, MemoryMcp
+from callboard.actors.testing.fakes import FakeSecrets, FakeStore
+from callboard.actors.testing.laws import broken_laws
+from callboard.supervision import CallboardError, StopReport
+from callboard.supervision.model.errors import InvalidSpec
+from callboard.supervision.testing.errors import LawBroken, SimulationError
+from callboard.supervision.testing.explore import Exploration
+from callboard.supervision.testing.simulate import Simulate
 from callboard.supervision.testing.simulation import Simulation
+from callboard.supervision.testing.story import STARTED, STARTS
+
+AGENT_KIND = "memory"
+"""What a spec calls the agents of a `Callboard`."""
 
 
-class Unstopped(AssertionError):
-    """At the end of a test something did not stop in order: a handler that hangs, a leak."""
+_PARTITIONS = 2
+"""Else it would depend on the processors, and a seed would mean another run elsewhere."""
 
 
-class Callboard:
-    """Session systems in one simulation. Time passes only when the test says so.
+class Unstopped(SimulationError, AssertionError):
+    """At the end of a test something did not stop in order: a handler that hangs, a leak.
 
-        with Callboard() as callboard:
-            sessions = callboard.start(SessionSystem(Guide, runtime=callboard.runtime))
+    Args:
+        report: what was left.
+    """
+
+    code: ClassVar[str] = "unstopped"
+    remedy: str = "Look at the handler it was in: it waits for what never comes, or has no end."
+
+    def __init__(self, report: StopReport) -> None:
+        super().__init__(f"{report}. {self.remedy}")
+        self.report = report
+
+
+class Callboard(Simulation):
+    """A simulation for sessions. Time passes only when the test says so.
+
+        with Callboard(seed=7) as callboard:
+            sessions = callboard.start(Guide)
+            ada = sessions.ask(CreateSession(user_id="ada"))
+
+    Beside what a `Simulation` does (`spawn`, `run`, `advance`, `law`, ...) it starts
+    session systems whose ports are fakes, crashes sessions, and stops everything at its
+    end. There it sees to it that no law of sessions is broken, that all stopped in order
+    and that no actors are left, unless the test has failed already.
 
     Args:
         seed: decides whose turn it is; the same seed gives the same run.
+        explore: as for a `Simulation`, and so are the others.
+        hears_events: whether the trace, and so a story, has the events of all systems.
+        horizon_s: a timer due within this time may go off before ready work.
+        steps_max: steps in one call that are called a livelock.
+        step_max_s: seconds of the processor that one step may take.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.simulation = Simulation(seed)
-        """The world below, for clients that run beside each other, traces and the like."""
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        explore: Exploration | None = None,
+        hears_events: bool = False,
+        horizon_s: float = 0.05,
+        steps_max: int = 100_000,
+        step_max_s: float = 10.0,
+    ) -> None:
+        super().__init__(
+            seed,
+            explore=explore,
+            hears_events=hears_events,
+            horizon_s=horizon_s,
+            steps_max=steps_max,
+            step_max_s=step_max_s,
+        )
+        self.store = FakeStore()
+        """Where the sessions that `start` starts keep their commits; it may refuse some."""
+        self.mcp = MemoryMcp()
+        """Where they find MCP servers."""
+        self.agents = MemoryAgents()
+        """Where they find agents of the kind `"memory"`."""
+        self.secrets = FakeSecrets({})
+        """What the names in their specs stand for."""
         self._systems: list[SessionSystem] = []
 
-    def __repr__(self) -> str:
-        return f"<Callboard {self.simulation!r}>"
+    def start(
+        self, sessions: type[SessionActor[Any]] | SessionSystem = SessionActor, **options: Any
+    ) -> SessionSystem:
+        """Start a session system in this simulation; it is stopped when the test is over.
 
-    @property
-    def runtime(self) -> Runtime:
-        """For `SessionSystem(runtime=...)`."""
-        return self.simulation.runtime
+            sessions = callboard.start(Guide, max_idle_s=600.0)
 
-    def start(self, sessions: SessionSystem) -> SessionSystem:
-        """Start a system; it is stopped when the test is over."""
+        Args:
+            sessions: the behaviour, or a system that was made with `runtime=callboard.runtime`,
+                by a function of your own for instance.
+            options: for `SessionSystem`, with a behaviour only. `store`, `connectors` and
+                `secrets` are the fakes here unless given.
+
+        Raises:
+            InvalidSpec: options for a system that is made already, or one of another runtime.
+        """
+        if isinstance(sessions, SessionSystem):
+            if options:
+                remedy = "Give them to SessionSystem, or give `start` the behaviour."
+                raise InvalidSpec("options", tuple(options), remedy)
+        else:
+            sessions = SessionSystem(sessions, **{**self._ports(), **options})
+        is_first = not self._systems  # of a later one the story tells what ran meanwhile
+        if is_first:
+            self.trace.note((STARTS, "the session system"))
+        sessions.start()
+        if is_first:
+            self.trace.note((STARTED, "the session system"))
+        if not self.hosts(sessions.system):
+            sessions.stop()
+            remedy = "Make it with SessionSystem(runtime=callboard.runtime)."
+            raise InvalidSpec("runtime", sessions, remedy)
         self._systems.append(sessions)
-        return sessions.start()
+        return sessions
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass: timers go off, and whatever is ready runs."""
-        self.simulation.advance(seconds)
+    def _ports(self) -> dict[str, Any]:
+        # Ids depend on the system's name: those of two systems here must differ, too.
+        number = len(self._systems) + 1
+        return {
+            "name": "callboard" if number == 1 else f"callboard-{number}",
+            "runtime": self.runtime,
+            "partitions": _PARTITIONS,
+            "store": self.store,
+            "connectors": Connectors(mcp=self.mcp, agents={AGENT_KIND: self.agents}),
+            "secrets": self.secrets,
+        }
 
     def crash(self, sessions: SessionSystem, session_id: str) -> Session:
         """Kill a session's actor as it stands, and wait until it is back; return its snapshot.
@@ -66,33 +157,59 @@ class Callboard:
             is_back = presence is Presence.AWAKE and address.ref not in {None, cell} and is_told
             return is_back or presence in {Presence.QUARANTINED, Presence.ASLEEP}
 
-        self.simulation.run(has_settled)
+        self.run(has_settled)
         return sessions.get(session_id)
 
-    def close(self) -> None:
-        """Stop all systems and end the simulation.
+    def check(self) -> None:
+        """Hold the laws of sessions against what is there; nothing may be under way.
+
+        That is so after `run()`, or `settle()` where no timer is pending but recurring ones.
 
         Raises:
+            LawBroken: rows, addresses, incarnations and places do not tell the same story.
+        """
+        for sessions in self._systems:
+            wrong = broken_laws(sessions)
+            if wrong:
+                msg = f"the laws of sessions: {'; '.join(wrong)}"
+                raise LawBroken(msg, law="sessions")
+
+    def close(self) -> None:
+        """Stop all systems and end the simulation; idempotent.
+
+        Raises:
+            LawBroken: a law of sessions was broken at the end.
+            Leaked: actors are left that nobody would have ended.
             Unstopped: a part of a system did not stop in order.
         """
-        reports: list[StopReport] = [each.stop() for each in reversed(self._systems)]
-        self._systems.clear()
-        self.simulation.close()
-        for report in reports:
-            if not report.is_clean:
-                raise Unstopped(str(report))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
         try:
-            self.close()
-        except Unstopped:
-            if error is None:  # what the test says first counts
-                raise
+            if not self.is_over:
+                self._look_at_the_end()
+        finally:
+            with suppress(CallboardError):
+                self._stop()
+            super().close()
+
+    def _look_at_the_end(self) -> None:
+        self.settle()
+        if self.quiescent():
+            self.check()
+        self.refuse_orphans()
+        for report in self._stop():
+            if not report.is_clean:
+                raise Unstopped(report)
+        self.refuse_systems()
+
+    def _stop(self) -> list[StopReport]:
+        reports: list[StopReport] = []
+        while self._systems:
+            sessions = self._systems.pop()
+            if self.is_over:
+                # Whoever was under way is killed now: that is no news beside the failure.
+                sessions.system.on_event = None
+            reports.append(sessions.stop())
+        return reports
+
+
+simulate = Simulate(Callboard, "callboard")
+"""Runs a test under many seeds; its body gets the simulation as `callboard`."""

@@ -2,14 +2,7 @@
 
 import pytest
 
-from callboard.actors import (
-    CreateSession,
-    Presence,
-    Role,
-    SessionActor,
-    SessionMessage,
-    SessionSystem,
-)
+from callboard.actors import CreateSession, Presence, Role, SessionActor, SessionMessage
 from callboard.actors.testing import Callboard, FakeWorkspaces
 from callboard.supervision import handles
 
@@ -32,14 +25,10 @@ class Guide(SessionActor[None]):
 
 # end behaviour
 
-# begin plugin
-pytest_plugins = ["callboard.actors.testing.plugin"]  # in your conftest.py
-# end plugin
-
 
 # begin tests
 def test_what_was_said_survives_a_crash(callboard: Callboard) -> None:
-    sessions = callboard.start(SessionSystem(Guide, runtime=callboard.runtime))
+    sessions = callboard.start(Guide)
     ada = sessions.ask(CreateSession(user_id="ada"))
     assert sessions.ask(Where(ada.id, room="stage")) == "down the stairs"
 
@@ -50,7 +39,7 @@ def test_what_was_said_survives_a_crash(callboard: Callboard) -> None:
 
 
 def test_who_asks_for_the_moon_again_and_again_is_quarantined(callboard: Callboard) -> None:
-    sessions = callboard.start(SessionSystem(Guide, runtime=callboard.runtime))
+    sessions = callboard.start(Guide)
     ada = sessions.ask(CreateSession(user_id="ada"))
 
     while sessions.get(ada.id).presence is not Presence.QUARANTINED:
@@ -63,9 +52,7 @@ def test_who_asks_for_the_moon_again_and_again_is_quarantined(callboard: Callboa
 
 def test_a_session_that_nobody_uses_takes_its_folder_along(callboard: Callboard) -> None:
     folders = FakeWorkspaces()
-    sessions = callboard.start(
-        SessionSystem(Guide, runtime=callboard.runtime, workspace=folders, max_idle_s=600.0)
-    )
+    sessions = callboard.start(Guide, workspace=folders, max_idle_s=600.0)
     ada = sessions.ask(CreateSession(user_id="ada"))
     assert ada.id in folders.folders
 

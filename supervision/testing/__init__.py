@@ -5,6 +5,7 @@ from callboard.supervision.testing.errors import BlockedInHandOff as BlockedInHa
 from callboard.supervision.testing.errors import Deadlock as Deadlock
 from callboard.supervision.testing.errors import EndlessStep as EndlessStep
 from callboard.supervision.testing.errors import LawBroken as LawBroken
+from callboard.supervision.testing.errors import Leaked as Leaked
 from callboard.supervision.testing.errors import Livelock as Livelock
 from callboard.supervision.testing.errors import MissingExtra as MissingExtra
 from callboard.supervision.testing.errors import NeverSeen as NeverSeen
@@ -23,6 +24,7 @@ from callboard.supervision.testing.schedule import Deviation as Deviation
 from callboard.supervision.testing.schedule import Recording as Recording
 from callboard.supervision.testing.schedule import Replay as Replay
 from callboard.supervision.testing.schedule import Schedule as Schedule
+from callboard.supervision.testing.simulate import Simulate as Simulate
 from callboard.supervision.testing.simulate import simulate as simulate
 from callboard.supervision.testing.simulation import Client as Client
 from callboard.supervision.testing.simulation import Simulation as Simulation
@@ -39,6 +41,7 @@ __all__ = [
     "Explorer",
     "Lag",
     "LawBroken",
+    "Leaked",
     "Livelock",
     "ManualClock",
     "MissingExtra",
@@ -52,6 +55,7 @@ __all__ = [
     "Recording",
     "Replay",
     "Schedule",
+    "Simulate",
     "Simulation",
     "SimulationClosed",
     "SimulationError",

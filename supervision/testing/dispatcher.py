@@ -56,7 +56,7 @@ class SimulatedDispatcher:
     hand_off_depth = 0  # always ask `runner_for_hand_off`: the seed decides
 
     def __init__(self, hub: Hub, settings: Settings) -> None:
-        self._hub = hub
+        self.hub = hub
         self._settings = settings
         self.now_s = hub.now_s
 
@@ -65,19 +65,21 @@ class SimulatedDispatcher:
 
     def enqueue_for(self, cell: EndingCell[Any]) -> Callable[[Any], object]:
         """Return what puts this cell in line, under a name that is the same in every run."""
-        return partial(self._hub.enqueue, self._hub.name_for(cell.name))
+        name = self.hub.name_for(cell.name)
+        self.hub.spawned.enter(cell, self.hub.acting())
+        return partial(self.hub.enqueue, name)
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
         """Wait where no actor runs."""
-        self._hub.block(future, until_s)
+        self.hub.block(future, until_s)
 
     def awaited_in(self, loop: AbstractEventLoop, future: Future[Any]) -> None:
         """Go on while a task on the test's own event loop awaits the future."""
-        self._hub.awaited_in(loop, future)
+        self.hub.awaited_in(loop, future)
 
     def runner_for_hand_off(self, cell: EndingCell[Any], runner: Runner | None) -> Runner | None:
         """Return on what to run an idle cell right here, if the seed says so."""
-        hub = self._hub
+        hub = self.hub
         if hub.is_closed or hub.is_broken:
             return None
         if not isinstance(runner, (FibreRunner, OutsideRunner)):
@@ -99,11 +101,12 @@ class SimulatedDispatcher:
             cell.waiting.rouse()
 
     def has_ended(self, cell: EndingCell[Any]) -> None:
-        """Do nothing: nothing is kept for one cell alone."""
+        """Forget who lives no more."""
+        self.hub.spawned.leave(cell)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """Let what was killed come to its end; unwind what does not and return its names."""
-        hub = self._hub
+        hub = self.hub
         if not (hub.is_broken or hub.is_closed):
             hub.drive(lambda: not self._under_way(), hub.time_s + timeout_s)
         left = self._under_way()
@@ -113,7 +116,7 @@ class SimulatedDispatcher:
     def _under_way(self) -> list[Fibre]:
         return [
             fibre
-            for fibre in self._hub.under_way
+            for fibre in self.hub.under_way
             if (cell := fibre.own_runner.cell) is not None and cell.system.dispatcher is self
         ]
 

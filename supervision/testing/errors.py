@@ -85,6 +85,23 @@ class NeverSeen(SimulationError, AssertionError):
         self.kinds = kinds
 
 
+class Leaked(SimulationError, AssertionError):
+    """At the end of a test actors are left that nobody would ever end.
+
+    Args:
+        message: who, and who had spawned them.
+        actors: their names.
+        remedy: who should have ended them.
+    """
+
+    code: ClassVar[str] = "leaked"
+
+    def __init__(self, message: str, *, actors: tuple[str, ...], remedy: str) -> None:
+        super().__init__(f"{message}. {remedy}")
+        self.actors = actors
+        self.remedy = remedy
+
+
 class EndlessStep(Unwound):
     """One step went on and on: a handler that neither ends nor waits, as `while True: pass`.
 

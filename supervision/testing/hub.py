@@ -29,6 +29,7 @@ from callboard.supervision.testing.explore import Exploration, Ready
 from callboard.supervision.testing.fibres import Fibre, OutsideRunner
 from callboard.supervision.testing.findings import deadlock, livelock, owner_of
 from callboard.supervision.testing.spares import Spares
+from callboard.supervision.testing.spawned import Spawned
 from callboard.supervision.testing.timeline import Due, Timeline, act_name
 from callboard.supervision.testing.trace import TEST, Moment, Trace, at_point
 from callboard.supervision.testing.watchdog import WATCHDOG, cpu_clock, read
@@ -36,6 +37,7 @@ from callboard.supervision.testing.watchdog import WATCHDOG, cpu_clock, read
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.testing.errors import EndlessStep
     from callboard.supervision.testing.fibres import Greenlet
     from callboard.supervision.testing.loop import SimulatedLoop
@@ -100,6 +102,7 @@ class Hub:
         self.timeline = Timeline()
         self.laws: dict[str, Callable[[], object]] = {}
         """By name, what is looked at after every step; what it returns is what is wrong."""
+        self.spawned = Spawned()
         self.failed_at: Moment | None = None
         """Where the failure was that broke it."""
         self._in_flight: tuple[BaseException, Moment] | None = None
@@ -148,12 +151,18 @@ class Hub:
         self.endless = endless
         self.is_broken = self.is_broken or self.current is None
 
+    def acting(self) -> EndingCell[Any] | None:
+        """Return the actor whose code runs; None: the test's own, or a client's."""
+        fibre = self.current
+        runner = self._outside if fibre is None else fibre.runner
+        loop: Any = None if fibre is None else fibre.loop
+        return None if runner is None else runner.cell if loop is None else loop.acting
+
     def who_runs(self) -> tuple[str, object, bool]:
         """Return a name, the message in hand or None, and whether it runs by hand-off."""
         fibre = self.current
         runner = self._outside if fibre is None else fibre.runner
-        loop: Any = None if fibre is None else fibre.loop
-        cell = None if runner is None else runner.cell if loop is None else loop.acting
+        cell = self.acting()
         if cell is None:
             return ("?" if fibre is None else fibre.name), None, False
         return cell.name, cell.handling, runner is not None and runner.depth > 0

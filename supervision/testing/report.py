@@ -40,9 +40,9 @@ def report(run: Run, shrunk: Run | None, runs: int, *, is_minimal: bool) -> str:
     lines = [f"broken: {_line(run)}", f"found by seed {run.seed} ({run.way}), digest {run.digest}"]
     if shrunk is not None and shrunk.schedule is not None and run.schedule is not None:
         bound = "" if is_minimal else ", where a bound was met"
-        before, after = run.schedule, shrunk.schedule
+        before, after, tries = run.schedule, shrunk.schedule, _many(runs, "run")
         lines += [
-            f"shrunk from {_size(before)} to {_size(after)} in {runs} runs{bound}: {shrunk.at}",
+            f"shrunk from {_size(before)} to {_size(after)} in {tries}{bound}: {shrunk.at}",
             f"  picks: {', '.join(after.picks) or 'none'}",
             f"  deviations: {', '.join(map(str, after.deviations)) or 'none'}",
         ]
@@ -54,7 +54,11 @@ def report(run: Run, shrunk: Run | None, runs: int, *, is_minimal: bool) -> str:
 
 def _size(schedule: Schedule) -> str:
     picks, deviations = len(schedule.picks), len(schedule.deviations)
-    return f"{picks} pick{'s' * (picks != 1)} and {deviations} deviation{'s' * (deviations != 1)}"
+    return f"{_many(picks, 'pick')} and {_many(deviations, 'deviation')}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _line(run: Run) -> str:

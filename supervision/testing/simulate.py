@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from callboard.supervision.model.errors import InvalidSpec
+from callboard.supervision.testing.asked import Asked, asked_for
 from callboard.supervision.testing.errors import NeverSeen, NotReplayable
 from callboard.supervision.testing.explore import Exploration
 from callboard.supervision.testing.failure import Broken, broken_by, is_failure
@@ -22,12 +23,6 @@ from callboard.supervision.testing.shrink import SHRINK_MAX_S, shrink
 from callboard.supervision.testing.simulation import Simulation
 from callboard.supervision.testing.story import story
 
-SEED_VARIABLE = "CALLBOARD_SEED"
-"""The environment variable that narrows `@simulate` to one seed."""
-
-SCHEDULE_VARIABLE = "CALLBOARD_SCHEDULE"
-"""The environment variable that narrows `@simulate` to the schedule in a file."""
-
 _LONGER = 10
 """A shrunk schedule that takes so many times the steps of the whole one is another failure."""
 
@@ -35,81 +30,112 @@ _STEPS_MIN = 1_000
 """Steps that any of them may take."""
 
 
-def simulate(
-    *,
-    schedules: int = 100,
-    first_seed: int = 0,
-    replayed: int = 2,
-    explore: Exploration | None = None,
-    must_see: tuple[str, ...] = (),
-    shrink_max_s: float = SHRINK_MAX_S,
-    steps_max: int = 100_000,
-    step_max_s: float = 10.0,
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test under many seeds, each in a simulation of its own.
+class Simulate:
+    """The decorator `simulate`, for one flavour of simulations.
 
         @simulate(schedules=500)
         def test_a_reply_is_never_lost(sim: Simulation) -> None:
             with ActorSystem(runtime=sim.runtime) as system:
                 ...
 
-    The body gets the simulation as `sim`; other arguments, fixtures too, are
-    passed on, and shared by all schedules. When it fails, the failing schedule is
-    shrunk: the body runs again with ever fewer decisions, as long as the same law
-    breaks. The exception carries the seed, the law and where it broke, the
-    decisions that are left, the story of that run, and the command that replays it:
-    `CALLBOARD_SCHEDULE=<file>` (or `CALLBOARD_SEED=<seed>`) before the test's own
-    command runs that schedule alone.
+    `callboard.supervision.testing.simulate` gives the body a `Simulation` as `sim`,
+    `callboard.actors.testing.simulate` a `Callboard` as `callboard`. For a stage of your
+    own, with what your tests have in common: `simulate = Simulate(Stage, "stage")`.
 
     Args:
-        schedules: how many seeds are tried.
-        first_seed: the first of them; the others follow.
-        replayed: how many of the schedules are run twice, to see that they replay.
-        explore: how the order is chosen; None: in the ways of a `Portfolio`, in turns.
-        must_see: what must happen in some of the schedules, as `Simulation.seen` counts it.
-        shrink_max_s: seconds that shrinking may take; 0 leaves it out.
-        steps_max: steps in one call that are called a livelock.
-        step_max_s: seconds of the processor that one step may take.
-
-    Raises:
-        InvalidSpec: the body is `async`: nobody would run it.
-        NotReplayable: a seed gave two different runs.
-        NeverSeen: something that must be seen never happened.
+        world: the class of simulations, made anew for each schedule.
+        name: the parameter of the body that gets it.
     """
 
-    def decorate(body: Callable[..., None]) -> Callable[..., None]:
-        if inspect.iscoroutinefunction(body):
-            remedy = "Give a plain function; actors in it may have async handlers."
-            raise InvalidSpec("body", body.__name__, remedy)
+    def __init__(self, world: type[Simulation], name: str) -> None:
+        self._world = world
+        self._name = name
 
-        def run_all(*args: object, **kwargs: object) -> None:
-            campaign = _Campaign(
-                functools.partial(body, *args, **kwargs),
-                body,
-                explore=Portfolio() if explore is None else explore,
-                hears_events=bool(must_see),
-                steps_max=steps_max,
-                step_max_s=step_max_s,
-                shrink_max_s=shrink_max_s,
-            )
-            asked_for = os.environ.get(SCHEDULE_VARIABLE)
-            if asked_for is not None:
-                campaign.replay(Path(asked_for))
-                return
-            only = os.environ.get(SEED_VARIABLE)
-            if only is not None:
-                campaign.go(range(int(only), int(only) + 1), replayed, ())
-            else:
-                campaign.go(range(first_seed, first_seed + schedules), replayed, must_see)
+    def __repr__(self) -> str:
+        return f"<simulate, which gives {self._name}: {self._world.__name__}>"
 
-        # The runner of tests looks at the signature for fixtures: `sim` is none.
-        signature = inspect.signature(body)
-        others = [each for name, each in signature.parameters.items() if name != "sim"]
-        functools.update_wrapper(run_all, body)
-        vars(run_all)["__signature__"] = signature.replace(parameters=others)
-        return run_all
+    def __call__(
+        self,
+        schedules: int = 100,
+        *,
+        first_seed: int = 0,
+        replayed: int = 2,
+        explore: Exploration | None = None,
+        must_see: tuple[str, ...] = (),
+        shrink_max_s: float = SHRINK_MAX_S,
+        steps_max: int = 100_000,
+        step_max_s: float = 10.0,
+    ) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Run a test under many seeds, each in a simulation of its own.
 
-    return decorate
+        Other arguments than the simulation, fixtures too, are passed on, and shared by
+        all schedules. When the body fails, the failing schedule is shrunk: the body runs
+        again with ever fewer decisions, as long as the same law breaks. The exception
+        carries the seed, the law and where it broke, the decisions that are left, the
+        story of that run, and the command that replays it: `CALLBOARD_SCHEDULE=<file>` (or
+        `CALLBOARD_SEED=<seed>`) before the test's own command runs that schedule alone.
+
+        Args:
+            schedules: how many seeds are tried.
+            first_seed: the first of them; the others follow.
+            replayed: how many of the schedules are run twice, to see that they replay.
+            explore: how the order is chosen; None: in the ways of a `Portfolio`, in turns.
+            must_see: what must happen in some of the schedules, as `Simulation.seen` counts it.
+            shrink_max_s: seconds that shrinking may take; 0 leaves it out.
+            steps_max: steps in one call that are called a livelock.
+            step_max_s: seconds of the processor that one step may take.
+
+        Raises:
+            InvalidSpec: no schedule would be run, or the body is `async` or does not take the
+                simulation; in the test, that the environment asks for a schedule that is none.
+            NotReplayable: a seed gave two different runs.
+            NeverSeen: something that must be seen never happened.
+        """
+        if not isinstance(schedules, int) or schedules < 1:
+            remedy = "Give a whole number from 1, in parentheses: @simulate(schedules=100)."
+            raise InvalidSpec("schedules", schedules, remedy)
+
+        def decorate(body: Callable[..., None]) -> Callable[..., None]:
+            signature = inspect.signature(body)
+            if inspect.iscoroutinefunction(body):
+                remedy = "Give a plain function; actors in it may have async handlers."
+                raise InvalidSpec("body", body.__name__, remedy)
+            if self._name not in signature.parameters:
+                remedy = f"Let it take `{self._name}: {self._world.__name__}`, its simulation."
+                raise InvalidSpec("body", body.__name__, remedy)
+
+            def run_all(*args: object, **kwargs: object) -> None:
+                __tracebackhide__ = True
+                campaign = _Campaign(
+                    functools.partial(body, *args, **kwargs),
+                    body,
+                    world=self._world,
+                    name=self._name,
+                    explore=Portfolio() if explore is None else explore,
+                    hears_events=bool(must_see),
+                    steps_max=steps_max,
+                    step_max_s=step_max_s,
+                    shrink_max_s=shrink_max_s,
+                )
+                asked = asked_for()
+                if asked is None:
+                    campaign.go(range(first_seed, first_seed + schedules), replayed, must_see)
+                elif asked.schedule is None or asked.path is None:
+                    campaign.go(range(asked.seed, asked.seed + 1), replayed, ())
+                else:
+                    campaign.replay(asked.schedule, asked.path)
+
+            # The runner of tests looks at the signature for fixtures: the simulation is none.
+            others = [each for name, each in signature.parameters.items() if name != self._name]
+            functools.update_wrapper(run_all, body)
+            vars(run_all)["__signature__"] = signature.replace(parameters=others)
+            return run_all
+
+        return decorate
+
+
+simulate = Simulate(Simulation, "sim")
+"""Runs a test under many seeds; its body gets the simulation as `sim`."""
 
 
 class _Outcome(NamedTuple):
@@ -126,6 +152,8 @@ class _Campaign:
     Args:
         call: the body with its arguments, but for `sim`.
         body: the body itself.
+        world: makes the simulation of each schedule.
+        name: the parameter of the body that gets it.
         explore: how the order is chosen.
         hears_events: whether events are counted.
         steps_max: steps in one call that are called a livelock.
@@ -138,6 +166,8 @@ class _Campaign:
         call: Callable[..., None],
         body: Callable[..., None],
         *,
+        world: type[Simulation],
+        name: str,
         explore: Exploration,
         hears_events: bool,
         steps_max: int,
@@ -146,6 +176,8 @@ class _Campaign:
     ) -> None:
         self._call = call
         self._body = body
+        self._world = world
+        self._name = name
         self._explore = explore
         self._hears_events = hears_events
         self._steps_max = steps_max
@@ -154,6 +186,7 @@ class _Campaign:
 
     def go(self, seeds: range, replayed: int, must_see: tuple[str, ...]) -> None:
         """Run all schedules, some of them twice."""
+        __tracebackhide__ = True
         seen: Counter[str] = Counter()
         for number, seed in enumerate(seeds):
             sim = self._run_or_fail(seed)
@@ -169,9 +202,9 @@ class _Campaign:
             msg = f"in {len(seeds)} schedules there was no {', no '.join(missing)}"
             raise NeverSeen(msg, kinds=missing)
 
-    def replay(self, path: Path) -> None:
+    def replay(self, schedule: Schedule, path: Path) -> None:
         """Run the schedule of a file, and tell its story if it fails."""
-        schedule = Schedule.load(path)
+        __tracebackhide__ = True
         outcome = self._run(schedule.seed, Replay(schedule), hears_events=True)
         if outcome.error is not None:
             run = self._told(outcome, f"as in {path}", schedule)
@@ -180,6 +213,7 @@ class _Campaign:
             raise outcome.error
 
     def _run_or_fail(self, seed: int) -> Simulation:
+        __tracebackhide__ = True
         outcome = self._run(seed, self._explore)
         if outcome.error is not None:
             for note in self._explain(outcome):
@@ -195,7 +229,8 @@ class _Campaign:
         hears_events: bool = False,
         steps_max: int | None = None,
     ) -> _Outcome:
-        sim = Simulation(
+        __tracebackhide__ = True
+        sim = self._world(
             seed,
             explore=explore,
             hears_events=hears_events or self._hears_events,
@@ -204,7 +239,7 @@ class _Campaign:
         )
         try:
             with sim:
-                self._call(sim=sim)
+                self._call(**{self._name: sim})
         except BaseException as error:
             if not is_failure(error):
                 raise
@@ -250,5 +285,4 @@ class _Campaign:
         return test or f"{inspect.getsourcefile(self._body) or ''}::{self._body.__qualname__}"
 
     def _command(self, seed: int, path: Path | None = None) -> str:
-        narrowed = f"{SEED_VARIABLE}={seed}" if path is None else f"{SCHEDULE_VARIABLE}={path}"
-        return f"{narrowed} python -m pytest '{self._test()}'"
+        return Asked(seed, path=path).command(self._test())

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from callboard.supervision.runtime.settings import Settings
+    from callboard.supervision.runtime.system import ActorSystem
     from callboard.supervision.testing.trace import Moment, Trace
 
 T = TypeVar("T")
@@ -94,7 +95,8 @@ class Simulation:
         self._clients: SimulatedLoopPort | None = None
 
     def __repr__(self) -> str:
-        return f"<Simulation seed={self.seed} t={self.now_s:.6g} s, {len(self.trace)} entries>"
+        kind, entries = type(self).__name__, len(self.trace)
+        return f"<{kind} seed={self.seed} t={self.now_s:.6g} s, {entries} entries>"
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +108,7 @@ class Simulation:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._hub.fails(error)
+            self.fails(error)
         self.close()
 
     # -- the world ---------------------------------------------------------
@@ -201,10 +203,50 @@ class Simulation:
         """
         return self.trace.seen(kind)
 
+    def fails(self, error: BaseException) -> None:
+        """Let nothing run any more because the test has failed; the error says where.
+
+        Leaving the `with` of a simulation by an exception does the same.
+        """
+        self._hub.fails(error)
+
     @property
     def failed_at(self) -> Moment | None:
         """Where the failure was, if there was one: step and simulated time."""
         return self._hub.failed_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was closed, or failed: nothing runs any more."""
+        return self._hub.is_closed or self._hub.is_broken
+
+    # -- what is left ------------------------------------------------------
+
+    def hosts(self, system: ActorSystem) -> bool:
+        """Say whether a system runs in this simulation."""
+        dispatcher: object = system.dispatcher
+        return isinstance(dispatcher, SimulatedDispatcher) and dispatcher.hub is self._hub
+
+    def refuse_orphans(self) -> None:
+        """End whoever has spawned actors without a supervisor, and see that these end as well.
+
+        Call it last: it takes the makers of such actors away.
+
+        Raises:
+            Leaked: one lives on though its maker has ended.
+        """
+        self._hub.check_open()
+        self._hub.spawned.refuse_orphans(
+            lambda until, within_s: self._hub.drive(until, self.now_s + within_s)
+        )
+
+    def refuse_systems(self) -> None:
+        """See that every system that had actors here was stopped.
+
+        Raises:
+            Leaked: one was not.
+        """
+        self._hub.spawned.refuse_systems()
 
     # -- driving -----------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from callboard.supervision.testing.trace import STEPS, TEST
@@ -19,33 +19,53 @@ def story(entries: Sequence[Entry]) -> list[str]:
     Args:
         entries: those of a trace, up to where the story ends.
     """
-    lines = list(_lines(entries))
+    lines = list(_lines(_without_starts(entries)))
     left_out = len(lines) - STORY_LINES_MAX
     if left_out <= 0:
         return lines
     return [f"... {left_out} lines before this", *lines[-STORY_LINES_MAX:]]
 
 
-def _lines(entries: Sequence[Entry]) -> Iterator[str]:
+STARTS, STARTED = "starts", "started"
+"""The kinds of the entries around a start that a story tells in one line; the name follows."""
+
+
+def _without_starts(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Leave out how a tree was started: a test begins when it runs, if it comes so far."""
+    ends = {entry[1]: index for index, entry in enumerate(entries) if entry[0] == STARTED}
+    skipped_to = -1
+    for index, entry in enumerate(entries):
+        if entry[0] == STARTS:
+            skipped_to = ends.get(entry[1], -1)
+        if index >= skipped_to and entry[0] != STARTS:
+            yield entry
+
+
+def _lines(entries: Iterable[Entry]) -> Iterator[str]:
     who: str | float = TEST
     said: list[str] = []
     for entry in entries:
         kind, name = entry[:2]
-        begins = kind in STEPS or kind == "time" or (name == TEST != who and kind in _BY)
+        begins = kind in STEPS or kind in _ALONE or (name == TEST != who and kind in _BY)
         if begins and said:
             yield f"{who}: {', '.join(said)}"
             said = []
         if kind == "time":
             yield f"-- t={name:.6g} s"
+        elif kind == STARTED:
+            yield f"{name} has started"
         elif begins:
             who = f"timer {name}" if kind == "timer" else name
             if kind == "resume":
                 said.append("goes on")
-        if kind not in STEPS and kind != "time":
+        if kind not in STEPS and kind not in _ALONE:
             said.extend(_words(who, entry))
     if said:
         yield f"{who}: {', '.join(said)}"
 
+
+_ALONE = frozenset({"time", STARTED})
+"""The kinds of entries that have a line of their own."""
 
 _BY = frozenset({"put", "signal", "reply", "point"})
 """The kinds of entries whose second word is who does it."""
@@ -56,6 +76,8 @@ def _words(who: str | float, entry: Entry) -> Iterator[str]:
     match entry:
         case ("put", me, to, what):
             yield f"{_by(who, me)}sends {what} to {to}"
+        case ("signal", _me, _to, "_do_nothing" | "do_nothing"):
+            return  # it wakes somebody, who will tell for himself
         case ("signal", me, to, what):
             yield f"{_by(who, me)}signals {to} to {str(what).strip('_').replace('_', ' ')}"
         case ("reply", _me, of, what):
