@@ -93,6 +93,9 @@ from callboard.actors.keeping import STANDARD as STANDARD
 from callboard.actors.keeping import Keeping as Keeping
 from callboard.actors.limits import SessionLimits as SessionLimits
 from callboard.actors.manager import SessionManager as SessionManager
+from callboard.actors.memory import Memory as Memory
+from callboard.actors.memory import MemoryUnknown as MemoryUnknown
+from callboard.actors.memory import ProcessMemory as ProcessMemory
 from callboard.actors.messages import AppendMessage as AppendMessage
 from callboard.actors.messages import BeginSpawn as BeginSpawn
 from callboard.actors.messages import CleanupInactive as CleanupInactive
@@ -155,6 +158,8 @@ from callboard.actors.sessions.links import McpSpec as McpSpec
 from callboard.actors.sessions.links import Transport as Transport
 from callboard.actors.sessions.outlets import EventsLost as EventsLost
 from callboard.actors.sessions.outlets import LogSink as LogSink
+from callboard.actors.sessions.relief import MemoryPressure as MemoryPressure
+from callboard.actors.sessions.relief import MemoryPressureChanged as MemoryPressureChanged
 from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
@@ -254,7 +259,11 @@ __all__ = [
     "McpTimeout",
     "McpTool",
     "McpToolError",
+    "Memory",
+    "MemoryPressure",
+    "MemoryPressureChanged",
     "MemoryStore",
+    "MemoryUnknown",
     "Message",
     "MessagePage",
     "MessageTooLarge",
@@ -266,6 +275,7 @@ __all__ = [
     "NotStarted",
     "PassivateSession",
     "Presence",
+    "ProcessMemory",
     "PrometheusMetrics",
     "Prompt",
     "PromptComposer",

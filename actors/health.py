@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callboard.actors.messages import HealthReport
 from callboard.actors.sessions.hung import hung
+from callboard.actors.sessions.relief import MemoryPressure
 from callboard.actors.sessions.services import Services
 
 
@@ -20,6 +21,7 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
     if services.is_audit_refusing:  # told here alone: a watchdog's restart would not mend it
         failing = (*failing, "audit sink")
     due_s = services.sweep_due_s
+    relief = services.relief
     return HealthReport(
         is_healthy=not failing,
         sessions=len(services.table),
@@ -31,4 +33,6 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
         subscriptions=services.feed.subscriptions,
         slow_subscriptions=services.feed.closed_as_slow,
         audit_lost=services.observing.audit_lost(),
+        memory_bytes=None if relief is None else relief.resident_bytes,
+        memory_pressure=MemoryPressure.WITHIN if relief is None else relief.pressure,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from callboard.actors.memory import MemoryUnknown, measured
 from callboard.actors.messages import CleanupInactive
 from callboard.actors.sessions.internal import Crowded, FailNow, QuarantineSweep, WalkOn
 from callboard.actors.sessions.passivating import BREATH_S, Pass
+from callboard.actors.sessions.relief import Relief, told
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.walks import Walk
 from callboard.supervision import handles
@@ -63,37 +65,62 @@ class Janitor(SystemActor):
 
     @handles(Doze)
     def on_doze(self, message: Doze) -> None:
-        """Have those put to sleep that have been idle for too long, or are too many."""
+        """Have those put to sleep that have been idle for too long, or are or weigh too much."""
         self.send_after(self._keeping.passivate_interval_s, message).is_recurring = True
-        self._begin_pass()
+        if self._pass is None:
+            self._begin_pass(self._look_at_the_memory())
 
     @handles(Crowded)
     def on_crowded(self, message: Crowded) -> None:
         """Have the least recently used put to sleep."""
         del message
-        self._begin_pass()
+        if self._pass is None:
+            self._begin_pass()
 
-    def _begin_pass(self) -> None:
-        if self._pass is not None:
-            return
+    def _look_at_the_memory(self) -> Relief | None:
+        """Return what is known of it from now on; None: it has no bound."""
+        services = self._services
+        if services.relief is None:
+            return None
+        try:
+            resident_bytes = measured(services.memory)
+        except MemoryUnknown:  # told by the change of pressure, once
+            resident_bytes = None
+        return services.relief.looked(resident_bytes, awake=services.table.awake_count)
+
+    def _begin_pass(self, relief: Relief | None = None) -> None:
         services = self._services
         now_s = self.system.clock.now_s()
-        found = self._pass = Pass(services.table, services.book, self._keeping, now_s=now_s)
+        due = 0 if relief is None else relief.due
+        found = Pass(services.table, services.book, self._keeping, now_s=now_s, due=due)
+        self._pass = found
+
+        def end() -> None:
+            self._end_pass(found, relief)
 
         def come_to_an_end() -> None:
-            self._go_through(Walk(found.chosen(), found.tell, self._end_pass))
+            self._go_through(Walk(found.chosen(), found.tell, end))
 
         self._go_through(Walk(found.rows, found.look_at, come_to_an_end))
 
-    def _end_pass(self) -> None:
-        found, self._pass = self._pass, None
-        assert found is not None, "a pass ends once"
-        if not found.wanted:
+    def _end_pass(self, found: Pass, relief: Relief | None) -> None:
+        self._pass = None
+        if relief is not None:
+            self._note(relief.slept(found.told))
+        if not found.is_crowded:
             self._services.is_crowded = False
         elif found.told >= found.wanted:
             self.send_after(BREATH_S, Crowded())
         # Else the others are all at something: not before the next turn, or every start of a
         # session would have all of them looked at.
+
+    def _note(self, relief: Relief) -> None:
+        """Keep what is known of the memory where it outlives this janitor; tell what changed."""
+        before, self._services.relief = self._services.relief, relief
+        assert before is not None, "the memory has a bound"
+        event = told(before, relief)
+        if event is not None:
+            self.system.emit(event)
 
     @handles(WalkOn)
     def on_walk_on(self, message: WalkOn) -> None:

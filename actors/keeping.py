@@ -27,9 +27,12 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             none is.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
             none is.
-        passivate_interval_s: between two looks for those.
+        passivate_interval_s: between two looks for those, and at the memory.
         awake_max: sessions that may be awake; beyond it the least recently used are put to
             sleep, and some more, at once. Who is at something stays awake. None: no bound.
+        memory_max_bytes: what the process may take of the memory, as seen by those looks; beyond
+            it the least recently used are put to sleep, some at each look, while that helps.
+            None: no bound.
 
     Raises:
         InvalidSpec: a bound cannot be.
@@ -42,6 +45,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     passivate_after_s: float = math.inf
     passivate_interval_s: float = 10.0
     awake_max: int | None = None
+    memory_max_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("max_idle_s", "quarantine_keep_s", "passivate_after_s"):
@@ -54,14 +58,16 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         interval_s = self.cleanup_interval_s
         if not (_are_seconds(interval_s) and interval_s < math.inf):
             raise InvalidSpec("cleanup_interval_s", interval_s, "Give seconds, or 0 for never.")
-        awake_max = self.awake_max
-        if awake_max is not None and (type(awake_max) is not int or awake_max < 1):
-            raise InvalidSpec("awake_max", awake_max, "Give a whole number from 1 on, or None.")
+        for field in ("awake_max", "memory_max_bytes"):
+            bound: object = getattr(self, field)
+            if bound is not None and (type(bound) is not int or bound < 1):
+                raise InvalidSpec(field, bound, "Give a whole number from 1 on, or None.")
 
     @property
     def passivates(self) -> bool:
         """Whether sessions are put to sleep without being told."""
-        return self.awake_max is not None or self.passivate_after_s < math.inf
+        is_bounded = self.awake_max is not None or self.memory_max_bytes is not None
+        return is_bounded or self.passivate_after_s < math.inf
 
 
 STANDARD = Keeping()

@@ -21,6 +21,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionId, Se
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, McpSpec
+from callboard.actors.sessions.relief import MemoryPressure
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.subscriptions import EVENTS_MAX, Subscription
 from callboard.supervision.model.requests import Request
@@ -98,6 +99,9 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         slow_subscriptions: how many have been closed because their readers were too slow.
         audit_lost: how many records of what was done were not kept; one of an operation that was
             refused is not among them.
+        memory_bytes: what the process takes, as the janitor has seen it last; None where
+            there is no `memory_max_bytes`, or nobody can tell.
+        memory_pressure: how that stands to its bound. It makes the report no less healthy.
     """
 
     is_healthy: bool = True
@@ -110,6 +114,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: int = 0
     slow_subscriptions: int = 0
     audit_lost: int = 0
+    memory_bytes: int | None = None
+    memory_pressure: MemoryPressure = MemoryPressure.WITHIN
 
 
 # -- to the session --------------------------------------------------------

@@ -73,6 +73,12 @@ SUBSCRIPTIONS: Final = Metric(
 WAITING: Final = Metric(
     "callboard_events_waiting", MetricKind.GAUGE, (), "Events that wait to be passed on."
 )
+MEMORY: Final = Metric(
+    "callboard_memory_bytes",
+    MetricKind.GAUGE,
+    ("what",),
+    "Memory the process takes (resident) and may take (bound), where it has a bound.",
+)
 AUDIT_LOST: Final = Metric(
     "callboard_audit_lost_total", MetricKind.COUNTER, (), "Audit records that were not kept."
 )
@@ -85,6 +91,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     SESSIONS,
     SUBSCRIPTIONS,
     WAITING,
+    MEMORY,
     AUDIT_LOST,
 )
 """All there are."""

@@ -128,6 +128,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "audit_error": Status(503, EX_IOERR),
         "audit_file_refused": Status(500, EX_CONFIG),
         "metrics_extra_missing": Status(500, EX_CONFIG),
+        "memory_unknown": Status(500, EX_CONFIG),
         "slow_consumer": Status(410, EX_TEMPFAIL),
         "subscription_closed": Status(410, EX_NOINPUT),
         "store_error": Status(503, EX_IOERR),

@@ -23,6 +23,7 @@ from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
+from callboard.actors.memory import Memory, ProcessMemory, measured
 from callboard.actors.messages import (
     PAGE_MESSAGES,
     READS,
@@ -116,6 +117,8 @@ class SessionSystem:
         max_idle_s: in place of the bound of this name in `keeping`; None: as there.
         cleanup_interval_s: the same.
         grace_s: the same.
+        memory: knows how much memory the process takes, for `keeping.memory_max_bytes`; None: the
+            kernel does (`ProcessMemory`). Without that bound it is not asked.
         watchdog: is told every so often that the tree is healthy, as long as it is; None: nobody.
         workspace: where sessions have their folders: a path (`FolderWorkspaces`), or a provider.
             None: they have none.
@@ -161,6 +164,7 @@ class SessionSystem:
         max_idle_s: float | None = None,
         cleanup_interval_s: float | None = None,
         grace_s: float | None = None,
+        memory: Memory | None = None,
         watchdog: Watchdog | None = None,
         workspace: WorkspaceProvider | str | os.PathLike[str] | None = None,
         prompts: PromptComposer | None = None,
@@ -197,6 +201,7 @@ class SessionSystem:
             "unique_role": unique_role,
             "faults": faults,
             "keeping": msgspec.structs.replace(keeping, **given),
+            "memory": ProcessMemory() if memory is None else memory,
             "audit": audit,
             "audit_required": audit_required,
             "metrics": metrics,
@@ -240,6 +245,7 @@ class SessionSystem:
         Raises:
             StartedAlready: it runs.
             SystemStopped: it has ended; make another one.
+            MemoryUnknown: it has a `memory_max_bytes`, and nobody can tell what it takes.
             StartFailed: a part of the tree did not start.
         """
         if self._is_over:
@@ -248,6 +254,8 @@ class SessionSystem:
         if self._system is not None:
             msg = f"{self._name} runs already"
             raise StartedAlready(msg)
+        if self._options["keeping"].memory_max_bytes is not None:
+            measured(self._options["memory"])  # who cannot tell says so to the host, not to nobody
         system = self._system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, **self._ports
         )

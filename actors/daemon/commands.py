@@ -117,7 +117,8 @@ def serve(
         Refuse an operation that cannot be recorded. Needs --audit.
     set_
         A bound by its name, NAME=VALUE, of DaemonSettings, SessionLimits, Keeping or
-        Settings: max_idle_s=600, passivate_after_s=60, awake_max=10000. May be given often.
+        Settings: max_idle_s=600, passivate_after_s=60, awake_max=10000,
+        memory_max_bytes=2000000000. May be given often.
     log_level
         What is logged to stderr. The default is info.
     """

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from callboard.actors.daemon.problems import Problem
+from callboard.actors.sessions.relief import MemoryPressure
 from callboard.supervision.model.errors import CallboardError
 from callboard.supervision.observe.text import escaped
 
@@ -134,6 +135,10 @@ def health_lines(health: Answer) -> Iterator[str]:
     for name, title in _COUNTED.items():
         if health[name]:
             yield f"{title:<15} {health[name]}"
+    if health["memory_bytes"] is not None:
+        yield f"{'memory':<15} {health['memory_bytes']:,} bytes"
+    if health["memory_pressure"] != MemoryPressure.WITHIN:
+        yield f"{'  pressure':<15} {escaped(health['memory_pressure'])}"
     for session_id in health["hung"]:
         yield f"{'hangs':<15} {escaped(session_id)}"
     for path in health["failing"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class Observing:
     Args:
         system: the actor system.
         table: the sessions, to be counted.
+        memory_bytes: says what is known of the memory, by what it is.
         audit: the audit sink, if there is one.
         metrics: the metrics sink, if there is one.
         log: the logger, if one was injected.
@@ -45,12 +46,14 @@ class Observing:
         self,
         system: ActorSystem,
         table: Table,
+        memory_bytes: Callable[[], Mapping[str, int]],
         *,
         audit: AuditSink | None = None,
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
     ) -> None:
         self._table = table
+        self._memory_bytes = memory_bytes
         hub: Address[Any] = system.reserve(EVENTS, keeps_mailbox=True)
         self.writer: Address[Any] | None = None
         """Where records are kept before an operation; None: nobody audits."""
@@ -92,6 +95,10 @@ class Observing:
     def events_waiting(self) -> int:
         """Return how many events wait for the hub."""
         return self.feed.waiting
+
+    def memory_bytes(self) -> Mapping[str, int]:
+        """Return what is known of the memory: `resident` and `bound`, where it has one."""
+        return self._memory_bytes()
 
     def audit_lost(self) -> int:
         """Return how many audit records were lost."""

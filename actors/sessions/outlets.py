@@ -14,6 +14,7 @@ from callboard.actors.metrics import (
     EVENTS,
     LABEL_VALUES_MAX,
     LIFETIMES,
+    MEMORY,
     MESSAGES,
     METRICS_WAITING_MAX,
     SESSIONS,
@@ -207,6 +208,10 @@ class Numbers(Protocol):
         """Return how many events wait for the hub."""
         ...
 
+    def memory_bytes(self) -> Mapping[str, int]:
+        """Return what is known of the memory, by what it is."""
+        ...
+
     def audit_lost(self) -> int:
         """Return how many audit records were lost."""
         ...
@@ -261,6 +266,8 @@ class MetricsOutlet(Outlet):
             sink.gauge(SESSIONS.name, number, {"presence": str(presence)})
         sink.gauge(SUBSCRIPTIONS.name, numbers.subscriptions())
         sink.gauge(WAITING.name, numbers.events_waiting())
+        for what, number in numbers.memory_bytes().items():
+            sink.gauge(MEMORY.name, number, {"what": what})
         lost = numbers.audit_lost()
         if lost > self._audit_lost:
             sink.counter(AUDIT_LOST.name, lost - self._audit_lost)

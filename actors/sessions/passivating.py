@@ -36,19 +36,24 @@ class Pass:
         book: what is under way.
         keeping: the bounds.
         now_s: monotonic now.
+        due: how many are to sleep for the memory's sake.
     """
 
-    def __init__(self, table: Table, book: Book, keeping: Keeping, *, now_s: float) -> None:
+    def __init__(
+        self, table: Table, book: Book, keeping: Keeping, *, now_s: float, due: int = 0
+    ) -> None:
         self.rows = table.awake()
         self._starts = book.starts
         self._idle_s = keeping.passivate_after_s
         self._now_s = now_s
         awake_max = keeping.awake_max
         over = 0 if awake_max is None else len(self.rows) - awake_max
-        self.wanted = 0
-        """How many are to sleep because too many are awake."""
+        self.is_crowded = over > 0
+        """Whether too many are awake."""
+        self.wanted = due
+        """How many are to sleep for the others' sake."""
         if awake_max is not None and over > 0:
-            self.wanted = min(over + awake_max // ROOM_SHARE, SLEEPS_PER_PASS_MAX)
+            self.wanted = max(due, min(over + awake_max // ROOM_SHARE, SLEEPS_PER_PASS_MAX))
         self._oldest: list[tuple[float, int, Row]] = []  # a heap; the most recently used first
         self._seen = 0
         self.told = 0

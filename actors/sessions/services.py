@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from callboard.actors.audit import AuditSink
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
+from callboard.actors.memory import Memory
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.address import Addresses
@@ -25,6 +26,7 @@ from callboard.actors.sessions.naming import (
 )
 from callboard.actors.sessions.observing import Observing
 from callboard.actors.sessions.outlets import LogSink
+from callboard.actors.sessions.relief import Relief
 from callboard.actors.sessions.spawn import Planner, Step, plan
 from callboard.actors.sessions.table import Row, Table
 from callboard.actors.storage.guarded import GuardedStore
@@ -48,6 +50,7 @@ class Services:
         unique_role: whether a user's living sessions play different roles.
         faults: whether crashes may be injected.
         keeping: how long what nobody uses is kept.
+        memory: knows how much memory the process takes.
         secrets: what steps of a spawn get their secrets from.
         manager: the manager's address.
         audit: where records of operations go; None: nowhere.
@@ -69,6 +72,7 @@ class Services:
         unique_role: bool,
         faults: bool,
         keeping: Keeping,
+        memory: Memory,
         secrets: Secrets,
         manager: Address[Any],
         audit: AuditSink | None = None,
@@ -86,6 +90,11 @@ class Services:
         self.unique_role = unique_role
         self.faults = faults
         self.keeping = keeping
+        self.memory = memory
+        self.relief: Relief | None = None
+        """What is known of the memory; None: it has no bound. The janitor writes it."""
+        if keeping.memory_max_bytes is not None:
+            self.relief = Relief(max_bytes=keeping.memory_max_bytes)
         self.secrets = secrets
         self.planners: list[Planner] = []
         """Who says what a session spawns, in order; set before the first session. See `spawn.py`.
@@ -101,7 +110,9 @@ class Services:
             self.commit = GuardedStore(store, system.count).commit
         self.connections: Any = None
         """Sees to the sessions' connections: a `Switchboard`, made above."""
-        self.observing = Observing(system, self.table, audit=audit, metrics=metrics, log=log)
+        self.observing = Observing(
+            system, self.table, self._memory_bytes, audit=audit, metrics=metrics, log=log
+        )
         self.feed = self.observing.feed
         """The events; `feed.is_heard` says whether they are worth being made. Any thread."""
         self.at_work: dict[Row, float] = {}
@@ -133,6 +144,15 @@ class Services:
         parts = (*self.observing.parts, *lines, JANITOR, MANAGER)
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(name for name, part in found if part is None or not part.is_alive())
+
+    def _memory_bytes(self) -> dict[str, int]:
+        """Return what is known of the memory, by what it is; nothing where it has no bound."""
+        relief = self.relief
+        if relief is None:
+            return {}
+        resident_bytes = relief.resident_bytes
+        known = {} if resident_bytes is None else {"resident": resident_bytes}
+        return {**known, "bound": relief.max_bytes}
 
     def see_to_room(self) -> None:
         """Tell the janitor when more sessions are awake than may be; once until it is done."""

@@ -14,6 +14,7 @@ from callboard.actors.testing.connections import Turn as Turn
 from callboard.actors.testing.connections import echo as echo
 from callboard.actors.testing.fakes import Fake as Fake
 from callboard.actors.testing.fakes import FakeCleaner as FakeCleaner
+from callboard.actors.testing.fakes import FakeMemory as FakeMemory
 from callboard.actors.testing.fakes import FakePrompts as FakePrompts
 from callboard.actors.testing.fakes import FakeSecrets as FakeSecrets
 from callboard.actors.testing.fakes import FakeStore as FakeStore
@@ -33,6 +34,7 @@ __all__ = [
     "FakeAudit",
     "FakeCleaner",
     "FakeLog",
+    "FakeMemory",
     "FakeMetrics",
     "FakePrompts",
     "FakeSecrets",

@@ -135,6 +135,25 @@ class FakeSecrets(Fake):
             raise SecretError(ref.name) from None
 
 
+class FakeMemory(Fake):
+    """A `Memory` that says what it is told to.
+
+    Args:
+        taken_bytes: what the process takes: a number, or what says one.
+    """
+
+    def __init__(self, taken_bytes: int | Callable[[], int] = 0) -> None:
+        super().__init__()
+        self.taken_bytes = taken_bytes
+        """A test may change it."""
+
+    def resident_bytes(self) -> int:
+        """Return it."""
+        self._called("resident_bytes", "")
+        taken_bytes = self.taken_bytes
+        return taken_bytes if isinstance(taken_bytes, int) else taken_bytes()
+
+
 class _Rule:
     """Which commits a store has been told not to take, and what becomes of them."""
 

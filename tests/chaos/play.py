@@ -22,6 +22,7 @@ from callboard.actors.sessions.table import Row
 from callboard.actors.testing import (
     FakeAudit,
     FakeCleaner,
+    FakeMemory,
     FakeMetrics,
     FakePrompts,
     FakeWorkspaces,
@@ -146,6 +147,10 @@ async def answer(turn: Turn) -> str:
     return "end_turn"
 
 
+WEIGHT_BYTES = 1_000
+"""What a session that is awake takes of the memory."""
+
+
 class Ports:
     """Fakes of every port, each of whose calls may be struck."""
 
@@ -158,6 +163,7 @@ class Ports:
         self.watchdog = Beats()
         self.audit = FakeAudit()
         self.metrics = FakeMetrics()
+        self.memory = FakeMemory()
         self.lamps: dict[str, None] = {}
         """Ids of the sessions whose lamp is lit."""
         self.on_call: Callable[[str, str], object] | None = None
@@ -173,6 +179,7 @@ class Ports:
             "watchdog": self.watchdog,
             "audit": self.audit,
             "metrics": self.metrics,
+            "memory": self.memory,
         }
 
     def be_struck_by(self, on_call: Callable[[str, str], object]) -> None:
@@ -182,7 +189,9 @@ class Ports:
             fake.on_call = on_call
 
     def plan(self, sessions: SessionSystem) -> None:
-        """Have each kind of session get what it needs. Before the first session."""
+        """Have each kind of session get, and weigh, what it does. Before the first session."""
+        table = services_of(sessions).table
+        self.memory.taken_bytes = lambda: table.awake_count * WEIGHT_BYTES
         planners = services_of(sessions).planners
         planners[:] = [*(_only(FURNISHED, each) for each in planners), _only(LIT, self._lamp)]
 
@@ -205,7 +214,7 @@ class Ports:
 
     def forget(self) -> None:
         """Forget the calls: a long run cannot afford to remember them all."""
-        for fake in (self.workspaces, self.prompts, self.cleaner):
+        for fake in (self.workspaces, self.prompts, self.cleaner, self.memory):
             fake.calls.clear()
         self.cleaner.cleaned.clear()
         self.audit.records.clear()

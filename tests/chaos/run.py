@@ -15,6 +15,7 @@ from typing import Any
 
 from callboard.actors import (
     CleanupInactive,
+    MemoryPressureChanged,
     Presence,
     ReviveSession,
     SessionError,
@@ -27,6 +28,7 @@ from tests.chaos.load import GRACE_S, MANAGER_FELL, TRIES_MAX, Client, Hung, Not
 from tests.chaos.play import (
     LIT,
     SESSION_KINDS,
+    WEIGHT_BYTES,
     Player,
     Ports,
     SlowPlayer,
@@ -110,6 +112,8 @@ class Run:
                 passivate_after_s=chance.choice([float("inf"), 0.05, 1.0]),
                 passivate_interval_s=0.2,
                 awake_max=chance.choice([None, 6]),
+                # Of a stream of its own: what a seed has found before, it finds again.
+                memory_max_bytes=random.Random(seed).choice([None, 5 * WEIGHT_BYTES]),
             ),
             on_event=self._hear,
             **self.ports.options(),
@@ -278,7 +282,9 @@ class Run:
     # -- inside ------------------------------------------------------------
 
     def _hear(self, event: object) -> None:
-        """Count a crash by an event: of a session that could not be spawned once more."""
+        """Count what has no other witness: too much memory, and a session's failed respawn."""
+        if isinstance(event, MemoryPressureChanged):
+            self.seen[f"memory that is {event.pressure}"] += 1
         if not isinstance(event, ActorCrashed) or not event.name.startswith("session/"):
             return
         reason = event.reason

@@ -63,6 +63,8 @@ ALWAYS = {
     "a session that is awake",
     "a session that is asleep",
     "a session that was terminated",
+    "memory that is over",
+    "memory that is within",
 }
 """What the runs must have seen, all of them together: chaos that strikes nothing proves nothing."""
 

@@ -34,6 +34,7 @@ log_level = "error"
 [set]
 max_idle_s = inf
 awake_max = 10
+memory_max_bytes = 2_000_000_000
 passivate_after_s = 0.5
 """
 
@@ -54,6 +55,7 @@ class TestAFile:
         assert (config.host, config.log_level) == ("::1", "error")
         kept = bounds.keeping
         assert (kept.max_idle_s, kept.awake_max, kept.passivate_after_s) == (math.inf, 10, 0.5)
+        assert kept.memory_max_bytes == 2_000_000_000
 
     def test_has_a_name_for_every_option_and_no_other(self) -> None:
         options = {

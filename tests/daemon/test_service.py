@@ -15,6 +15,7 @@ import pytest
 
 from callboard.actors.daemon.options import read_bounds
 from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.daemon.showing import health_lines
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.supervision import InvalidSpec, Settings
@@ -105,6 +106,28 @@ class TestASignal:
         assert code == 128 + signal.SIGTERM
         assert "FORCED" in out
         assert list(private.iterdir()) == []
+
+
+class TestTheMemory:
+    def test_beyond_its_bound_puts_sessions_to_sleep_and_is_told_of(self, private: Path) -> None:
+        bounds = ["--set", "memory_max_bytes=1000000", "--set", "passivate_interval_s=0.01"]
+        with Process(["--socket", str(private / "s"), *bounds]) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json={"session_id": "ada"})
+                while http.get("/v1/sessions/ada").json()["presence"] != "asleep":
+                    pass
+                health = http.get("/v1/health").json()
+                shown = list(health_lines(health))
+
+            code, _, err = daemon.end()
+
+        assert health["memory_bytes"] > 1_000_000
+        assert health["memory_pressure"] in {"over", "stuck"}
+        assert health["is_healthy"]
+        assert f"memory          {health['memory_bytes']:,} bytes" in shown
+        assert f"  pressure      {health['memory_pressure']}" in shown
+        assert "memory.pressure_changed pressure=over" in err
+        assert code == 0
 
 
 class TestTheRoot:
@@ -289,6 +312,14 @@ class TestTheSettings:
             ("content_bytes_max=x", "content_bytes_max='x' is not valid."),
             ("tea=1", "--set='tea=1' is not valid. Give NAME=VALUE; the names are abandoned_max, "),
             ("awake_max=0", "awake_max=0 is not valid. Give a whole number from 1 on, or None."),
+            (
+                "memory_max_bytes=0",
+                "memory_max_bytes=0 is not valid. Give a whole number from 1 on, or None.",
+            ),
+            (
+                "memory_max_bytes=2G",
+                "memory_max_bytes='2G' is not valid. Give a whole number or null, not text.",
+            ),
             ("max_idle_s=soon", "max_idle_s='soon' is not valid. Give a number, not text."),
         ],
     )
@@ -308,9 +339,11 @@ class TestTheSettings:
         assert sum(len(shape.__struct_fields__) for shape in shapes) == len(names)
 
     def test_of_how_long_sessions_are_kept_are_among_them(self) -> None:
-        bounds = read_bounds(["max_idle_s=inf", "awake_max=10", "passivate_after_s=60"])
+        given = ["max_idle_s=inf", "awake_max=10", "passivate_after_s=60", "memory_max_bytes=5"]
 
-        assert bounds.keeping == Keeping(max_idle_s=math.inf, awake_max=10, passivate_after_s=60.0)
+        assert read_bounds(given).keeping == Keeping(
+            max_idle_s=math.inf, awake_max=10, passivate_after_s=60.0, memory_max_bytes=5
+        )
 
     def test_let_an_actor_answer_before_the_request_is_given_up(self) -> None:
         with pytest.raises(InvalidSpec, match="ask_s"):
