@@ -14,7 +14,15 @@ from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_h
 
 import msgspec
 
-from callboard.actors.connections.messages import (
+from callboard.actors.errors import (
+    DuplicateMcpClient,
+    InvalidField,
+    InvalidOrgId,
+    InvalidUserId,
+    MessageTooLarge,
+)
+from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.link_messages import (
     AddMcpClient,
     AttachAgent,
     AttachClient,
@@ -26,14 +34,6 @@ from callboard.actors.connections.messages import (
     RemoveMcpClient,
     ResumeSession,
 )
-from callboard.actors.errors import (
-    DuplicateMcpClient,
-    InvalidField,
-    InvalidOrgId,
-    InvalidUserId,
-    MessageTooLarge,
-)
-from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.messages import (
     AppendMessage,
     BeginSpawn,

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
-from callboard.actors.connections.messages import ResumeSession
 from callboard.actors.errors import InvalidField, ShuttingDown
+from callboard.actors.link_messages import ResumeSession
 from callboard.actors.messages import (
     BeginSpawn,
     CleanupInactive,

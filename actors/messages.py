@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -23,18 +23,24 @@ from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.links import AgentSpec, McpSpec
 from callboard.actors.sessions.relief import MemoryPressure
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.subscriptions import EVENTS_MAX, Subscription
 from callboard.supervision.model.requests import Request
+
+if TYPE_CHECKING:
+    # ruff does not look for types in the text of a base class.
+    from callboard.actors.sessions.subscriptions import Subscription  # noqa: F401
 
 R_co = TypeVar("R_co", covariant=True)
 
-PAGE_SESSIONS = 100
+PAGE_SESSIONS: Final = 100
 """Sessions in one page unless the caller says otherwise."""
 
-PAGE_MESSAGES = 1_000
+PAGE_MESSAGES: Final = 1_000
 """Messages in one page unless the caller says otherwise."""
 
-TERMINATE_GRACE_S = 5.0
+EVENTS_MAX: Final = 1_000
+"""Events that may wait for one subscriber unless it says otherwise."""
+
+TERMINATE_GRACE_S: Final = 5.0
 """Seconds that a session's cleanup may take before what is left is killed."""
 
 
@@ -513,7 +519,8 @@ class GetSessionRef(Request[Any], frozen=True):
     session_id: SessionId
 
 
-class Subscribe(Request[Subscription], frozen=True):
+# What follows the events is made by the runtime, so a message knows it by name only.
+class Subscribe(Request["Subscription"], frozen=True):
     """Read along as events happen, from now on; in process only.
 
     Args:

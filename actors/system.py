@@ -13,7 +13,6 @@ import msgspec
 
 from callboard.actors.audit import AuditSink
 from callboard.actors.checks import check, check_timeout
-from callboard.actors.connections.messages import ConnectionMessage
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
 from callboard.actors.connections.switchboard import Switchboard
@@ -22,6 +21,7 @@ from callboard.actors.health import report
 from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.link_messages import ConnectionMessage
 from callboard.actors.manager import SessionManager
 from callboard.actors.memory import Memory, ProcessMemory, measured
 from callboard.actors.messages import (

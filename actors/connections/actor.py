@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
-from callboard.actors.connections.owner import Connection, Ended, NotOpened, Opened, Owner, Work
+from callboard.actors.connections.owner import Connection, Died, NotOpened, Opened, Owner, Work
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.errors import SessionError
 from callboard.actors.secrets import SecretRef, Vault
@@ -144,8 +144,8 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         """End: it could not be opened."""
         self.lose(self.not_opened(self.said(message.error)))
 
-    @handles(Ended)
-    def on_ended(self, message: Ended) -> None:
+    @handles(Died)
+    def on_died(self, message: Died) -> None:
         """End: it has died."""
         self.gone(self.died(message.why))
 

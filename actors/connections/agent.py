@@ -11,15 +11,7 @@ import msgspec
 from callboard.actors.connections.actor import LinkActor, Numbered, Report, TimeIsUp, WorkDone
 from callboard.actors.connections.chunks import INTERRUPTED, Chunks
 from callboard.actors.connections.hearing import heard, is_id, structure
-from callboard.actors.connections.ports import (
-    CANCEL_S,
-    CONNECT_S,
-    LOAD_S,
-    UPDATES_MAX,
-    AgentConnection,
-    AgentEnd,
-    AgentUpdate,
-)
+from callboard.actors.connections.ports import UPDATES_MAX, AgentConnection, AgentEnd, AgentUpdate
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.errors import (
     AgentBusy,
@@ -30,6 +22,7 @@ from callboard.actors.errors import (
     SessionError,
     SpawnError,
 )
+from callboard.actors.link_messages import CANCEL_S, CONNECT_S, LOAD_S
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.internal import (
     AgentPacket,

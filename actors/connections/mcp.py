@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from callboard.actors.connections.actor import LinkActor, Numbered, Report, TimeIsUp, WorkDone
 from callboard.actors.connections.owner import Work
-from callboard.actors.connections.ports import CALLS_MAX, CONNECT_S, McpConnection
+from callboard.actors.connections.ports import McpConnection
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.errors import (
     McpCallLost,
@@ -18,6 +18,7 @@ from callboard.actors.errors import (
     SessionError,
     TooManyCalls,
 )
+from callboard.actors.link_messages import CALLS_MAX, CONNECT_S
 from callboard.actors.sessions.internal import RunTool
 from callboard.actors.sessions.links import LinkState, McpClientInfo
 from callboard.actors.sessions.table import Row

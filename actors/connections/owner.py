@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from callboard.actors.connections.ports import CLOSE_S
+from callboard.actors.link_messages import CLOSE_S
 from callboard.supervision import ActorSystem, Future
 
 C_co = TypeVar("C_co", bound="Connection", covariant=True)
@@ -51,7 +51,7 @@ class NotOpened(msgspec.Struct, frozen=True):
     error: BaseException
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Died(msgspec.Struct, frozen=True):
     """It has died. `why` is what `ended` returned, or the exception that it raised."""
 
     why: object
@@ -63,7 +63,7 @@ class Owner(Generic[C]):
     Args:
         system: whose loop and clock it uses.
         open_: opens it; cancelled, it leaves nothing behind.
-        tell: gets `Opened`, `NotOpened` or `Ended`, on the loop.
+        tell: gets `Opened`, `NotOpened` or `Died`, on the loop.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Owner(Generic[C]):
             return
         except Exception as error:  # noqa: BLE001 -- named edge, a loop task: foreign code
             why = error
-        self._tell(Ended(why))
+        self._tell(Died(why))
 
 
 class Work(Generic[T]):

@@ -21,32 +21,11 @@ import msgspec
 from callboard.actors.errors import NoConnector
 from callboard.actors.sessions.data import Message, Role
 from callboard.actors.sessions.frozen import EMPTY
-from callboard.actors.sessions.links import AgentSpec, McpSpec
+from callboard.actors.sessions.links import AgentSpec, McpSpec, McpTool
 from callboard.supervision.model.errors import InvalidSpec
-
-CONNECT_S: Final = 20.0
-"""How long opening a connection may take, in seconds."""
-
-LOAD_S: Final = 90.0
-"""How long an agent may take to make a conversation, or to load one again, in seconds."""
-
-CANCEL_S: Final = 3.0
-"""How long an agent may take to stop after a cancel before it is killed, in seconds."""
-
-CLOSE_S: Final = 5.0
-"""How long closing a connection in order may take before it is killed, in seconds."""
-
-CALL_S: Final = 60.0
-"""How long a tool call may take unless its caller says otherwise, in seconds."""
-
-PROMPT_S: Final = 600.0
-"""How long an agent may work on a prompt unless the asker says otherwise, in seconds."""
 
 SEND_S: Final = 20.0
 """How long a client may take to take what it is sent before it counts as dead, in seconds."""
-
-CALLS_MAX: Final = 1_000
-"""Calls of one connection that may be under way, and as many that may wait for it to be opened."""
 
 UPDATES_MAX: Final = 10_000
 """Updates of one agent that may wait to be taken; an agent that says more is ended."""
@@ -59,20 +38,6 @@ SENT_AT_ONCE_MAX: Final = 100
 
 
 # -- MCP -------------------------------------------------------------------
-
-
-class McpTool(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool of an MCP server.
-
-    Args:
-        name: what it is called.
-        description: what it does, for people and models.
-        input_schema: the JSON schema of its arguments.
-    """
-
-    name: str
-    description: str = ""
-    input_schema: Mapping[str, object] = EMPTY
 
 
 class McpConnection(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from callboard.actors.connections.messages import GetMcpClient, ListMcpClients
 from callboard.actors.errors import McpClientNotFound
+from callboard.actors.link_messages import GetMcpClient, ListMcpClients
 from callboard.actors.sessions.linking import mcp_client
 from callboard.actors.sessions.links import McpClientInfo
 from callboard.actors.sessions.table import Table

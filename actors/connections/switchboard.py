@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any, Final
 
 from callboard.actors.connections.owner import Work
-from callboard.actors.connections.ports import CLOSE_S, CONNECT_S, LOAD_S, ClientSink, Connectors
+from callboard.actors.connections.ports import ClientSink, Connectors
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
+from callboard.actors.link_messages import CLOSE_S, CONNECT_S, LOAD_S
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.data import Session

@@ -8,12 +8,12 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from callboard.actors.connections.messages import MARGIN_S, ConnectionMessage
 from callboard.actors.daemon.errors import InternalError
 from callboard.actors.daemon.replies import checked
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.daemon.wire import NoQuery
 from callboard.actors.errors import InvalidField, SessionCrashed
+from callboard.actors.link_messages import MARGIN_S, ConnectionMessage
 from callboard.actors.messages import SessionMessage
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.system import SessionSystem

@@ -2,21 +2,6 @@
 
 from __future__ import annotations
 
-from callboard.actors.connections.messages import (
-    AddMcpClient,
-    AttachAgent,
-    CallTool,
-    CancelPrompt,
-    DetachAgent,
-    DetachClient,
-    GetMcpClient,
-    ListMcpClients,
-    ListTools,
-    Prompt,
-    PromptResult,
-    RemoveMcpClient,
-)
-from callboard.actors.connections.ports import CALL_S, CANCEL_S, PROMPT_S
 from callboard.actors.daemon.calls import Call, Route
 from callboard.actors.daemon.linkwire import (
     Cancellation,
@@ -32,6 +17,23 @@ from callboard.actors.daemon.linkwire import (
     Tools,
 )
 from callboard.actors.daemon.wire import NoQuery
+from callboard.actors.link_messages import (
+    CALL_S,
+    CANCEL_S,
+    PROMPT_S,
+    AddMcpClient,
+    AttachAgent,
+    CallTool,
+    CancelPrompt,
+    DetachAgent,
+    DetachClient,
+    GetMcpClient,
+    ListMcpClients,
+    ListTools,
+    Prompt,
+    PromptResult,
+    RemoveMcpClient,
+)
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.links import McpClientInfo
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from callboard.actors.connections.ports import McpTool
 from callboard.actors.daemon.wire import Wire
-from callboard.actors.sessions.links import AgentSpec, McpClientInfo, McpSpec
+from callboard.actors.sessions.links import AgentSpec, McpClientInfo, McpSpec, McpTool
 
 
 class NewMcpClient(Wire, frozen=True, kw_only=True):

@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import msgspec
 
-from callboard.actors.connections.messages import MARGIN_S, ResumeSession
-from callboard.actors.connections.ports import CONNECT_S, LOAD_S
 from callboard.actors.daemon.calls import Call, Route, Text
 from callboard.actors.daemon.errors import MetricsAreOff
 from callboard.actors.daemon.links import OF_LINKS
@@ -39,6 +37,7 @@ from callboard.actors.daemon.wire import (
     Wanted,
 )
 from callboard.actors.errors import InvalidField
+from callboard.actors.link_messages import CONNECT_S, LOAD_S, MARGIN_S, ResumeSession
 from callboard.actors.messages import (
     TERMINATE_GRACE_S,
     AppendMessage,

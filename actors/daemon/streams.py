@@ -15,15 +15,15 @@ from typing import Final
 
 import msgspec
 
-from callboard.actors.connections.messages import AttachClient
 from callboard.actors.connections.ports import ClientEvent
 from callboard.actors.daemon.calls import Call, Route, Stream
 from callboard.actors.daemon.problems import problem_of
 from callboard.actors.daemon.wire import Following, Watching
 from callboard.actors.errors import InvalidField, SubscriptionClosed
-from callboard.actors.messages import Subscribe
+from callboard.actors.link_messages import AttachClient
+from callboard.actors.messages import EVENTS_MAX, Subscribe
 from callboard.actors.sessions.events import EventKind, SessionEvent
-from callboard.actors.sessions.subscriptions import EVENTS_MAX, Subscription
+from callboard.actors.sessions.subscriptions import Subscription
 from callboard.supervision.model.errors import CallboardError
 
 MEDIA_TYPE: Final = "text/event-stream"

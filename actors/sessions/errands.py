@@ -37,7 +37,7 @@ _LEAVE_CHECK_S = 0.001
 """How often is looked whether it has."""
 
 
-class Ledger(Protocol):
+class Teller(Protocol):
     """To whom it is told how a step went."""
 
     def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
@@ -195,7 +195,7 @@ async def undo(
     sender: SupervisedActor,
     steps: Iterable[Step],
     session: Session,
-    ledger: Ledger,
+    teller: Teller,
     *,
     after: ActorRef[Any] | None = None,
 ) -> None:
@@ -207,7 +207,7 @@ async def undo(
         sender: who awaits it, in a handler of its own.
         steps: what to undo.
         session: the last snapshot.
-        ledger: hears how each step went.
+        teller: hears how each step went.
         after: who did a step, and was killed perhaps: what it is still in the middle of would
             otherwise be made when it has been undone. It gets `LEAVE_S` to leave it.
     """
@@ -226,11 +226,11 @@ async def undo(
         except Exception:  # noqa: BLE001 -- named edge: a cleanup step
             is_done = False
         seconds = clock.now_s() - begun_s
-        ledger.tell(session, EventKind.CLEANUP_STEP, name=step.name, ok=is_done, seconds=seconds)
+        teller.tell(session, EventKind.CLEANUP_STEP, name=step.name, ok=is_done, seconds=seconds)
 
 
-class Begin(msgspec.Struct, frozen=True):
-    """To an undertaker itself: begin."""
+class UndoAll(msgspec.Struct, frozen=True):
+    """To an undertaker itself: undo what there is."""
 
 
 class Undertaker(SupervisedActor):
@@ -241,7 +241,7 @@ class Undertaker(SupervisedActor):
     Args:
         session: the last snapshot.
         steps: what to undo, in order.
-        ledger: hears how each step went.
+        teller: hears how each step went.
         after: who did a step, and was killed perhaps.
     """
 
@@ -249,22 +249,22 @@ class Undertaker(SupervisedActor):
         self,
         session: Session,
         steps: tuple[Step, ...],
-        ledger: Ledger,
+        teller: Teller,
         after: ActorRef[Any] | None = None,
     ) -> None:
         super().__init__()
         self._after = after
         self._session = session
         self._steps = steps
-        self._ledger = ledger
+        self._teller = teller
 
     def on_start(self) -> None:
         """Begin."""
-        self.continue_with(Begin())
+        self.continue_with(UndoAll())
 
-    @handles(Begin)
-    async def on_begin(self, message: Begin) -> None:
+    @handles(UndoAll)
+    async def on_undo_all(self, message: UndoAll) -> None:
         """Undo all of it, and end."""
         del message
-        await undo(self, self._steps, self._session, self._ledger, after=self._after)
+        await undo(self, self._steps, self._session, self._teller, after=self._after)
         self.stop()

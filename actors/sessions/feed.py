@@ -14,9 +14,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from callboard.actors.messages import EVENTS_MAX
 from callboard.actors.sessions.backlog import Backlog
 from callboard.actors.sessions.events import EventKind, SessionEvent
-from callboard.actors.sessions.subscriptions import EVENTS_MAX, Subscription
+from callboard.actors.sessions.subscriptions import Subscription
 from callboard.supervision import ActorSystem
 
 WAITING_MAX: Final = 100_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from callboard.actors.connections.messages import AttachClient, DetachClient
 from callboard.actors.errors import StoreError
+from callboard.actors.link_messages import AttachClient, DetachClient
 from callboard.actors.sessions.committing import D
 from callboard.actors.sessions.internal import LogGrew
 from callboard.actors.sessions.linked import LinkedActor

@@ -78,9 +78,3 @@ class Gate:
             org_id=getattr(about, "org_id", None),
             details={name: value for name, value in fields.items() if value is not None},
         )
-
-
-def name_of(reason: object) -> str:
-    """Return an exit reason's kind, without the text of the exception."""
-    error = getattr(reason, "error", None)
-    return error if isinstance(error, str) else type(reason).__name__.lower()

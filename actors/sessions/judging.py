@@ -10,15 +10,14 @@ from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.events import EventKind
-from callboard.actors.sessions.gate import name_of
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.states import SessionState
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
     Decision,
+    NeverStarted,
     News,
-    NotStarted,
     Verdict,
     decide,
     view_of,
@@ -105,8 +104,8 @@ class Judge:
         tell, session, standing = self._services.tell, row.latest().session, decision.standing
         reason = getattr(news, "reason", None)
         is_failure = standing is not None and standing.restarts > (before.restarts if before else 0)
-        if is_failure or isinstance(news, NotStarted):
-            details: dict[str, object] = {"error": name_of(reason)}
+        if is_failure or isinstance(news, NeverStarted):
+            details: dict[str, object] = {"error": _name_of(reason)}
             if is_failure and standing is not None:
                 details.update(incarnation=standing.incarnation, failed_on=standing.failed_on)
             tell(session, EventKind.ERROR, **details)
@@ -135,3 +134,9 @@ class Judge:
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)
         self._ender.over(row.id, last)
+
+
+def _name_of(reason: object) -> str:
+    """Return an exit reason's kind, without the text of the exception."""
+    error = getattr(reason, "error", None)
+    return error if isinstance(error, str) else type(reason).__name__.lower()

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from callboard.actors.connections.ports import CALLS_MAX
 from callboard.actors.errors import (
     AgentDied,
     McpClientDown,
     StoreError,
 )
+from callboard.actors.link_messages import CALLS_MAX
 from callboard.actors.sessions.committing import CommittingActor, D
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.holds import Hold, HoldKind

@@ -104,6 +104,20 @@ class McpClientInfo(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
 
 
+class McpTool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool of an MCP server.
+
+    Args:
+        name: what it is called.
+        description: what it does, for people and models.
+        input_schema: the JSON schema of its arguments.
+    """
+
+    name: str
+    description: str = ""
+    input_schema: Mapping[str, object] = EMPTY
+
+
 class AgentMemory(StrEnum):
     """What an agent knows of what was said before."""
 

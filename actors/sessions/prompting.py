@@ -7,13 +7,6 @@ from typing import ClassVar
 
 import msgspec
 
-from callboard.actors.connections.messages import (
-    AttachAgent,
-    CancelPrompt,
-    DetachAgent,
-    Prompt,
-    PromptResult,
-)
 from callboard.actors.errors import (
     AgentAttached,
     AgentBusy,
@@ -22,6 +15,13 @@ from callboard.actors.errors import (
     IdempotencyConflict,
     PromptRepeated,
     SessionError,
+)
+from callboard.actors.link_messages import (
+    AttachAgent,
+    CancelPrompt,
+    DetachAgent,
+    Prompt,
+    PromptResult,
 )
 from callboard.actors.sessions.committing import D
 from callboard.actors.sessions.data import Message, Role, Session

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, Self
+from typing import Self
 
 from callboard.actors.errors import SlowConsumer, SubscriptionClosed
 from callboard.actors.sessions.events import EventKind, SessionEvent
 from callboard.supervision import ActorSystem, Future
-
-EVENTS_MAX: Final = 1_000
-"""Events that may wait for one subscriber, unless it says otherwise."""
 
 
 class Subscription:

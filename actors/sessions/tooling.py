@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from callboard.actors.connections.messages import AddMcpClient, CallTool, ListTools, RemoveMcpClient
 from callboard.actors.errors import (
     DuplicateMcpClient,
     McpCallLost,
@@ -12,6 +11,7 @@ from callboard.actors.errors import (
     McpClientNotFound,
     TooManyCalls,
 )
+from callboard.actors.link_messages import AddMcpClient, CallTool, ListTools, RemoveMcpClient
 from callboard.actors.sessions.committing import D
 from callboard.actors.sessions.internal import RunTool
 from callboard.actors.sessions.linked import LinkedActor

@@ -2,7 +2,7 @@
 
 The manager learns of an ending (`Ended`), that the partition gave a session up
 (`GivenUp`), that a partition came back empty (`PartitionLost`), that the first start
-failed (`NotStarted`), or a later one that somebody had asked for (`NotResumed`).
+failed (`NeverStarted`), or a later one that somebody had asked for (`NotResumed`).
 `decide` says what the row becomes.
 """
 
@@ -52,7 +52,7 @@ class PartitionLost(msgspec.Struct, frozen=True):
     """The partition that ran the session has ended; its successor starts empty."""
 
 
-class NotStarted(msgspec.Struct, frozen=True, kw_only=True):
+class NeverStarted(msgspec.Struct, frozen=True, kw_only=True):
     """The session's very first start failed: its creator gets the cause.
 
     Args:
@@ -76,7 +76,7 @@ class NotResumed(msgspec.Struct, frozen=True, kw_only=True):
     reason: ExitReason
 
 
-News: TypeAlias = Ended | GivenUp | PartitionLost | NotStarted | NotResumed
+News: TypeAlias = Ended | GivenUp | PartitionLost | NeverStarted | NotResumed
 """What the manager can learn of a session's incarnation."""
 
 
@@ -156,7 +156,7 @@ def decide(news: News, row: RowView, *, now_s: float = 0.0) -> Decision:
 
 def _verdict(news: News, row: RowView) -> Verdict:
     match news:
-        case NotStarted():
+        case NeverStarted():
             return _of_never_started(news, row)
         case PartitionLost() | NotResumed():
             return _of_lost(row)
@@ -166,7 +166,7 @@ def _verdict(news: News, row: RowView) -> Verdict:
             assert_never(never)
 
 
-def _of_never_started(news: NotStarted, row: RowView) -> Verdict:
+def _of_never_started(news: NeverStarted, row: RowView) -> Verdict:
     if row.state is SessionState.CLEANED:
         return Verdict.REMOVED
     # Its first commit takes it further than CREATED.
@@ -220,7 +220,7 @@ def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing
     if verdict is not Verdict.VOID:
         since_s = now_s if verdict is Verdict.QUARANTINED else 0.0
         noted = msgspec.structs.replace(noted, presence=_PRESENCE[verdict], since_s=since_s)
-    if isinstance(news, (PartitionLost, NotStarted)):
+    if isinstance(news, (PartitionLost, NeverStarted)):
         return None if verdict is Verdict.VOID else noted
     is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
     # A wake that failed before its incarnation had begun is about one whose end was noted.

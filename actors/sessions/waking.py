@@ -39,8 +39,8 @@ from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
     Ended,
     GivenUp,
+    NeverStarted,
     NotResumed,
-    NotStarted,
     PartitionLost,
     decide,
     revived,
@@ -231,7 +231,7 @@ class Waker:
         """Take a session back whose creator is told that it came to nothing."""
         self._book.creates.forget(row.id)
         may_be_kept = isinstance(error, StoreError) and not error.is_outcome_known
-        self._desk.learn(row, NotStarted(reason=_reason_of(error), may_be_kept=may_be_kept))
+        self._desk.learn(row, NeverStarted(reason=_reason_of(error), may_be_kept=may_be_kept))
 
     def go_on_failing(self, row: Row) -> bool:
         """Take a session back if a manager before this one had told its creator; say whether."""

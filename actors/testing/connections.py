@@ -11,17 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import Any, TypeAlias
 
-from callboard.actors.connections.ports import (
-    AgentEnd,
-    AgentHello,
-    AgentUpdate,
-    ClientEvent,
-    McpTool,
-)
+from callboard.actors.connections.ports import AgentEnd, AgentHello, AgentUpdate, ClientEvent
 from callboard.actors.errors import McpToolError
 from callboard.actors.sessions.data import Message, Role
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict
-from callboard.actors.sessions.links import AgentSpec, McpSpec
+from callboard.actors.sessions.links import AgentSpec, McpSpec, McpTool
 
 Tool: TypeAlias = Callable[[Mapping[str, object]], object]
 """What a tool does: its arguments to its result, or to an awaitable of it."""

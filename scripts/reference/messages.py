@@ -16,7 +16,7 @@ from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, ForwardRef, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
@@ -135,7 +135,7 @@ def _facts(message: type[Request[Any]]) -> str:
 def _reply_of(message: type[Any]) -> str:
     (base,) = message.__orig_bases__
     (reply,) = get_args(base)
-    return shown_type(reply)
+    return reply.__forward_arg__ if isinstance(reply, ForwardRef) else shown_type(reply)
 
 
 def answered_by(message: type[Any]) -> str:

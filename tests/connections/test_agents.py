@@ -32,7 +32,7 @@ from callboard.actors import (
 )
 from callboard.actors.connections import agent as agent_module
 from callboard.actors.connections.actor import Report
-from callboard.actors.connections.ports import CANCEL_S, CONNECT_S, LOAD_S
+from callboard.actors.link_messages import CANCEL_S, CONNECT_S, LOAD_S
 from callboard.actors.secrets import EnvironmentSecrets
 from callboard.actors.testing import Barrier, MemoryAgents, Turn, echo
 from tests.connections.kit import (

@@ -20,7 +20,8 @@ from callboard.actors import (
 )
 from callboard.actors.connections import client as client_module
 from callboard.actors.connections.actor import Report
-from callboard.actors.connections.ports import CLOSE_S, SEND_S
+from callboard.actors.connections.ports import SEND_S
+from callboard.actors.link_messages import CLOSE_S
 from callboard.actors.testing import Barrier, Faults, MemoryAgents, MemoryClient, Turn
 from callboard.supervision import ChildCrashed, ChildFailedToStop
 from tests.connections.kit import create, let_pass, link, links_left, open_with, with_agent

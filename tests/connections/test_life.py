@@ -31,7 +31,7 @@ from callboard.actors import (
     Shutdown,
     TerminateSession,
 )
-from callboard.actors.connections.ports import CLOSE_S
+from callboard.actors.link_messages import CLOSE_S
 from callboard.actors.sessions.naming import connections_partition_name, links_name
 from callboard.actors.testing import Barrier, MemoryAgents, MemoryClient, MemoryMcp, Turn
 from callboard.supervision import Future

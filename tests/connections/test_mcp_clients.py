@@ -37,7 +37,7 @@ from callboard.actors import (
     Transport,
 )
 from callboard.actors.connections import mcp as mcp_module
-from callboard.actors.connections.ports import CALL_S, CLOSE_S, CONNECT_S
+from callboard.actors.link_messages import CALL_S, CLOSE_S, CONNECT_S
 from callboard.actors.secrets import EnvironmentSecrets
 from callboard.actors.testing import Barrier, MemoryMcp
 from tests.connections.kit import (

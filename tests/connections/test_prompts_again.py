@@ -16,7 +16,7 @@ from callboard.actors import (
     Role,
     SessionSystem,
 )
-from callboard.actors.connections.ports import CANCEL_S, PROMPT_S
+from callboard.actors.link_messages import CANCEL_S, PROMPT_S
 from callboard.actors.sessions import prompted
 from callboard.actors.testing import Barrier, MemoryAgents, Turn
 from tests.connections.kit import agent_of, create, let_pass, with_agent

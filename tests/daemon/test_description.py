@@ -10,8 +10,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from callboard.actors import link_messages as links
 from callboard.actors import messages
-from callboard.actors.connections import messages as links
 from callboard.actors.daemon import linkwire, wire
 from callboard.actors.daemon.calls import Route
 from callboard.actors.daemon.description import _anything, describe

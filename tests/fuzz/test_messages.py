@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, ForwardRef, Union, get_args, get_origin
 
 import pytest
 from hypothesis import strategies as st
 
+import callboard.actors
 from callboard.actors import (
     CreateSession,
     Presence,
@@ -18,7 +19,7 @@ from callboard.actors import (
     TerminateSession,
     messages,
 )
-from callboard.actors.connections import messages as links
+from callboard.actors import link_messages as links
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.testing import MemoryAgents, MemoryClient, MemoryMcp
 from callboard.supervision import CallboardError, Request
@@ -76,7 +77,9 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 def declared_by(kind: type[Request[Any]]) -> Any:
     """Return the reply type that a message declares."""
     bases: tuple[Any, ...] = vars(kind)["__orig_bases__"]
-    return get_args(bases[0])[0]
+    declared = get_args(bases[0])[0]
+    is_named = isinstance(declared, ForwardRef)
+    return getattr(callboard.actors, declared.__forward_arg__) if is_named else declared
 
 
 def is_of(reply: object, declared: Any) -> bool:

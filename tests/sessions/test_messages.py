@@ -11,7 +11,6 @@ import pytest
 
 from callboard.actors import messages
 from callboard.actors.checks import check, check_tenant
-from callboard.actors.connections.messages import AddMcpClient
 from callboard.actors.errors import (
     InvalidField,
     InvalidOrgId,
@@ -20,6 +19,7 @@ from callboard.actors.errors import (
     SessionError,
 )
 from callboard.actors.limits import SessionLimits
+from callboard.actors.link_messages import AddMcpClient
 from callboard.actors.messages import (
     AppendMessage,
     CleanupInactive,

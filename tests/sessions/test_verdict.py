@@ -11,9 +11,9 @@ from callboard.actors.sessions.verdict import (
     Decision,
     Ended,
     GivenUp,
+    NeverStarted,
     News,
     NotResumed,
-    NotStarted,
     PartitionLost,
     RowView,
     Verdict,
@@ -85,7 +85,7 @@ def test_a_session_that_is_cleaned_up_goes_however_its_actor_ended(reason: ExitR
 
 @pytest.mark.parametrize(
     "news",
-    [GIVEN_UP, PartitionLost(), NotStarted(reason=CRASHED)],
+    [GIVEN_UP, PartitionLost(), NeverStarted(reason=CRASHED)],
     ids=["given up", "lost", "start"],
 )
 def test_a_session_that_is_cleaned_up_goes_whatever_is_learned(news: News) -> None:
@@ -188,15 +188,15 @@ class TestALostPartition:
 def test_a_first_start_that_fails_gives_the_place_back() -> None:
     created = row(SessionState.CREATED, incarnation=0)
 
-    assert decide(NotStarted(reason=CRASHED), created).verdict is Verdict.REMOVED
+    assert decide(NeverStarted(reason=CRASHED), created).verdict is Verdict.REMOVED
 
 
 def test_a_first_start_that_fails_when_something_is_kept_is_undone() -> None:
     created, active = row(SessionState.CREATED, incarnation=0), row(SessionState.ACTIVE)
-    unknown = NotStarted(reason=CRASHED, may_be_kept=True)
+    unknown = NeverStarted(reason=CRASHED, may_be_kept=True)
 
     assert decide(unknown, created).verdict is Verdict.UNDONE
-    decision = decide(NotStarted(reason=CRASHED), active)
+    decision = decide(NeverStarted(reason=CRASHED), active)
     assert decision.verdict is Verdict.UNDONE
     assert noted(decision).presence is Presence.ASLEEP
     cleaned = row(SessionState.CLEANED)

@@ -8,28 +8,40 @@ prompt that lasts holds up nothing else of the session. `patience_s` is how long
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from callboard.actors.connections.ports import (
-    CALL_S,
-    CANCEL_S,
-    CLOSE_S,
-    CONNECT_S,
-    LOAD_S,
-    PROMPT_S,
-    McpTool,
-)
 from callboard.actors.messages import SessionMessage
 from callboard.actors.sessions.data import Session, SessionId
 from callboard.actors.sessions.frozen import EMPTY
-from callboard.actors.sessions.links import AgentSpec, ClientInfo, McpClientInfo, McpSpec
+from callboard.actors.sessions.links import AgentSpec, ClientInfo, McpClientInfo, McpSpec, McpTool
 from callboard.supervision.model.requests import Request
 
 R_co = TypeVar("R_co", covariant=True)
 
-MARGIN_S = 5.0
+CONNECT_S: Final = 20.0
+"""How long opening a connection may take, in seconds."""
+
+LOAD_S: Final = 90.0
+"""How long an agent may take to make a conversation, or to load one again, in seconds."""
+
+CANCEL_S: Final = 3.0
+"""How long an agent may take to stop after a cancel before it is killed, in seconds."""
+
+CLOSE_S: Final = 5.0
+"""How long closing a connection in order may take before it is killed, in seconds."""
+
+CALL_S: Final = 60.0
+"""How long a tool call may take unless its caller says otherwise, in seconds."""
+
+PROMPT_S: Final = 600.0
+"""How long an agent may work on a prompt unless the asker says otherwise, in seconds."""
+
+CALLS_MAX: Final = 1_000
+"""Calls of one connection that may be under way, and as many that may wait for it to be opened."""
+
+MARGIN_S: Final = 5.0
 """How much longer than the work itself its asker waits: so it hears what became of the work."""
 
 
