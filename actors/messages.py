@@ -385,7 +385,8 @@ class InjectCrash(Request[None], frozen=True):
 class Shutdown(Request[tuple[SessionId, ...]], frozen=True):
     """Take no new session and let the work in hand end; the reply is the ids still busy.
 
-    The host then calls `SessionSystem.stop`.
+    The host then calls `SessionSystem.stop`. `callboard.supervision.Shutdown`, an exit reason, is
+    something else; where a module needs both, import this one as `ShutdownSessions`.
 
     Args:
         grace_s: how long to wait for what is being worked on.

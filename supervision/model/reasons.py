@@ -58,6 +58,9 @@ class Shutdown(msgspec.Struct, frozen=True, tag=True, gc=False):
     `{shutdown, Term}`. The two differ only in what a supervisor reports when a
     permanent child answers a stop with them.
 
+    `callboard.actors.Shutdown` is something else: a message to a session system.
+    Where either is taken for the other it is refused, and the error says which it is.
+
     Args:
         detail: what the actor wants to say about it.
         cause: set when a supervisor ended because a child failed to start.

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.notices import Down, Exit
-from callboard.supervision.model.reasons import ExitReason, NoActor, Normal, is_abnormal
+from callboard.supervision.model.reasons import (
+    EXIT_REASONS,
+    ExitReason,
+    NoActor,
+    Normal,
+    is_abnormal,
+)
 from callboard.supervision.model.requests import handlers_of
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
@@ -204,7 +210,9 @@ class SupervisedActor(PooledActor):
             error = UnhandledMessage(f"the message is the class {message.__name__} itself")
             error.remedy = f"Send an instance of it: {message.__name__}(...)."
             raise error
-        msg = f"{type(self).__name__} has no handler for {type(message).__name__}"
+        # A message may have the name of one, as `callboard.actors.Shutdown` has.
+        kind = "the exit reason " if isinstance(message, EXIT_REASONS) else ""
+        msg = f"{type(self).__name__} has no handler for {kind}{type(message).__name__}"
         raise UnhandledMessage(msg)
 
     # -- what it may do ----------------------------------------------------

@@ -16,7 +16,6 @@ from queue import SimpleQueue
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.reasons import (
     EXIT_REASONS,
@@ -27,7 +26,7 @@ from callboard.supervision.model.reasons import (
 )
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.errors import ActorKilled
+from callboard.supervision.runtime.errors import ActorKilled, check_reason
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.mailbox import MailboxCell, copy_context
@@ -86,8 +85,8 @@ class EndingCell(MailboxCell[A]):
         Raises:
             InvalidSpec: the reason is none.
         """
-        if reason is not None and not isinstance(reason, EXIT_REASONS):
-            raise InvalidSpec("reason", reason, "Give Normal(), Shutdown(...) or another reason.")
+        if reason is not None:
+            check_reason(reason)
         # Not through the lane, which would have to be made: the stop of many makes many.
         if self.asked_exit is None:
             self.asked_exit = Shutdown() if reason is None else reason

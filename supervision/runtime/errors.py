@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from callboard.supervision.model.errors import CallboardError, DeliveryError, Refusal
-from callboard.supervision.model.reasons import ExitReason, Normal
+from callboard.supervision.model.errors import (
+    CallboardError,
+    DeliveryError,
+    InvalidSpec,
+    Refusal,
+)
+from callboard.supervision.model.reasons import EXIT_REASONS, ExitReason, Normal
 from callboard.supervision.runtime.seam import PykkaActorDeadError, PykkaTimeout
+
+
+def check_reason(reason: object) -> None:
+    """Refuse what is no exit reason, such as the message `Shutdown` of `callboard.actors`.
+
+    Raises:
+        InvalidSpec: it is none.
+    """
+    if not isinstance(reason, EXIT_REASONS):
+        remedy = "Give an exit reason of callboard.supervision: Normal(), Shutdown(...), ..."
+        raise InvalidSpec("reason", reason, remedy)
 
 
 class ActorDeadError(DeliveryError, PykkaActorDeadError):
@@ -140,12 +156,17 @@ class NoSystem(CallboardError, TypeError):
 
 
 class StartRefused(CallboardError):
-    """Base of what an actor may raise in `__init__` or `on_start` to say: not this time."""
+    """Base of what an actor may raise in `__init__` or `on_start` to say: not this time.
+
+    Raises:
+        InvalidSpec: the reason is none.
+    """
 
     code: ClassVar[str] = "start_refused"
     is_ignored: ClassVar[bool] = False
 
     def __init__(self, reason: ExitReason) -> None:
+        check_reason(reason)
         super().__init__(str(reason))
         self.reason = reason
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callboard import supervision
 from callboard.actors import (
     CleanupInactive,
     CountSessions,
@@ -22,7 +23,7 @@ from callboard.actors.manager import SessionManager
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.table import Row, Table
 from callboard.actors.sessions.walks import ROWS_PER_STEP, Walk
-from callboard.supervision import ActorDeadError
+from callboard.supervision import ActorDeadError, InvalidSpec, UnhandledMessage
 from tests.manager.kit import WITHIN_S, Greet, Hang, begin_create, create, services_of
 
 
@@ -64,6 +65,7 @@ class TestALookAtVeryMany:
         _note_turns(monkeypatch, "on_create_session", lambda: turns.append("create"))
         manager = staged.manager.ref
         assert manager is not None
+        assert manager is not None
         manager.suspend()
 
         cleaning = staged.manager.ask(
@@ -86,6 +88,7 @@ class TestALookAtVeryMany:
             create(staged, "bob")
         manager = staged.manager.ref
         assert manager is not None
+        assert manager is not None
 
         manager.kill()
 
@@ -95,8 +98,22 @@ class TestALookAtVeryMany:
 
 
 class TestAShutdown:
+    def test_is_not_the_exit_reason_of_that_name(self, staged: SessionSystem) -> None:
+        manager = staged.manager.ref
+        assert manager is not None
+        reason: Any = supervision.Shutdown()
+        message: Any = Shutdown()
+
+        with pytest.raises(UnhandledMessage, match="no handler for the exit reason Shutdown"):
+            staged.ask(reason)
+        with pytest.raises(InvalidSpec, match=r"Give an exit reason of callboard\.supervision"):
+            manager.exit(message)
+
+        assert staged.manager.ref is manager
+
     def test_refuses_creates_and_the_manager_lives(self, staged: SessionSystem) -> None:
         manager = staged.manager.ref
+        assert manager is not None
         staged.ask(Shutdown(grace_s=0.0), timeout=WITHIN_S)
 
         for number in range(20):

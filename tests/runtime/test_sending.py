@@ -15,6 +15,7 @@ from callboard.supervision import (
     InvalidSpec,
     PooledActor,
     Request,
+    Shutdown,
     SupervisedActor,
     UnhandledMessage,
     handles,
@@ -238,6 +239,16 @@ class TestHandlers:
 
         with pytest.raises(UnhandledMessage, match="Greeter has no handler for str"):
             ref.ask("what?")
+
+        assert ref.is_alive()
+
+    def test_an_exit_reason_that_is_sent_is_refused_as_what_it_is(
+        self, system: ActorSystem
+    ) -> None:
+        ref = system.spawn(Greeter)
+
+        with pytest.raises(UnhandledMessage, match="no handler for the exit reason Shutdown"):
+            ref.ask(Shutdown())
 
         assert ref.is_alive()
 

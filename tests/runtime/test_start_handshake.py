@@ -375,6 +375,12 @@ class TestARefusedStart:
 
         assert box.waiting == []
 
+    def test_gives_an_exit_reason_and_nothing_else(self) -> None:
+        text: Any = "not today"
+
+        with pytest.raises(InvalidSpec, match=r"Give an exit reason of callboard\.supervision"):
+            StopStart(text)
+
     def test_stopping_oneself_in_on_start_is_an_orderly_end_after_the_start(
         self, system: ActorSystem, box: Box
     ) -> None:
