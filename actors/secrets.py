@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar, Final, Protocol, TypeVar, cast
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from callboard.actors.errors import SessionError
 from callboard.supervision.model.showing import shown
 
+E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
 
 HIDDEN: Final = "[secret]"
@@ -107,13 +109,13 @@ class Vault:
         """
         try:
             value = self._secrets.resolve(ref)
-        except SecretError:
-            raise
-        except Exception:  # noqa: BLE001 -- a step's foreign code: its text may hold anything
-            raise SecretError(ref.name) from None
-        if value:
-            self._known.add(value)
-        return value
+        except Exception as error:  # noqa: BLE001 -- a port's foreign code: its text may hold anything
+            unknown = bare(error) if isinstance(error, SecretError) else SecretError(ref.name)
+        else:
+            if value:
+                self._known.add(value)
+            return value
+        raise unknown  # out here: the chain would carry what led to it
 
     def fill(self, value: T) -> T:
         """Return a structure of mappings, tuples and lists with the secrets in their places."""
@@ -137,3 +139,35 @@ class Vault:
         for value in sorted(self._known, key=len, reverse=True):
             text = text.replace(value, HIDDEN)
         return text
+
+    def said(self, what: object) -> str:
+        """Return the text of a foreign object, without secrets."""
+        return self.scrub(_text_of(what))
+
+    def refusal(self, error: BaseException) -> SessionError | None:
+        """Return a refusal that foreign code raised, if it may be passed on.
+
+        Args:
+            error: what was raised. It loses what led to it, in place.
+
+        Returns:
+            The same; None when it is no refusal, or holds a secret in its text or its fields.
+        """
+        if not isinstance(error, SessionError):
+            return None
+        texts = map(_text_of, (bare(error), error.remedy, *error.args, *vars(error).values()))
+        return error if all(self.scrub(text) == text for text in texts) else None
+
+
+def bare(error: E) -> E:
+    """Take from an error all that led to it, and return it: it may hold what nobody is to read."""
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    with suppress(AttributeError):
+        del error.__notes__
+    return error
+
+
+def _text_of(what: object) -> str:
+    with suppress(Exception):  # foreign: it may raise when it is to say what it is
+        return str(what).encode(errors="replace").decode()
+    return type(what).__name__

@@ -8,7 +8,6 @@ delay. The session learns by message, and goes on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast
 
 import msgspec
@@ -76,7 +75,6 @@ class LinkActor(SupervisedActor, Generic[C, L]):
 
     _owner: Owner[C] | None = None
     _connection: C | None = None
-    _vault: Vault | None = None
     _has_told = False
 
     def __init__(self, switchboard: Switchboard, row: Row, key: str) -> None:
@@ -84,6 +82,7 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         self.switchboard = switchboard
         self.row = row
         self.key = key
+        self._vault = Vault(switchboard.secrets)
 
     # -- life --------------------------------------------------------------
 
@@ -102,13 +101,14 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         mine: Any = link  # of the type that was just looked for
         try:
             opens = self.opens(mine)
-        except SessionError as error:  # our own words: a secret that is not known, for one
-            self.lose(error)
         except Exception as error:  # noqa: BLE001 -- named edge: a port's foreign code; it ends us
-            self.lose(self.not_opened(self.said(error)))
-        tell = self.actor_ref.notify
-        self._owner = Owner(self.system, opens, tell)
-        self._owner.begin()
+            # A refusal is in our own words: a secret that is not known, for one.
+            lost: Exception = self.refusal(error) or self.not_opened(self.said(error))
+        else:
+            self._owner = Owner(self.system, opens, self.actor_ref.notify)
+            self._owner.begin()
+            return
+        self.lose(lost)
 
     def opens(self, link: L) -> Callable[[], Awaitable[C]]:
         """Return what opens the connection. It may block: secrets are looked up here."""
@@ -116,18 +116,16 @@ class LinkActor(SupervisedActor, Generic[C, L]):
 
     def secrets_for(self, spec: McpSpec | AgentSpec) -> dict[str, str]:
         """Look up the secrets that a spec names."""
-        self._vault = Vault(self.switchboard.secrets)
         return {each.name: self._vault.resolve(SecretRef(each.name)) for each in secrets_of(spec)}
 
     def said(self, what: object) -> str:
         """Return what somebody said as a text that may be kept: bounded, without secrets."""
         inner = _innermost(what)
-        text = type(inner).__name__
-        with suppress(Exception):  # foreign: it may raise when it is to say what it is
-            text = str(inner).encode(errors="replace").decode() or text
-        if self._vault is not None:
-            text = self._vault.scrub(text)
-        return text[:DETAIL_CHARS_MAX]
+        return (self._vault.said(inner) or type(inner).__name__)[:DETAIL_CHARS_MAX]
+
+    def refusal(self, error: BaseException) -> SessionError | None:
+        """Return what foreign code has refused, in its own words, if no secret is in them."""
+        return self._vault.refusal(error)
 
     @handles(Opened)
     def on_opened(self, message: Opened) -> None:

@@ -19,7 +19,6 @@ from callboard.actors.errors import (
     AgentTimeout,
     PromptFailed,
     PromptTimeout,
-    SessionError,
     SpawnError,
 )
 from callboard.actors.link_messages import CANCEL_S, CONNECT_S, LOAD_S
@@ -253,12 +252,11 @@ class AgentActor(LinkActor[AgentConnection, AgentInfo]):
         if prompt is None or prompt.number != message.number:
             return  # of a cancel, which has no more to say
         error = message.error
-        if isinstance(error, SessionError):  # the connector knows a name for it
-            self._end_prompt(error=error)
-        elif error is not None:
-            self._end_prompt(error=PromptFailed(f"{type(error).__name__}: {self.said(error)}"))
-        else:
+        if error is None:
             self._end_prompt(self.said(message.result))
+            return
+        failed = PromptFailed(f"{type(error).__name__}: {self.said(error)}")
+        self._end_prompt(error=self.refusal(error) or failed)
 
     def _end_prompt(self, stop_reason: str = "", *, error: Exception | None = None) -> None:
         """Let the session have the rest, and the asker his answer behind it."""

@@ -15,7 +15,6 @@ from callboard.actors.errors import (
     McpConnectError,
     McpTimeout,
     McpToolError,
-    SessionError,
     TooManyCalls,
 )
 from callboard.actors.link_messages import CALLS_MAX, CONNECT_S
@@ -119,11 +118,10 @@ class McpActor(LinkActor[McpConnection, McpClientInfo]):
         error = message.error
         if error is None:
             call.reply.offer(message.result)
-        elif isinstance(error, SessionError):
-            call.reply.offer_exception(error)
-        else:
-            detail = f"{type(error).__name__}: {self.said(error)}"
-            call.reply.offer_exception(McpToolError(call.message.name or "list_tools", detail))
+            return
+        detail = f"{type(error).__name__}: {self.said(error)}"
+        failed = McpToolError(call.message.name or "list_tools", detail)
+        call.reply.offer_exception(self.refusal(error) or failed)
 
     @handles(TimeIsUp)
     def on_time_is_up(self, message: TimeIsUp) -> None:

@@ -135,12 +135,12 @@ def must_end(session: Session) -> bool:
 def cause_of(step: Step, session: Session, error: BaseException, vault: Vault) -> SessionError:
     """Return what the creator gets because a step failed: its own refusal, or a SpawnError.
 
-    Whatever text it has, no secret of the step is in it.
+    No secret of the step is in it: not in its text, its fields, or what led to it.
     """
-    text = vault.scrub(str(error))
-    if isinstance(error, SessionError) and text == str(error):
-        return error
-    said = f"{type(error).__name__}: {text}"[:CAUSE_CHARS_MAX]
+    refusal = vault.refusal(error)
+    if refusal is not None:
+        return refusal
+    said = f"{type(error).__name__}: {vault.said(error)}"[:CAUSE_CHARS_MAX]
     return SpawnError(f"step {step.name!r} of session {session.id} failed: {said}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import pytest
@@ -286,6 +287,25 @@ class TestAPrompt:
         until(stage, lambda: prompt.is_done)
         assert isinstance(prompt.error, AgentDied)
         until(stage, lambda: len(agents.started) == 2)
+
+    def test_is_answered_without_the_secrets_that_the_agent_was_given(self, stage: Stage) -> None:
+        async def script(turn: Turn) -> str:
+            del turn
+            key = agents.started[-1].secrets["KEY"]
+            msg = f"401 for {key}"
+            raise PromptFailed(msg) from RuntimeError(key)
+
+        agents = MemoryAgents(script)
+        secrets = EnvironmentSecrets({"KEY": "hush"})
+        sessions = open_with(stage, None, agents, secrets=secrets)
+        spec = AgentSpec(command=("agent",), env={"TOKEN": SecretRef("KEY")})
+        session_id = create(sessions)
+        sessions.ask(AttachAgent(session_id, spec))
+
+        with pytest.raises(PromptFailed, match=r"401 for \[secret\]") as failed:
+            sessions.ask(Prompt(session_id, "go"))
+
+        assert "hush" not in "".join(traceback.format_exception(failed.value))
 
     def test_that_the_agent_raises_at_has_failed_and_the_agent_lives(
         self, agents: MemoryAgents, sessions: SessionSystem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -193,6 +194,22 @@ class TestSecrets:
 
         until(stage, lambda: files_of(sessions, session_id).status is LinkState.DOWN)
         assert "401 for [secret]" in str(files_of(sessions, session_id).error)
+
+    def test_are_taken_out_of_what_a_tool_refuses(self, stage: Stage) -> None:
+        def login(arguments: object) -> object:
+            del arguments
+            tool, key = "login", "hush-hush"
+            raise McpToolError(tool, f"401 for {key}") from RuntimeError(key)
+
+        vault = EnvironmentSecrets({"FILES_TOKEN": "hush-hush"})
+        sessions = open_with(stage, MemoryMcp({"login": login}), None, secrets=vault)
+        session_id = create(sessions)
+        sessions.ask(AddMcpClient(session_id, self.SPEC))
+
+        with pytest.raises(McpToolError, match=r"401 for \[secret\]") as failed:
+            sessions.ask(CallTool(session_id, "files", "login"))
+
+        assert "hush" not in "".join(traceback.format_exception(failed.value))
 
     def test_that_are_not_known_keep_a_client_from_being_added(
         self, stage: Stage, mcp: MemoryMcp

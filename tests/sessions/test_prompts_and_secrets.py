@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from callboard.actors import (
+    AgentDied,
     ComposedPrompts,
     EnvironmentSecrets,
+    InvalidField,
+    McpToolError,
     PromptError,
+    PromptFailed,
     SecretError,
     SecretRef,
+    SessionError,
 )
 from callboard.actors.secrets import Vault
 from callboard.actors.testing import FakeSecrets
@@ -69,6 +76,19 @@ class TestSecrets:
             Vault(secrets).resolve(SecretRef("KEY"))
 
         assert "hush" not in str(failed.value)
+        assert failed.value.__context__ is None
+
+    def test_what_led_a_port_to_its_own_error_goes_nowhere(self) -> None:
+        failed = SecretError("KEY")
+        failed.__cause__ = RuntimeError("wrong password hush")
+        secrets = FakeSecrets({})
+        secrets.failures["resolve"] = failed
+
+        with pytest.raises(SecretError) as raised:
+            Vault(secrets).resolve(SecretRef("KEY"))
+
+        assert raised.value is failed
+        assert "hush" not in "".join(traceback.format_exception(failed))
 
 
 class TestAVault:
@@ -79,6 +99,42 @@ class TestAVault:
 
         assert filled == {"env": {"X": "one"}, "args": ("-k", "one-two", 3)}
         assert vault.scrub("one-two and one") == "[secret] and [secret]"
+
+    @pytest.mark.parametrize(
+        "refused",
+        [
+            PromptFailed("401 for hush"),
+            McpToolError("call", "401 for hush"),
+            AgentDied(1, "token hush"),
+            InvalidField("token", "hush", "Give another."),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_passes_no_refusal_on_that_holds_a_secret(self, refused: SessionError) -> None:
+        vault = Vault(FakeSecrets({"KEY": "hush"}))
+        vault.resolve(SecretRef("KEY"))
+
+        assert vault.refusal(refused) is None
+
+    def test_passes_a_clean_one_on_without_what_led_to_it(self) -> None:
+        refused = PromptFailed("it is too late")
+        refused.add_note("with token hush")
+        try:
+            raise refused from RuntimeError("401 for hush")
+        except PromptFailed:
+            vault = Vault(FakeSecrets({"KEY": "hush"}))
+            vault.resolve(SecretRef("KEY"))
+
+        assert vault.refusal(refused) is refused
+        assert "hush" not in "".join(traceback.format_exception(refused))
+        assert refused.__traceback__ is None
+
+    def test_takes_what_cannot_be_said_for_its_type(self) -> None:
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError
+
+        assert Vault(FakeSecrets({})).said(Mute()) == "Mute"
 
     def test_shows_nothing(self) -> None:
         vault = Vault(FakeSecrets({"A": "hush"}))

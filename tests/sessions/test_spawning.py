@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -392,6 +393,23 @@ class TestASecret:
             created.get()
         assert refused.value.__cause__ is None
         assert "hush" not in repr((refused.value, refused.value.__context__, ports.events))
+
+    def test_is_not_in_what_led_to_a_steps_own_refusal(self, ports: Ports) -> None:
+        sessions = ports.open(secrets=FakeSecrets({"KEY": "hush"}))
+
+        def login(session: Session, vault: Vault) -> None:
+            del session
+            key = vault.resolve(SecretRef("KEY"))
+            msg = "the server refuses us"
+            raise SpawnError(msg) from ConnectionError(key)
+
+        services_of(sessions).planners.append(lambda _: (Step(name="login", do=login),))
+        created = begin_create(sessions, "ada")
+        ports.stage.settle()
+
+        with pytest.raises(SpawnError, match="the server refuses us") as refused:
+            created.get()
+        assert "hush" not in "".join(traceback.format_exception(refused.value))
 
 
 class TestTerminatingWhileItSpawns:
