@@ -282,9 +282,10 @@ class BeginSpawn(Request[Session], frozen=True):
 class TerminateSession(Request[Session], frozen=True):
     """End a session and clean up after it; the reply is its last snapshot.
 
-    A second one while the first is at work gets the same reply. StoreError says that the
-    store has not kept the end: the session stays as it was, unless its cleanup has begun; then
-    that is tried again until it is kept.
+    `SessionSystem.ask` waits for longer than the grace, unless it is told how long. A second one
+    while the first is at work gets the same reply. StoreError says that the store has not kept
+    the end: the session stays as it was, unless its cleanup has begun; then that is tried again
+    until it is kept.
 
     Args:
         session_id: which session.

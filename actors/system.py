@@ -21,7 +21,6 @@ from callboard.actors.health import report
 from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
-from callboard.actors.link_messages import ConnectionMessage
 from callboard.actors.manager import SessionManager
 from callboard.actors.memory import Memory, ProcessMemory, measured
 from callboard.actors.messages import (
@@ -36,6 +35,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.options import PARTITIONS_MAX, check_options
+from callboard.actors.patience import lasts, patience_s
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
@@ -416,8 +416,8 @@ class SessionSystem:
 
         Args:
             message: one of ours, or a `SessionMessage` of your own.
-            timeout: seconds; None is the system's `ask_timeout_s` (5 s), or what a message to a
-                connection allows its work (`patience_s`); `math.inf` waits for ever.
+            timeout: seconds; None is `patience_s` of the message: the system's `ask_timeout_s`
+                (5 s), or longer where its work may take longer; `math.inf` waits for ever.
 
         Raises:
             SessionError: a declared answer: not found, not valid, not now.
@@ -430,8 +430,8 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
-        if timeout is None and isinstance(message, ConnectionMessage):
-            timeout = message.patience_s
+        if timeout is None and lasts(message):
+            timeout = self.patience_s(message)
         return self._recipient(message).ask(message, timeout=timeout)
 
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
@@ -440,9 +440,21 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
-        if timeout is None and isinstance(message, ConnectionMessage):
-            timeout = message.patience_s
+        if timeout is None and lasts(message):
+            timeout = self.patience_s(message)
         return await self._recipient(message).ask_async(message, timeout=timeout)
+
+    def patience_s(self, message: Request[Any]) -> float:
+        """Return how long `ask` waits for the answer to a message when it is not told, in seconds.
+
+        The system's `ask_timeout_s` (5 s). Longer for what may last: a message to a connection, a
+        create with all the steps of its spawn, an end with its grace; then it is the bounds of
+        all that is done, one after the other, and 5 s (`MARGIN_S`), so that the answer arrives.
+
+        Raises:
+            SessionError: a field that says how long is wrong.
+        """
+        return patience_s(self._running(), message)
 
     def tell(self, message: Request[Any]) -> None:
         """Send without waiting for an answer.

@@ -13,8 +13,9 @@ from callboard.actors.daemon.replies import checked
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.daemon.wire import NoQuery
 from callboard.actors.errors import InvalidField, SessionCrashed
-from callboard.actors.link_messages import MARGIN_S, ConnectionMessage
+from callboard.actors.link_messages import MARGIN_S
 from callboard.actors.messages import SessionMessage
+from callboard.actors.patience import lasts
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.system import SessionSystem
 from callboard.supervision.model.errors import CallboardError
@@ -90,12 +91,12 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
     client_id: str = ""
     numbers: Callable[[], bytes] | None = None
 
-    async def ask(self, message: Request[R], *, patience_s: float | None = None) -> R:
+    async def ask(self, message: Request[R]) -> R:
         """Send a message and await its answer.
 
         Args:
-            message: to whom it is for.
-            patience_s: how long to wait at least; None: as long as the message itself says.
+            message: to whom it is for. What may last longer than `ask_s` gets that long, up to
+                `work_s`, and has a place among those that last.
 
         Raises:
             CallboardError: a declared answer, or none in time.
@@ -103,11 +104,11 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
             WrongReply: the handler answered what it may not.
         """
         wait_s = self.settings.ask_s
-        if patience_s is None and isinstance(message, ConnectionMessage):
-            patience_s = message.patience_s
-        if patience_s is not None and patience_s > wait_s:
-            wait_s = min(patience_s, self.settings.work_s)
-            self.stay.last(wait_s + REPLY_S)
+        if lasts(message):
+            patience_s = min(self.sessions.patience_s(message), self.settings.work_s)
+            if patience_s > wait_s:
+                wait_s = patience_s
+                self.stay.last(wait_s + REPLY_S)
         try:
             reply = await self.sessions.ask_async(message, timeout=wait_s)
         except CallboardError:

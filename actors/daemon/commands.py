@@ -227,7 +227,7 @@ def create(
         "activate": activate,
     }
     with where.client() as client:
-        answer = client.request("POST", "/v1/sessions", body=body)
+        answer = client.request("POST", "/v1/sessions", body=body, wait_s=WORK_S)
     return print_answer(answer, where, [escaped(answer["id"])])
 
 
@@ -364,7 +364,7 @@ def end(
     """
     query = {"reason": reason or None, "grace_s": grace_s}
     with where.client() as client:
-        answer = client.request("DELETE", path_of(session_id), query=query)
+        answer = client.request("DELETE", path_of(session_id), query=query, wait_s=WORK_S)
     said = f"ended after {answer['message_count']} messages"
     return print_answer(answer, where, [f"{escaped(answer['id'])} {said}"])
 
@@ -511,7 +511,7 @@ def revive(session_id: str, /, *, patch: str | None = None, where: Where = HERE)
     """
     body = {"patch": None if patch is None else json_object("patch", patch)}
     with where.client() as client:
-        answer = client.request("POST", path_of(session_id, "revive"), body=body)
+        answer = client.request("POST", path_of(session_id, "revive"), body=body, wait_s=WORK_S)
     return print_answer(answer, where, [f"{escaped(answer['id'])} is {answer['presence']}"])
 
 

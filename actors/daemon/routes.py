@@ -37,7 +37,7 @@ from callboard.actors.daemon.wire import (
     Wanted,
 )
 from callboard.actors.errors import InvalidField
-from callboard.actors.link_messages import CONNECT_S, LOAD_S, MARGIN_S, ResumeSession
+from callboard.actors.link_messages import ResumeSession
 from callboard.actors.messages import (
     TERMINATE_GRACE_S,
     AppendMessage,
@@ -71,11 +71,7 @@ R = TypeVar("R")
 
 async def create_session(call: Call[NoQuery, NewSession]) -> Session:
     """Create a session."""
-    body = call.body
-    has_links = body.agent is not None or body.mcp is not None
-    return await call.ask(
-        CreateSession(**msgspec.structs.asdict(body)), patience_s=OPEN_S if has_links else None
-    )
+    return await call.ask(CreateSession(**msgspec.structs.asdict(call.body)))
 
 
 async def list_sessions(call: Call[FilterPage, None]) -> SessionPage:
@@ -171,12 +167,12 @@ async def passivate_session(call: Call[NoQuery, None]) -> Session:
 
 async def begin_spawn(call: Call[NoQuery, None]) -> Session:
     """Have a session spawned that was created with `activate` false."""
-    return await call.ask(BeginSpawn(call.session_id), patience_s=OPEN_S)
+    return await call.ask(BeginSpawn(call.session_id))
 
 
 async def resume_session(call: Call[NoQuery, None]) -> Session:
     """Have a session that sleeps come back, its connections too."""
-    return await call.ask(ResumeSession(call.session_id), patience_s=OPEN_S)
+    return await call.ask(ResumeSession(call.session_id))
 
 
 async def revive_session(call: Call[NoQuery, Revival]) -> Session:
@@ -225,9 +221,6 @@ async def inject_fault(call: Call[NoQuery, FaultOrder]) -> Struck:
     await call.ask(InjectCrash(session_id=body.session_id, part=body.part, how=body.how))
     return Struck(struck=body.session_id or body.part or "")
 
-
-OPEN_S = CONNECT_S + LOAD_S + MARGIN_S
-"""How long a session may take whose connections are opened with it, in seconds."""
 
 _SESSION = "/v1/sessions/{session_id}"
 

@@ -20,11 +20,12 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         connections_max: connections that are open at once.
         in_flight_max: requests that are being answered at once.
         header_s: seconds in which a connection's first request must have arrived.
-        lasting_max: requests at once that last: event streams, and those that wait for a
-            connection of a session; they have no place among `in_flight_max`.
+        lasting_max: requests at once that last: event streams, and those that may wait for
+            longer than `ask_s`; they have no place among `in_flight_max`.
         request_s: seconds for one request, its body's arrival included.
         ask_s: seconds for an actor's answer; less than `request_s`.
-        work_s: seconds for the answer of a session's connection: a prompt, a tool call, an opening.
+        work_s: seconds for the answer of what may last longer than `ask_s`: a prompt, a tool call,
+            an opening, a spawn of many steps.
         send_s: seconds in which a client must take what waits to be sent to it.
         beat_s: seconds of silence after which an event stream says that it lives.
         keep_alive_s: seconds that an idle connection is kept.

@@ -47,7 +47,7 @@ from callboard.actors.sessions.states import SessionState
 from callboard.actors.workspace import WorkspaceProvider
 
 DO_S: Final = 4.0
-"""Seconds that a step may take unless it says otherwise: less than an ask's 5 s."""
+"""Seconds that a step may take unless it says otherwise."""
 
 UNDO_S: Final = 4.0
 """Seconds that undoing a step may take unless it says otherwise: less than a grace of 5 s."""

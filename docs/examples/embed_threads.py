@@ -44,7 +44,7 @@ def main() -> int:
         with suppress(Empty):
             why = over.get(timeout=1.0)
     if why == "told to stop":
-        busy = sessions.ask(Shutdown(grace_s=5.0), timeout=10.0)  # from here on no new session
+        busy = sessions.ask(Shutdown(grace_s=5.0))  # from here on no new session
         log.info("still busy: %s", busy)
     report = sessions.stop(timeout_s=20.0)
     print(f"{why}; {report}")

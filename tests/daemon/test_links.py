@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
+from callboard.actors import Session
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.secrets import Vault
+from callboard.actors.sessions.spawn import Step
 from callboard.actors.testing import Faults, MemoryAgents, MemoryMcp, Turn
 from tests.daemon.daemons import Running, running
 from tests.daemon.test_errors_over_http import problem
 from tests.daemon.test_streams import wait_until
+from tests.laws import services_of
 
 FILES = {"id": "files", "command": ["files-server"]}
 AGENT = {"command": ["agent"]}
@@ -63,6 +68,26 @@ def done(answer: httpx.Response, status: int = 200) -> Any:
     """Check that a request was answered, and return what with."""
     assert answer.status_code == status, answer.text
     return answer.json()
+
+
+class TestACreate:
+    def test_is_answered_however_long_the_steps_of_its_spawn_may_take(
+        self, http: httpx.Client, daemon: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def longer_than_ask_s(session: Session, vault: Vault) -> None:
+            del session, vault
+            await asyncio.sleep(1.2)
+
+        def planner(session: Session) -> tuple[Step, ...]:
+            del session
+            return (Step(name="wait", do=longer_than_ask_s),)
+
+        monkeypatch.setattr(services_of(daemon.daemon._sessions), "planners", [planner])
+
+        made = done(http.post("/v1/sessions", json={}), 201)
+
+        assert made["state"] == "active"
+        http.delete(f"/v1/sessions/{made['id']}")
 
 
 class TestAnMcpClient:
