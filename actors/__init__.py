@@ -172,6 +172,7 @@ from callboard.actors.system import StartedAlready as StartedAlready
 from callboard.actors.systemd import SystemdWatchdog as SystemdWatchdog
 from callboard.actors.systemd import notify_systemd as notify_systemd
 from callboard.actors.workspace import FolderWorkspaces as FolderWorkspaces
+from callboard.actors.workspace import Remains as Remains
 from callboard.actors.workspace import WorkspaceProvider as WorkspaceProvider
 
 __all__ = [
@@ -285,6 +286,7 @@ __all__ = [
     "PromptResult",
     "PromptTimeout",
     "RecordActivity",
+    "Remains",
     "RemoveMcpClient",
     "ReplayGap",
     "ResumeSession",

@@ -35,4 +35,5 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
         audit_lost=services.observing.audit_lost(),
         memory_bytes=None if relief is None else relief.resident_bytes,
         memory_pressure=MemoryPressure.WITHIN if relief is None else relief.pressure,
+        folders_left=services.observing.folders_left(),
     )

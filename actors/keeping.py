@@ -23,6 +23,9 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         max_idle_s: a session that has been idle for longer is ended; `math.inf`: none is.
         cleanup_interval_s: between two looks for those, and for quarantined ones; 0: never.
         grace_s: that a session gets to end, then what is left of it is killed.
+        undo_s: that taking away each thing that a session was given may take: its workspace, what
+            the host's cleaner sees to. What takes longer is told (`cleanup_step`, not `ok`), and
+            the rest is done. Deleting what was in a workspace takes as long as it takes.
         quarantine_keep_s: a session that has been quarantined for longer is ended; `math.inf`:
             none is.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
@@ -41,6 +44,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     max_idle_s: float = 3_600.0
     cleanup_interval_s: float = 300.0
     grace_s: float = 5.0
+    undo_s: float = 4.0
     quarantine_keep_s: float = 604_800.0
     passivate_after_s: float = math.inf
     passivate_interval_s: float = 10.0
@@ -52,7 +56,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             if not (_are_seconds(getattr(self, field)) and getattr(self, field) > 0):
                 remedy = "Give seconds above zero, or math.inf (`inf`) for ever."
                 raise InvalidSpec(field, getattr(self, field), remedy)
-        for field in ("grace_s", "passivate_interval_s"):
+        for field in ("grace_s", "undo_s", "passivate_interval_s"):
             if not (_are_seconds(getattr(self, field)) and 0 < getattr(self, field) < math.inf):
                 raise InvalidSpec(field, getattr(self, field), "Give seconds above zero.")
         interval_s = self.cleanup_interval_s

@@ -108,6 +108,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: what the process takes, as the janitor has seen it last; None where
             there is no `memory_max_bytes`, or nobody can tell.
         memory_pressure: how that stands to its bound. It makes the report no less healthy.
+        folders_left: how many workspaces that were removed have not been deleted yet: they are
+            large, or something is in the way.
     """
 
     is_healthy: bool = True
@@ -122,6 +124,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     audit_lost: int = 0
     memory_bytes: int | None = None
     memory_pressure: MemoryPressure = MemoryPressure.WITHIN
+    folders_left: int = 0
 
 
 # -- to the session --------------------------------------------------------

@@ -82,6 +82,9 @@ MEMORY: Final = Metric(
 AUDIT_LOST: Final = Metric(
     "callboard_audit_lost_total", MetricKind.COUNTER, (), "Audit records that were not kept."
 )
+FOLDERS_LEFT: Final = Metric(
+    "callboard_folders_left", MetricKind.GAUGE, (), "Removed workspaces that are to be deleted."
+)
 
 METRICS: Final[tuple[Metric, ...]] = (
     EVENTS,
@@ -93,6 +96,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     WAITING,
     MEMORY,
     AUDIT_LOST,
+    FOLDERS_LEFT,
 )
 """All there are."""
 

@@ -120,7 +120,7 @@ def _named(methods: tuple[str, ...]) -> str:
 
 
 _BEHAVIOUR: Final = "Give a subclass of SessionActor."
-_PROVIDER: Final = ("sweep", "make", "remove", "close")
+_PROVIDER: Final = ("sweep", "make", "remove", "clear", "close")
 _FLAG: Final = _a(bool, "Give True or False.")
 
 OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -20,6 +20,7 @@ from callboard.actors.errors import WorkspaceError
 from callboard.actors.health import report
 from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
+from callboard.actors.leaving import clear_all, not_undone, undo_all
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.manager import SessionManager
 from callboard.actors.memory import Memory, ProcessMemory, measured
@@ -212,16 +213,12 @@ class SessionSystem:
         if workspace is None or isinstance(workspace, (str, os.PathLike)):
             workspace = None if workspace is None else FolderWorkspaces(workspace)
         self._workspace = workspace
-        self._planners: list[Planner] = []
-        if workspace is not None:
-            self._planners.append(workspaces(workspace))
+        self._prompts = None
         if prompts is not None:
-            planner = _prompts(
+            self._prompts = _prompts(
                 prompts, default=default_prompt, is_strict=strict_prompt, limits=limits
             )
-            self._planners.append(planner)
-        if cleaner is not None:
-            self._planners.append(cleaners(cleaner))
+        self._cleaner = cleaner
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
         self._connectors = connectors
         self._watchdog = watchdog
@@ -236,6 +233,7 @@ class SessionSystem:
         self._end: Future[ExitReason] | None = None
         self._log: EventLog | None = None
         self._is_over = False
+        self._left: tuple[str, ...] = ()
 
     # -- life --------------------------------------------------------------
 
@@ -269,6 +267,7 @@ class SessionSystem:
             limits=self._limits,
             partitions=self._partitions,
             manager=manager,
+            workspace=self._workspace,
             **self._options,
         )
         services.connections = Switchboard(
@@ -280,7 +279,7 @@ class SessionSystem:
             partitions=self._partitions,
             limits=self._limits,
         )
-        services.planners += self._planners
+        services.planners += self._planners(services)
         try:
             self._sweep(services)
         except BaseException:
@@ -298,6 +297,17 @@ class SessionSystem:
             self.stop()
             raise
         return self
+
+    def _planners(self, services: Services) -> Iterator[Planner]:
+        """Yield who plans what each session needs, in order."""
+        undo_s = services.keeping.undo_s
+        clearing = services.clearing
+        if clearing is not None:
+            yield workspaces(clearing.provider, removed=clearing.announce, undo_s=undo_s)
+        if self._prompts is not None:
+            yield self._prompts
+        if self._cleaner is not None:
+            yield cleaners(self._cleaner, undo_s=undo_s)
 
     def _sweep(self, services: Services) -> None:
         """Remove what sessions have left that are no more. On the host's thread: it may block."""
@@ -332,33 +342,39 @@ class SessionSystem:
         self._system.refuse_inside()
         if timeout_s is None:
             timeout_s = self._system.settings.stop_timeout_s
+        until_s = self._system.dispatcher.now_s() + timeout_s
         try:
-            timeout_s -= self._end_spawned(self._system, timeout_s / 2)
+            self._leave(self._system, timeout_s)
             self._is_over = True
-            stopped = self._system.stop(max(0.0, timeout_s))
+            stopped = self._system.stop(max(0.0, until_s - self._system.dispatcher.now_s()))
             if self._workspace is not None:
                 self._workspace.close()
-            return stopped
+            return stopped.with_also(StopReport(left=self._left))
         finally:
             self._is_over = True
             if self._log is not None:
                 self._log.flush()
 
-    def _end_spawned(self, system: ActorSystem, within_s: float) -> float:
-        """End the sessions that have something to undo; return how many seconds that took.
+    def _leave(self, system: ActorSystem, within_s: float) -> None:
+        """End the sessions that have something to undo; note what they leave all the same.
 
         Their state lives in memory and is gone with the system: nobody would come back
         to their folders. What is not done in time is swept at the next start.
         """
-        services = self._services
-        if services is None or not services.planners or not system.is_serving:
-            return 0.0
-        if services.root is None or services.root.is_dead:
-            return 0.0  # no manager would answer
-        begun_s = system.dispatcher.now_s()
-        with suppress(CallboardError):
-            services.manager.ask(EndAll(), timeout=within_s)
-        return system.dispatcher.now_s() - begun_s
+        services, now_s = self._services, system.dispatcher.now_s
+        if services is None or services.root is None or not system.is_open:
+            return  # nothing has been started, or it is stopped; or another process does it
+        until_s = now_s() + within_s
+        failed: tuple[str, ...] = ()
+        if services.planners and not services.root.is_dead:
+            with suppress(CallboardError):
+                services.manager.ask(EndAll(), timeout=within_s / 2)
+        elif services.planners:  # no manager would answer
+            failed = undo_all(services, now_s() + within_s / 2)
+        left = (*failed, *not_undone(services))
+        if services.clearing is not None:
+            left += clear_all(system, services.clearing, now_s() + (until_s - now_s()) / 2)
+        self._left = left
 
     def __enter__(self) -> Self:
         self.start()

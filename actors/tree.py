@@ -4,7 +4,8 @@
     |- services          the hub of events and those who write them down
     |- sessions          a partition's sessions each
     |- connections       a partition's agents, MCP clients and clients each
-    `- front             janitor, manager, and the heart if somebody is to hear it
+    `- front             janitor, manager, who deletes workspaces if there are any, and the heart
+                         if somebody is to hear it
 
 What stands further down uses what stands above it, and restarts with it.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from callboard.actors.clearer import Clearer
 from callboard.actors.connections.line import ConnectionsPartition
 from callboard.actors.connections.switchboard import Switchboard
 from callboard.actors.heart import Heart, Watchdog
 from callboard.actors.janitor import Janitor
 from callboard.actors.manager import AuditedManager, SessionManager
 from callboard.actors.sessions.naming import (
+    CLEARER,
     CONNECTIONS,
     FRONT,
     HEART,
@@ -27,6 +30,7 @@ from callboard.actors.sessions.naming import (
     PARTITIONS,
     SERVICES,
 )
+from callboard.actors.sessions.observing import DELAYS
 from callboard.actors.sessions.partition import SessionPartition
 from callboard.actors.sessions.services import Services
 from callboard.supervision.model.specs import ChildSpec, Strategy
@@ -66,9 +70,14 @@ def _front(services: Services, watchdog: Watchdog | None) -> tuple[ChildSpec, ..
     kind = AuditedManager if services.audit_required else SessionManager
     janitor = ChildSpec(id=JANITOR, start=Janitor, args=(services,), name=JANITOR)
     manager = ChildSpec(id=MANAGER, start=kind, args=(services,), name=MANAGER)
-    if watchdog is None:
-        return janitor, manager
-    return janitor, manager, ChildSpec(id=HEART, start=Heart, args=(services, watchdog))
+    specs = [janitor, manager]
+    if services.clearing is not None:
+        args = (services.clearing,)
+        clearer = ChildSpec(id=CLEARER, start=Clearer, args=args, name=CLEARER, backoff=DELAYS)
+        specs.insert(1, clearer)
+    if watchdog is not None:
+        specs.append(ChildSpec(id=HEART, start=Heart, args=(services, watchdog)))
+    return tuple(specs)
 
 
 def _group(name: str, children: tuple[ChildSpec, ...]) -> ChildSpec:

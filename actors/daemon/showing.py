@@ -119,6 +119,7 @@ _COUNTED = {
     "subscriptions": "subscriptions",
     "slow_subscriptions": "  closed, slow",
     "audit_lost": "audit lost",
+    "folders_left": "folders left",
 }
 
 

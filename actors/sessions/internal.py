@@ -277,6 +277,10 @@ class LookAgain(Notice, frozen=True):
     """To whoever reads a backlog: something is in it."""
 
 
+class ClearUp(Notice, frozen=True):
+    """To the clearer: there is something to delete."""
+
+
 class Audited(msgspec.Struct, frozen=True):
     """To the manager: this operation has been audited; do it."""
 

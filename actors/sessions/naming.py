@@ -10,8 +10,11 @@ MANAGER: Final = "manager"
 JANITOR: Final = "janitor"
 """The janitor's name."""
 
+CLEARER: Final = "clearer"
+"""The name of who deletes what was in workspaces that were removed, where there are any."""
+
 FRONT: Final = "front"
-"""The line's id in the tree of those whom everybody asks: the manager and the janitor."""
+"""The line's id in the tree of those whom everybody asks: the manager, the janitor, the clearer."""
 
 HEART: Final = "heart"
 """The id in the tree of what tells a watchdog that the tree is healthy."""

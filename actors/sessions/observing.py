@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from callboard.actors.audit import AuditSink
 from callboard.actors.metrics import MetricsSink
+from callboard.actors.sessions.clearing import Clearing
 from callboard.actors.sessions.feed import Feed
 from callboard.actors.sessions.hub import EventHub
 from callboard.actors.sessions.internal import LookAgain
@@ -37,6 +38,7 @@ class Observing:
         system: the actor system.
         table: the sessions, to be counted.
         memory_bytes: says what is known of the memory, by what it is.
+        clearing: the workspaces that are to be deleted, to be counted, if there can be any.
         audit: the audit sink, if there is one.
         metrics: the metrics sink, if there is one.
         log: the logger, if one was injected.
@@ -47,6 +49,7 @@ class Observing:
         system: ActorSystem,
         table: Table,
         memory_bytes: Callable[[], Mapping[str, int]],
+        clearing: Clearing | None = None,
         *,
         audit: AuditSink | None = None,
         metrics: MetricsSink | None = None,
@@ -54,6 +57,7 @@ class Observing:
     ) -> None:
         self._table = table
         self._memory_bytes = memory_bytes
+        self._clearing = clearing
         hub: Address[Any] = system.reserve(EVENTS, keeps_mailbox=True)
         self.writer: Address[Any] | None = None
         """Where records are kept before an operation; None: nobody audits."""
@@ -103,6 +107,10 @@ class Observing:
     def audit_lost(self) -> int:
         """Return how many audit records were lost."""
         return 0 if self._audit is None else self._audit.backlog.lost
+
+    def folders_left(self) -> int:
+        """Return how many removed workspaces have not been deleted yet."""
+        return 0 if self._clearing is None else self._clearing.left
 
 
 def _waker(address: Address[Any]) -> Any:

@@ -12,6 +12,7 @@ from callboard.actors.audit import AUDIT_WAITING_MAX, AuditEvent, AuditSink
 from callboard.actors.metrics import (
     AUDIT_LOST,
     EVENTS,
+    FOLDERS_LEFT,
     LABEL_VALUES_MAX,
     LIFETIMES,
     MEMORY,
@@ -216,6 +217,10 @@ class Numbers(Protocol):
         """Return how many audit records were lost."""
         ...
 
+    def folders_left(self) -> int:
+        """Return how many removed workspaces have not been deleted yet."""
+        ...
+
 
 class MetricsOutlet(Outlet):
     """The line to the metrics sink.
@@ -268,6 +273,7 @@ class MetricsOutlet(Outlet):
         sink.gauge(WAITING.name, numbers.events_waiting())
         for what, number in numbers.memory_bytes().items():
             sink.gauge(MEMORY.name, number, {"what": what})
+        sink.gauge(FOLDERS_LEFT.name, numbers.folders_left())
         lost = numbers.audit_lost()
         if lost > self._audit_lost:
             sink.counter(AUDIT_LOST.name, lost - self._audit_lost)

@@ -13,12 +13,14 @@ from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.address import Addresses
 from callboard.actors.sessions.book import Book
+from callboard.actors.sessions.clearing import Clearing
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import Draft, SessionEntry, SessionStore
 from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.internal import Crowded
 from callboard.actors.sessions.naming import (
+    CLEARER,
     JANITOR,
     MANAGER,
     connections_partition_name,
@@ -32,6 +34,7 @@ from callboard.actors.sessions.table import Row, Table
 from callboard.actors.storage.guarded import GuardedStore
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
+from callboard.actors.workspace import WorkspaceProvider
 from callboard.supervision import ActorSystem
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Services:
         metrics: where numbers go; None: nowhere.
         log: a logger that gets a line for each event of a session; None: none.
         store: keeps the commits; None: memory alone does.
+        workspace: where sessions have their folders; None: they have none.
         hung_after_s: so long at work on one message, a session is called hung.
     """
 
@@ -80,6 +84,7 @@ class Services:
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
         store: SessionStore | None = None,
+        workspace: WorkspaceProvider | None = None,
         hung_after_s: float = HUNG_AFTER_S,
     ) -> None:
         self.system = system
@@ -110,8 +115,16 @@ class Services:
             self.commit = GuardedStore(store, system.count).commit
         self.connections: Any = None
         """Sees to the sessions' connections: a `Switchboard`, made above."""
+        self.clearing = None if workspace is None else Clearing(system, workspace)
+        """What is left of removed workspaces; None: no session has one."""
         self.observing = Observing(
-            system, self.table, self._memory_bytes, audit=audit, metrics=metrics, log=log
+            system,
+            self.table,
+            self._memory_bytes,
+            self.clearing,
+            audit=audit,
+            metrics=metrics,
+            log=log,
         )
         self.feed = self.observing.feed
         """The events; `feed.is_heard` says whether they are worth being made. Any thread."""
@@ -141,7 +154,8 @@ class Services:
         """Return the names of the parts that do not run just now. Any thread, no message."""
         numbers = range(self.partitions)
         lines = (*map(partition_name, numbers), *map(connections_partition_name, numbers))
-        parts = (*self.observing.parts, *lines, JANITOR, MANAGER)
+        front = (JANITOR, MANAGER) if self.clearing is None else (JANITOR, CLEARER, MANAGER)
+        parts = (*self.observing.parts, *lines, *front)
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(name for name, part in found if part is None or not part.is_alive())
 

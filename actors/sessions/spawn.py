@@ -58,6 +58,9 @@ CAUSE_CHARS_MAX: Final = 500
 AGAIN: Final = "respawn"
 """The reason of SPAWNING when a session was ACTIVE before: then a crash does not end it."""
 
+WORKSPACE: Final = "workspace"
+"""The step that makes a session's folder."""
+
 STRUCK: Final = "crashed while it was being spawned"
 """The reason of TERMINATING when an incarnation ended before the first spawn was over."""
 
@@ -147,16 +150,27 @@ def cause_of(step: Step, session: Session, error: BaseException, vault: Vault) -
 # -- the planners of the ports ---------------------------------------------
 
 
-def workspaces(provider: WorkspaceProvider) -> Planner:
-    """Return what plans a folder for each session."""
+def workspaces(
+    provider: WorkspaceProvider, *, removed: Callable[[], object], undo_s: float = UNDO_S
+) -> Planner:
+    """Return what plans a folder for each session.
+
+    Args:
+        provider: makes and removes it.
+        removed: called when one was removed: it may have left something to be cleared.
+        undo_s: seconds that removing it may take.
+    """
 
     def make(session: Session, _: Vault) -> Changes:
         return {"workspace": provider.make(session.user_id, session.id)}
 
     def remove(session: Session) -> None:
-        provider.remove(session.user_id, session.id)
+        try:
+            provider.remove(session.user_id, session.id)
+        finally:
+            removed()
 
-    steps = (Step(name="workspace", do=make, undo=remove),)
+    steps = (Step(name=WORKSPACE, do=make, undo=remove, undo_s=undo_s),)
     return lambda _: steps
 
 
@@ -200,7 +214,12 @@ def _strictly(compose: Callable[[Session, Vault], Changes]) -> Do:
     return composed
 
 
-def cleaners(cleaner: Cleaner) -> Planner:
-    """Return what plans the host's own cleanup: the last step, and so the first to be undone."""
-    steps = (Step(name="cleaner", undo=cleaner.clean),)
+def cleaners(cleaner: Cleaner, *, undo_s: float = UNDO_S) -> Planner:
+    """Return what plans the host's own cleanup: the last step, and so the first to be undone.
+
+    Args:
+        cleaner: does it.
+        undo_s: seconds that it may take.
+    """
+    steps = (Step(name="cleaner", undo=cleaner.clean, undo_s=undo_s),)
     return lambda _: steps

@@ -15,6 +15,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import SessionEntry
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
+from callboard.actors.workspace import Remains
 
 
 class Fake:
@@ -52,6 +53,10 @@ class FakeWorkspaces(Fake):
         self.folders: dict[str, str] = {each: f"/fake/{each}" for each in orphans}
         """Session id -> path."""
         self.is_open = False
+        self.removed: list[str] = []
+        """Ids of sessions whose folders were removed and wait for `clear`."""
+        self.leaves_to_clear = False
+        """Whether a folder that is removed does; else nothing is left of it."""
 
     def sweep(self, session_ids: Collection[str]) -> tuple[str, ...]:
         """Be open, and forget all folders but those of these sessions."""
@@ -59,7 +64,7 @@ class FakeWorkspaces(Fake):
         self.is_open = True
         lost = tuple(sorted(each for each in self.folders if each not in session_ids))
         for each in lost:
-            del self.folders[each]
+            self._take_out(each)
         return lost
 
     def make(self, user_id: str | None, session_id: str) -> str:
@@ -75,7 +80,18 @@ class FakeWorkspaces(Fake):
         """Take a folder out, if it is there."""
         del user_id
         self._called("remove", session_id)
-        self.folders.pop(session_id, None)
+        self._take_out(session_id)
+
+    def _take_out(self, session_id: str) -> None:
+        if self.folders.pop(session_id, None) is not None and self.leaves_to_clear:
+            self.removed.append(session_id)
+
+    def clear(self, entries_max: int) -> Remains:
+        """Forget so many of the folders that were removed, if any were left to be cleared."""
+        if self.removed:
+            self._called("clear", "")
+            del self.removed[:entries_max]
+        return Remains(len(self.removed))
 
     def close(self) -> None:
         """Be closed."""

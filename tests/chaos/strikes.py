@@ -520,7 +520,7 @@ def revive_asleep(striker: Striker) -> None:
     striker.client.settled(ReviveSession(victim))
 
 
-LINES_MAX = 16
+LINES_MAX = 18
 """Parts that always run: at least as many as there are, so that each is dealt."""
 
 KINDS: dict[str, Callable[[Striker], None]] = {

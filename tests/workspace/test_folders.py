@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callboard.actors import FolderWorkspaces, WorkspaceError
-from callboard.actors.workspace import MARKER
+from callboard.actors import FolderWorkspaces, Remains, WorkspaceError
+from callboard.actors.proofs import OURS
 from callboard.supervision import InvalidSpec
+
+ALL = 1_000_000
+"""More entries than any folder here has."""
+
+WITHIN_S = 30.0
 
 
 @pytest.fixture
@@ -36,9 +45,21 @@ def mode_of(path: Path) -> int:
 
 
 def below(root: Path) -> list[str]:
-    """Return all that is there, without the markers."""
-    found = [path.relative_to(root) for path in root.rglob("*") if path.name != MARKER]
+    """Return all that is there, without what we keep ourselves."""
+    found = [path.relative_to(root) for path in root.rglob("*")]
+    return sorted(str(path) for path in found if path.parts[0] != OURS)
+
+
+def ours(root: Path) -> list[str]:
+    """Return the proofs, and what is to be deleted."""
+    found = [path.relative_to(root / OURS) for path in (root / OURS).glob("*/*")]
     return sorted(str(path) for path in found)
+
+
+def is_gone(provider: FolderWorkspaces, root: Path) -> bool:
+    """Delete what was removed; say whether nothing is left at all."""
+    assert provider.clear(ALL) == Remains()
+    return below(root) == ours(root) == []
 
 
 class TestMaking:
@@ -117,7 +138,7 @@ class TestMaking:
         assert made.parent.parent == root.resolve()
         assert made.resolve() == made
         folders.remove(user_id, user_id)
-        assert below(root) == []
+        assert is_gone(folders, root)
 
     def test_both_spellings_of_a_user_are_one_folder(self, folders: FolderWorkspaces) -> None:
         composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
@@ -148,7 +169,7 @@ class TestMaking:
         (root / "ada" / "s-1").mkdir(parents=True)
         (root / "ada" / "s-1" / "thesis").write_text("years of work")
 
-        with pytest.raises(WorkspaceError, match="carries no marker"):
+        with pytest.raises(WorkspaceError, match="not made for this session"):
             folders.make("ada", "s-1")
 
         assert below(root) == ["ada", "ada/s-1", "ada/s-1/thesis"]
@@ -193,11 +214,51 @@ class TestRemoving:
         made = Path(folders.make("ada", "s-1"))
         (made / "a" / "b").mkdir(parents=True)
         (made / "a" / "b" / "file").write_text("x")
-        (made / "a" / MARKER).write_text("a name like any other here")
 
         folders.remove("ada", "s-1")
 
+        assert below(root) == []
+        assert is_gone(folders, root)
+
+    def test_nothing_is_left_when_it_is_closed(self, folders: FolderWorkspaces, root: Path) -> None:
+        folders.make("ada", "s-1")
+        folders.remove("ada", "s-1")
+        folders.clear(ALL)
+
+        folders.close()
+
         assert list(root.iterdir()) == []
+
+    @pytest.mark.parametrize("what", ["git clean -fdx", "rm -rf .[!.]* *", "chmod 000"])
+    def test_whatever_was_done_in_it_it_goes_and_its_place_is_free(
+        self, folders: FolderWorkspaces, what: str
+    ) -> None:
+        made = Path(folders.make("ada", "s-1"))
+        for each in made.iterdir():  # it is the session's alone: nothing of ours is there
+            each.unlink()
+        if what == "chmod 000":
+            made.chmod(0o000)
+
+        folders.remove("ada", "s-1")
+
+        assert not made.exists()
+        assert folders.make("ada", "s-1") == str(made)
+
+    @pytest.mark.parametrize("what", ["link", "file", "nothing"])
+    def test_what_stands_in_its_place_goes_and_nothing_else(
+        self, folders: FolderWorkspaces, root: Path, tmp_path: Path, what: str
+    ) -> None:
+        made = Path(folders.make("ada", "s-1"))
+        made.rename(tmp_path / "moved")
+        if what == "link":
+            made.symlink_to(tmp_path / "moved")
+        elif what == "file":
+            made.write_text("x")
+
+        folders.remove("ada", "s-1")
+
+        assert is_gone(folders, root)
+        assert (tmp_path / "moved").is_dir()
 
     def test_its_neighbours_stay(self, folders: FolderWorkspaces, root: Path) -> None:
         folders.make("ada", "s-1")
@@ -227,41 +288,51 @@ class TestRemoving:
 
         folders.remove("ada", "s-1")
 
-        assert not made.exists()
+        assert is_gone(folders, made.parent.parent)
         assert below(elsewhere) == ["deep", "file"]
 
-    @pytest.mark.parametrize("level", ["ada", "ada/s-1"])
-    def test_a_folder_that_was_replaced_by_a_link_is_left_alone(
-        self, folders: FolderWorkspaces, root: Path, tmp_path: Path, level: str
+    def test_a_user_folder_that_was_replaced_by_a_link_is_left_alone(
+        self, folders: FolderWorkspaces, root: Path, tmp_path: Path
     ) -> None:
         folders.make("ada", "s-1")
         moved = tmp_path / "moved"
-        (root / level).rename(moved)
-        (root / level).symlink_to(moved)
+        (root / "ada").rename(moved)
+        (root / "ada").symlink_to(moved)
 
         with pytest.raises(WorkspaceError):
             folders.remove("ada", "s-1")
 
-        assert moved.is_dir()
-        assert list(moved.rglob(MARKER))
+        assert (moved / "s-1").is_dir()
 
-    def test_a_folder_without_our_marker_stays(self, folders: FolderWorkspaces, root: Path) -> None:
+    def test_a_folder_that_we_have_not_made_stays(
+        self, folders: FolderWorkspaces, root: Path
+    ) -> None:
         (root / "ada" / "s-1").mkdir(parents=True)
 
-        with pytest.raises(WorkspaceError, match="carries no marker"):
+        with pytest.raises(WorkspaceError, match="not made for this session"):
             folders.remove("ada", "s-1")
 
         assert below(root) == ["ada", "ada/s-1"]
 
-    def test_a_marker_that_is_a_link_is_none(
-        self, folders: FolderWorkspaces, root: Path, tmp_path: Path
+    @pytest.mark.parametrize("what", ["a file", "of another session", "another word"])
+    def test_a_proof_that_is_none_proves_nothing(
+        self, folders: FolderWorkspaces, root: Path, what: str
     ) -> None:
-        (tmp_path / "fake").write_text("s-1")
-        (root / "ada" / "s-1").mkdir(parents=True)
-        (root / "ada" / "s-1" / MARKER).symlink_to(tmp_path / "fake")
+        folders.make("ada", "s-1")
+        proof = root / OURS / "proofs" / "ada:s-1"
+        proof.unlink()
+        if what == "a file":
+            proof.write_text("callboard-workspace-1:s-1")
+        else:
+            said = "workspace:s-1" if what == "another word" else "callboard-workspace-1:s-2"
+            proof.symlink_to(said)
 
-        with pytest.raises(WorkspaceError, match="carries no marker"):
+        with pytest.raises(WorkspaceError, match="not made for this session"):
             folders.remove("ada", "s-1")
+        swept = folders.sweep(())
+
+        assert swept == ()
+        assert below(root) == ["ada", "ada/s-1"]
 
     def test_neither_depth_nor_modes_keep_it_there(
         self, folders: FolderWorkspaces, root: Path
@@ -282,7 +353,7 @@ class TestRemoving:
 
         folders.remove("ada", "s-1")
 
-        assert list(root.iterdir()) == []
+        assert is_gone(folders, root)
 
     def test_a_folder_of_a_user_that_we_did_not_make_stays(
         self, folders: FolderWorkspaces, root: Path
@@ -295,8 +366,152 @@ class TestRemoving:
         assert below(root) == ["ada"]
 
 
+class TestALargeFolder:
+    def test_is_out_of_its_place_at_once_and_deleted_a_part_at_a_time(
+        self, folders: FolderWorkspaces, root: Path
+    ) -> None:
+        made = Path(folders.make("ada", "s-1"))
+        for number in range(30):
+            (made / f"{number}" / "deep").mkdir(parents=True)
+            (made / f"{number}" / "deep" / "file").touch()
+
+        folders.remove("ada", "s-1")
+        before = len(list((root / OURS / "gone").rglob("*")))
+        first = folders.clear(10)
+        after = len(list((root / OURS / "gone").rglob("*")))
+
+        assert not made.parent.exists()
+        assert (first, before - after <= 10) == (Remains(1), True)
+        steps = 1
+        while folders.clear(10) == Remains(1):
+            steps += 1
+        assert steps >= 90 // 10
+        assert is_gone(folders, root)
+
+    def test_is_deleted_by_who_comes_next(self, folders: FolderWorkspaces, root: Path) -> None:
+        made = Path(folders.make("ada", "s-1"))
+        (made / "file").touch()
+        folders.remove("ada", "s-1")
+        folders.close()
+
+        second = FolderWorkspaces(root)
+        second.sweep(())
+        second.make("ada", "s-1")
+
+        assert second.clear(ALL) == Remains()
+        assert below(root) == ["ada", "ada/s-1"]
+        second.close()
+
+    def test_may_be_deleted_by_two_at_once(self, folders: FolderWorkspaces, root: Path) -> None:
+        for session in ("s-1", "s-2", "s-3"):
+            made = Path(folders.make("ada", session))
+            for number in range(200):
+                (made / f"{number % 7}" / f"{number}").mkdir(parents=True)
+            folders.remove("ada", session)
+
+        with ThreadPoolExecutor(3) as threads:
+            for each in [threads.submit(folders.clear, ALL) for _ in range(3)]:
+                assert each.result(WITHIN_S).error is None
+
+        assert is_gone(folders, root)
+
+    def test_that_cannot_be_deleted_is_counted_and_keeps_nothing_else(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = Path(folders.make("ada", "s-1"))
+        for name in ("a", "held", "z"):
+            (made / name).touch()
+        folders.make("ada", "s-2")
+        unlink = os.unlink
+
+        def held(name: str, **where: int) -> None:
+            if name == "held":
+                raise PermissionError(1, "Operation not permitted")
+            unlink(name, **where)
+
+        for session in ("s-1", "s-2"):
+            folders.remove("ada", session)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "unlink", held)
+            said = folders.clear(ALL)
+
+        assert said == Remains(1, "Operation not permitted")
+        assert [path.name for path in (root / OURS / "gone").rglob("*/*")] == ["held"]
+        assert folders.make("ada", "s-1") == str(made)
+        assert folders.clear(ALL) == Remains()
+
+
+class TestManyOfOneUser:
+    def test_come_and_go_at_once_and_none_is_refused(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rmdir, rounds = os.rmdir, 40
+        is_made = threading.Barrier(2)
+
+        def dropped(name: str, **where: int) -> None:
+            if name == "ada" and threading.current_thread().name == "dropper":
+                is_made.wait(WITHIN_S)  # at the last moment: somebody is about to make one
+            rmdir(name, **where)
+
+        made: list[str] = []
+
+        def make() -> None:
+            is_made.wait(WITHIN_S)
+            made.append(folders.make("ada", "new"))
+
+        monkeypatch.setattr(os, "rmdir", dropped)
+        for _ in range(rounds):
+            folders.make("ada", "old")
+            maker = threading.Thread(target=make)
+            dropper = threading.Thread(target=folders.remove, args=("ada", "old"), name="dropper")
+            for each in (maker, dropper):
+                each.start()
+            for each in (maker, dropper):
+                each.join(WITHIN_S)
+            assert below(root) == ["ada", "ada/new"]
+            folders.remove("ada", "new")
+            assert below(root) == []
+        assert len(made) == rounds
+
+    def test_whose_folder_is_dropped_each_time_before_one_is_made_in_it_is_none_the_worse(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mkdir, drops = os.mkdir, 50
+
+        def late(name: str, mode: int, *, dir_fd: int) -> None:
+            nonlocal drops
+            if name == "s-1" and drops:  # so many others had looked before
+                drops -= 1
+                (root / "ada").rmdir()
+            mkdir(name, mode, dir_fd=dir_fd)
+
+        monkeypatch.setattr(os, "mkdir", late)
+
+        assert Path(folders.make("ada", "s-1")).is_dir()
+        assert drops == 0
+
+    def test_that_is_empty_stays_while_one_is_made_in_it(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mkdir, looked = os.mkdir, list[list[str]]()
+
+        def slow(name: str, mode: int, *, dir_fd: int) -> None:
+            if name == "s-2":
+                folders.remove("ada", "s-1")
+                looked.append(below(root))
+            mkdir(name, mode, dir_fd=dir_fd)
+
+        folders.make("ada", "s-1")
+        monkeypatch.setattr(os, "mkdir", slow)
+        folders.make("ada", "s-2")
+
+        assert looked == [["ada"]]
+        folders.remove("ada", "s-2")
+        assert is_gone(folders, root)
+
+
 class TestSweeping:
-    def test_marked_folders_without_a_session_go_and_nothing_else(
+    def test_proven_folders_without_a_session_go_and_nothing_else(
         self, folders: FolderWorkspaces, root: Path
     ) -> None:
         folders.make("ada", "lost")
@@ -309,21 +524,48 @@ class TestSweeping:
         assert folders.sweep(["lives"]) == ("lost", "lost too")
 
         assert below(root) == ["ada", "ada/lives", "file", "host", "host/file"]
+        assert ours(root) == ["gone/0", "gone/1", "proofs/ada", "proofs/ada:lives"]
 
-    def test_one_that_cannot_be_looked_into_does_not_keep_the_others(
-        self, folders: FolderWorkspaces, root: Path
+    @pytest.mark.parametrize("said", ["", "anything", "mine"])
+    def test_a_file_of_our_name_in_a_folder_of_the_host_proves_nothing(
+        self, folders: FolderWorkspaces, root: Path, said: str
+    ) -> None:
+        mine = root / "projects" / "mine"
+        mine.mkdir(parents=True)
+        (mine / OURS).write_text(said)
+        (mine / "thesis").write_text("years of work")
+
+        assert folders.sweep(()) == ()
+
+        assert (mine / "thesis").read_text() == "years of work"
+
+    def test_ids_are_told_as_they_were_given(self, folders: FolderWorkspaces) -> None:
+        given = ["s", "a/b", "", "50%", "%00", "a\0b", "e\u0301", "\udc80", "x" * 300]
+        for each in given:
+            folders.make("ada", each)
+
+        assert folders.sweep(given) == ()
+        assert folders.sweep(()) == tuple(sorted(given))
+
+    def test_one_that_cannot_be_moved_does_not_keep_the_others(
+        self, folders: FolderWorkspaces, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folders.make("ada", "1")
         folders.make("ada", "2")
-        Path(root, "ada", "1").chmod(0o000)
-        if os.geteuid() == 0:
-            pytest.skip("root may look into everything")
+        rename = os.rename
 
-        with pytest.raises(WorkspaceError):
-            folders.sweep(())
+        def busy(name: str, to: str, **where: int) -> None:
+            if name == "1":
+                raise OSError(16, "Device or resource busy")
+            rename(name, to, **where)
 
-        Path(root, "ada", "1").chmod(0o700)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", busy)
+            with pytest.raises(WorkspaceError, match="busy"):
+                folders.sweep(())
+
         assert below(root) == ["ada", "ada/1"]
+        assert folders.sweep(()) == ("1",)
 
 
 class TestTheRoot:
@@ -337,6 +579,62 @@ class TestTheRoot:
 
         assert refused.value.field == "workspace"
         assert refused.value.value == str(root)
+
+    @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+    def test_one_below_a_folder_that_others_may_write_is_refused(
+        self, tmp_path: Path, mode: int
+    ) -> None:
+        above = tmp_path / "open"
+        (above / "between").mkdir(parents=True)
+        above.chmod(mode)
+
+        with pytest.raises(InvalidSpec, match=f"in its place: chmod go-w {above}\\.") as refused:
+            FolderWorkspaces(above / "between" / "root").sweep(())
+
+        assert refused.value.field == "workspace"
+
+    def test_one_below_a_folder_where_everybody_moves_his_own_only_is_taken(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "open").mkdir()
+        (tmp_path / "open").chmod(0o1777)
+        provider = FolderWorkspaces(tmp_path / "open" / "root")
+
+        assert provider.sweep(()) == ()
+        provider.close()
+
+    def test_one_below_a_folder_of_somebody_else_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stat_of = Path.stat
+
+        def theirs(path: Path, **how: bool) -> os.stat_result:
+            found = stat_of(path, **how)
+            if path == tmp_path:
+                found = os.stat_result((*found[:4], 12_345_678, *found[5:]))
+            return found
+
+        monkeypatch.setattr(Path, "stat", theirs)
+
+        with pytest.raises(InvalidSpec, match=f"{tmp_path} is somebody else's"):
+            FolderWorkspaces(tmp_path / "root").sweep(())
+
+    @pytest.mark.parametrize("what", ["a file", "a folder", "a link"])
+    def test_one_with_something_else_of_our_name_is_refused_and_that_stays(
+        self, root: Path, tmp_path: Path, what: str
+    ) -> None:
+        root.mkdir(mode=0o700)
+        if what == "a file":
+            (root / OURS).write_text("x")
+        elif what == "a folder":
+            (root / OURS / "settings").mkdir(parents=True)
+        else:
+            (root / OURS).symlink_to(tmp_path)
+
+        with pytest.raises(InvalidSpec, match="workspace"):
+            FolderWorkspaces(root).sweep(())
+
+        assert os.path.lexists(root / OURS)
 
     def test_one_of_somebody_else_is_refused(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -365,6 +663,25 @@ class TestTheRoot:
         second.close()
         second.close()
 
+    @pytest.mark.parametrize(
+        ("who_closes", "is_free"), [("the one", True), ("a forked one", False)]
+    )
+    def test_it_is_locked_until_the_process_that_locked_it_closes_it(
+        self,
+        root: Path,
+        who_closes: str,
+        is_free: bool,  # noqa: FBT001 -- pytest gives it by name
+    ) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", _FORKING, str(root), who_closes],
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+            check=True,
+        )
+
+        assert done.stdout.split() == [str(is_free), "True"]
+
     def test_a_link_to_it_is_followed_once(self, root: Path, tmp_path: Path) -> None:
         root.mkdir(mode=0o700)
         (tmp_path / "link").symlink_to(root)
@@ -375,19 +692,65 @@ class TestTheRoot:
         provider.close()
 
 
+_FORKING = """
+import os, signal, sys
+from callboard.actors import FolderWorkspaces
+from callboard.supervision import InvalidSpec
+
+def is_free():
+    second = FolderWorkspaces(root)
+    try:
+        second.sweep(())
+    except InvalidSpec:
+        return False
+    second.close()
+    return True
+
+root, who_closes = sys.argv[1:]
+folders = FolderWorkspaces(root)
+folders.sweep(())
+child = os.fork()
+if child == 0:
+    if who_closes == "a forked one":
+        folders.close()
+    else:
+        signal.pause()
+    os._exit(0)
+if who_closes == "a forked one":
+    os.waitpid(child, 0)
+    print(is_free(), os.path.isdir(folders.make("ada", "s-1")))
+else:
+    folders.close()
+    print(is_free(), os.waitpid(child, os.WNOHANG) == (0, 0))
+    os.kill(child, signal.SIGKILL)
+"""
+"""Say whether the root is free, and whether it goes on for the other one."""
+
+
 class _Ended(BaseException):
     """What strikes between two calls of the system."""
 
 
-_CALLS = ("mkdir", "open", "fchmod", "write", "close", "rename", "unlink", "rmdir")
+_CALLS = (
+    "mkdir",
+    "open",
+    "fchmod",
+    "symlink",
+    "readlink",
+    "lstat",
+    "close",
+    "rename",
+    "unlink",
+    "rmdir",
+)
 
 
 class TestBeingEndedAnywhere:
     """Whatever strikes, at whichever call: the next removal, or sweep, leaves nothing."""
 
     @pytest.mark.parametrize("when", ["before", "after"])
-    @pytest.mark.parametrize("act", ["make", "remove"])
-    @pytest.mark.parametrize("clean_up", ["remove", "sweep"])
+    @pytest.mark.parametrize("act", ["make", "remove", "clear"])
+    @pytest.mark.parametrize("clean_up", ["remove", "sweep", "make"])
     def test_nothing_is_left(
         self, root: Path, monkeypatch: pytest.MonkeyPatch, act: str, clean_up: str, when: str
     ) -> None:
@@ -396,21 +759,28 @@ class TestBeingEndedAnywhere:
             step += 1
             provider = FolderWorkspaces(root)
             provider.sweep(())
-            if act == "remove":
+            if act != "make":
                 made = Path(provider.make("ada", "s-1"))
                 (made / "a" / "b").mkdir(parents=True)
                 (made / "a" / "file").write_text("x")
+            if act == "clear":
+                provider.remove("ada", "s-1")
             with monkeypatch.context() as patch:
                 struck = _strike(patch, step, when)
                 with suppress(_Ended):
-                    getattr(provider, act)("ada", "s-1")
+                    getattr(provider, act)(*((ALL,) if act == "clear" else ("ada", "s-1")))
                 is_struck = struck()
-            if clean_up == "remove":
-                provider.remove("ada", "s-1")
-            else:
+            if clean_up == "make":
+                assert list(Path(provider.make("ada", "s-1")).iterdir()) == []
+            if clean_up == "sweep":
+                provider.close()
                 provider.sweep(())
+            else:
+                provider.remove("ada", "s-1")
+            assert provider.clear(ALL) == Remains(), f"struck {when} call {step}"
 
-            # An empty folder of a user may stay, unmarked: between its last two steps.
+            # An empty folder of a user may stay, unproven: between its last two steps.
+            assert ours(root) == [], f"struck {when} call {step}"
             assert below(root) in ([], ["ada"]), f"struck {when} call {step}"
             if below(root):
                 (root / "ada").rmdir()
