@@ -83,7 +83,9 @@ class AuditFileRefused(InvalidSpec, OSError):
 class AuditFile:
     """Appends records to a file, one JSON object a line, readable by its owner alone.
 
-    A file that was moved away or removed (log rotation) is made anew.
+    A file that was moved away or removed (log rotation) is made anew. A record that could not be
+    written to its end, since the disk is full or the process was killed, stays as far as it came,
+    on a line of its own: nothing is ever taken out of the file, and the next record begins a line.
 
     Args:
         path: the file; its folder must exist.
@@ -99,10 +101,12 @@ class AuditFile:
             raise AuditFileRefused(path, "Give the path of a file.")
         self._path = os.fspath(path)
         self._is_durable = is_durable
+        self._before = b""
+        """What is to be written before the next record, so that it begins a line."""
         self._file: int | None = self._open()
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             opened = os.open(self._path, flags, _MODE)
         except (OSError, ValueError) as error:
@@ -114,18 +118,31 @@ class AuditFile:
             mode = f"{stat.S_IMODE(seen.st_mode):04o}"
             remedy = "Make it a regular file of your own with mode 0600, or name a new one"
             raise AuditFileRefused(self._path, f"{remedy} (mode {mode}).")
+        is_torn = seen.st_size and os.pread(opened, 1, seen.st_size - 1) != b"\n"
+        self._before = b"\n" if is_torn else b""
         return opened
 
     def log_session_event(self, event: AuditEvent, /) -> None:
-        """Append one record."""
+        """Append one record.
+
+        Raises:
+            OSError: it could not be written, or not be brought to the disk.
+        """
         if self._file is None or self._has_moved(self._file):
             self.close()
             self._file = self._open()
-        line = memoryview(msgspec.json.encode(event) + b"\n")
-        while line:
-            line = line[os.write(self._file, line) :]
-        if self._is_durable:
-            os.fsync(self._file)
+        line = memoryview(self._before + msgspec.json.encode(event) + b"\n")
+        is_kept = False
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            if self._is_durable:
+                os.fsync(self._file)
+            is_kept = True
+            self._before = b""
+        finally:
+            if not is_kept:
+                self.close()  # whoever opens it looks where it ends
 
     def _has_moved(self, opened: int) -> bool:
         try:

@@ -347,6 +347,8 @@ class SessionSystem:
             self._leave(self._system, timeout_s)
             self._is_over = True
             stopped = self._system.stop(max(0.0, until_s - self._system.dispatcher.now_s()))
+            if self._services is not None:
+                self._services.observing.close()
             if self._workspace is not None:
                 self._workspace.close()
             return stopped.with_also(StopReport(left=self._left))

@@ -77,9 +77,9 @@ class Backlog(Generic[T]):
             if self._items and self._items[0] is item:
                 self._items.popleft()
 
-    def clear(self) -> int:
-        """Take everything out; say how many there were."""
+    def clear(self) -> tuple[T, ...]:
+        """Take everything out; return it."""
         with self._lock:
-            left = len(self._items)
+            left = tuple(self._items)
             self._items.clear()
         return left

@@ -165,6 +165,10 @@ class Feed:
         for subscription in self._subscriptions():
             subscription.close()
 
+    def clear(self) -> int:
+        """Take out what the hub has not passed on; return how many events. After its end."""
+        return sum(isinstance(each, SessionEvent) for each in self._backlog.clear())
+
     def _subscriptions(self) -> list[Subscription]:
         with self._lock:
             of_one = [each for those in self._of_one.values() for each in those]

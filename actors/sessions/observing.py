@@ -73,7 +73,8 @@ class Observing:
         if log is not None:
             wake = _waker(system.reserve("log", keeps_mailbox=True))
             outlets.append((LogOutlet(log, system, wake), SinkWriter))
-        self.feed = Feed(system, _waker(hub), [outlet for outlet, _ in outlets])
+        self._outlets = tuple(outlet for outlet, _ in outlets)
+        self.feed = Feed(system, _waker(hub), self._outlets)
         # The hub is the last: stopped first, it passes the rest on to writers that still run.
         self.specs: tuple[ChildSpec, ...] = (
             *(_spec(outlet.name, writer, outlet) for outlet, writer in outlets),
@@ -85,6 +86,12 @@ class Observing:
     def parts(self) -> tuple[str, ...]:
         """The names of its actors."""
         return tuple(str(spec.name) for spec in self.specs)
+
+    def close(self) -> None:
+        """Count what no sink gets any more. When the system has stopped; idempotent."""
+        unheard = self.feed.clear()
+        for outlet in self._outlets:
+            outlet.close(unheard)
 
     # -- what is measured by looking (`outlets.Numbers`) -------------------
 

@@ -43,11 +43,13 @@ class EventsLost(msgspec.Struct, frozen=True, kw_only=True):
     """An event of the system's hook: what a sink should have got is being lost.
 
     Told once for each time that it begins; when the sink takes again, an audit sink
-    gets a record `events_lost` that says how many.
+    gets a record `events_lost` that says how many. Told once more when the system has stopped, if
+    anything was not written by then.
 
     Args:
         sink: "audit", "metrics" or "log".
-        reason: why: it is full, or the name of what the sink raised.
+        reason: why: it is full, the name of what the sink raised, or that it was too slow for the
+            stop, and how many waited.
     """
 
     log_level: ClassVar[int] = logging.ERROR
@@ -93,6 +95,18 @@ class Outlet:
         """Count events that did not come as far as here."""
         self.backlog.lose(number)
         self._begin_to_lose("the hub was full")
+
+    def close(self, unheard: int) -> None:
+        """Count what will never be written, and tell: the system has stopped.
+
+        Args:
+            unheard: events that did not come as far as here.
+        """
+        left = len(self.backlog.clear()) + unheard
+        if left:
+            self.backlog.lose(left)
+            reason = f"{left:,} waited when the system stopped"
+            self._system.emit(EventsLost(sink=self.name, reason=reason))
 
     def _begin_to_lose(self, reason: str) -> None:
         if not self._is_losing:

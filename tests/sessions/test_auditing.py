@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
@@ -39,6 +42,7 @@ from callboard.actors import (
 )
 from callboard.actors.metrics import LABEL_VALUES_MAX
 from callboard.actors.sessions.events import event_of
+from callboard.actors.sessions.observing import DELAYS
 from callboard.actors.testing import FakeAudit, FakeCleaner, FakeLog, FakeMetrics, FakeWorkspaces
 from callboard.supervision import InvalidSpec, Timeout
 from tests.house import ROOT
@@ -144,6 +148,49 @@ class TestTheAudit:
         assert audit.types == ["events_lost", "state_changed"]
         assert opened.health().audit_lost == 1
         assert opened.ask(Which(ada)) == 1
+
+
+class TestASinkThatIsTooSlowForTheStop:
+    @pytest.mark.parametrize("sink", ["audit", "metrics", "log"])
+    def test_has_what_it_did_not_get_counted_and_told_once(self, stage: Stage, sink: str) -> None:
+        heard: list[object] = []
+        slow = {"audit": FakeAudit, "metrics": FakeMetrics, "log": FakeLog}[sink]()
+        opened = stage.open(**{sink: slow}, on_event=heard.append)
+        gate = stage.play.gate
+
+        def wait(*_: object, **__: object) -> None:
+            gate.wait()
+
+        for method in ("log_session_event", "counter", "log"):
+            if hasattr(slow, method):
+                setattr(slow, method, wait)
+        for _ in range(20):
+            opened.ask(CreateSession())
+
+        report = opened.stop(timeout_s=1.0)
+        again = opened.stop(timeout_s=1.0)
+
+        assert report.unstopped == again.unstopped == (f"root/services/{sink}",)
+        if sink == "audit":
+            assert opened.health().audit_lost == 40
+        assert [each for each in heard if isinstance(each, EventsLost)] == [
+            EventsLost(sink=sink, reason="40 waited when the system stopped")
+        ]
+        gate.open()
+
+    def test_loses_also_what_its_hub_has_not_passed_on(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit)
+        opened.ask(CreateSession())
+        stage.settle()
+        for delay_s in DELAYS.delays_s:  # the last one it does not come back from before the stop
+            part_of(opened, "services/events").kill()
+            stage.advance(0.0 if delay_s > 1.0 else delay_s)
+        opened.ask(CreateSession())
+
+        opened.stop()
+
+        assert (len(audit.records), opened.health().audit_lost) == (2, 2)
 
 
 class TestASinkThatFails:
@@ -330,6 +377,27 @@ class _Counted:
 
 RECORD = AuditEvent(event_type="created", at=1.0, session_id="s", details={"kind": "session"})
 
+RECORDED = msgspec.json.encode(RECORD) + b"\n"
+
+
+class _Room:
+    """A disk with so much room in bytes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._write = os.write
+
+    def write(self, file: int, data: bytes) -> int:
+        if not self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = self._write(file, data[: self._room])
+        self._room -= written
+        return written
+
+
+def _no_disk(_: int) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
 
 class TestTheFile:
     def test_is_private_and_has_one_object_a_line(self, tmp_path: Path) -> None:
@@ -352,6 +420,55 @@ class TestTheFile:
         sink.log_session_event(RECORD)
 
         assert len(path.read_text().splitlines()) == 1
+
+    @pytest.mark.parametrize("fits", [0, 1, 30, len(RECORDED) - 1])
+    def test_has_every_record_that_it_took_on_a_line_of_its_own_after_one_it_did_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        sink = AuditFile(path)
+        sink.log_session_event(RECORD)
+        room = _Room(fits)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", room.write)
+            for _ in range(3):
+                with pytest.raises(OSError, match="No space left"):
+                    sink.log_session_event(RECORD)
+        sink.log_session_event(RECORD)
+        sink.log_session_event(RECORD)
+        sink.close()
+
+        lines = path.read_bytes().splitlines()
+        whole = [each for each in lines if each + b"\n" == RECORDED]
+        assert len(whole) == 3 + (fits == len(RECORDED) - 1)
+        assert all(RECORDED.startswith(each) for each in lines)
+
+    @pytest.mark.parametrize("left", [b"{", RECORDED[:-1]])
+    def test_that_a_killed_process_has_left_torn_goes_on_with_a_new_line(
+        self, tmp_path: Path, left: bytes
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(left)
+        path.chmod(0o600)
+
+        AuditFile(path).log_session_event(RECORD)
+
+        assert path.read_bytes() == left + b"\n" + RECORDED
+
+    def test_that_cannot_be_brought_to_the_disk_says_so_and_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "audit.jsonl"
+        sink = AuditFile(path, is_durable=True)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", _no_disk)
+            with pytest.raises(OSError, match="Input/output error"):
+                sink.log_session_event(RECORD)
+        sink.log_session_event(RECORD)
+
+        assert path.read_bytes() == 2 * RECORDED
 
     @pytest.mark.parametrize(
         ("name", "remedy"),
