@@ -16,6 +16,7 @@ from callboard.actors.connections.ports import Connectors
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.data import DEFAULT_KIND
 from callboard.supervision import InvalidSpec, Settings
 from callboard.supervision.runtime.system import check_ports
 
@@ -56,6 +57,9 @@ def check_options(given: Mapping[str, Any]) -> None:
             raise InvalidSpec(field, behaviour, "Name a kind with text that is not empty.")
         if not _is_behaviour(behaviour):
             raise InvalidSpec(field, behaviour, _BEHAVIOUR)
+        if kind == DEFAULT_KIND:
+            remedy = f"Give it as session=, in place of {given['session'].__qualname__}."
+            raise InvalidSpec(field, behaviour, remedy)
     check_ports(given["runtime"], given["clock"], given["ids"])
     if given["audit_required"] and given["audit"] is None:
         raise InvalidSpec("audit_required", given["audit_required"], "Give an audit sink with it.")

@@ -103,7 +103,7 @@ class SessionSystem:
 
     Args:
         session: the behaviour of sessions whose creator names no kind.
-        kinds: further behaviours, by name.
+        kinds: further behaviours, by name; `session` is the name of the first.
         name: begins the names of its threads.
         limits: the bounds of messages and places.
         settings: the bounds of the runtime.

@@ -136,7 +136,7 @@ class Ender:
             else:
                 reply.offer(tuple(sorted(ended)))
 
-        walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
+        walk = Walk(self._table.rows(), look_at, come_to_an_end)
         return walk
 
     def end_all(self, reply: Future[None]) -> Walk:
@@ -158,7 +158,7 @@ class Ender:
             if not under_way:
                 reply.offer(None)
 
-        walk = Walk(self._table.rows(), look_at, come_to_an_end, reply)
+        walk = Walk(self._table.rows(), look_at, come_to_an_end)
         return walk
 
     def ending_of(self, row: Row, reason: str = STRUCK) -> Ending:

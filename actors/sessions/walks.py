@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
 
 from callboard.actors.sessions.table import Row
-from callboard.supervision import Future
 
 ROWS_PER_STEP = 256
 """Rows that are looked at in one turn: 0.1 ms, or some 8 ms when each of them is ended."""
@@ -20,22 +18,19 @@ class Walk:
         rows: what there was when it began; who looks checks whether it still is.
         look_at: called for each.
         come_to_an_end: called after the last.
-        reply: who waits for it, if somebody does.
     """
 
-    __slots__ = ("_come_to_an_end", "_look_at", "_rows", "is_over", "reply")
+    __slots__ = ("_come_to_an_end", "_look_at", "_rows", "is_over")
 
     def __init__(
         self,
         rows: Iterable[Row],
         look_at: Callable[[Row], object],
         come_to_an_end: Callable[[], object] | None = None,
-        reply: Future[Any] | None = None,
     ) -> None:
         self._rows = iter(rows)
         self._look_at = look_at
         self._come_to_an_end = come_to_an_end
-        self.reply = reply
         self.is_over = False
 
     def step(self) -> bool:

@@ -28,6 +28,10 @@ PORTS = {"runtime", "clock", "ids"}
 """What the actor system below takes, too, and refuses alike."""
 
 
+class Guide(SessionActor[None]):
+    """The behaviour of sessions whose creator names no kind."""
+
+
 class Dog:
     """A watchdog that wants to hear something every so often."""
 
@@ -99,11 +103,12 @@ class TestAnArgument:
             ({"tea": int}, r"kinds\['tea'\]=.*a subclass of SessionActor"),
             ({5: SessionActor}, r"kinds\[5\]=.*Name a kind with text"),
             ([SessionActor], "kinds=.*a mapping of names"),
+            ({"session": SessionActor}, r"kinds\['session'\]=.*session=, in place of Guide"),
         ],
     )
     def test_of_kinds_names_the_kind(self, kinds: Any, said: str) -> None:
         with pytest.raises(InvalidSpec, match=said):
-            SessionSystem(kinds=kinds)
+            SessionSystem(Guide, kinds=kinds)
 
     def test_that_can_be_is_taken(self) -> None:
         SessionSystem(
