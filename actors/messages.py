@@ -234,7 +234,8 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
         idempotency_key: repeated with the same content it creates nothing and gets the first
             reply again, the snapshot as it was then, also when the session has ended since (the
-            last 100,000 keys are known, for 24 hours).
+            last 100,000 keys are known, for 24 hours). The same key of another user or
+            organisation is another key.
 
     Raises:
         InvalidUserId, InvalidOrgId: it is missing where both are required (`tenants=True`).

@@ -36,7 +36,7 @@ class NewSession(Wire, frozen=True, kw_only=True):
         session_id: an id of the creator's choice; left out: a new UUIDv7.
         activate: false leaves it CREATED, for later explicit steps.
         idempotency_key: repeated with the same content it creates nothing and gets the
-            first reply again.
+            first reply again; each user and organisation has keys of its own.
     """
 
     user_id: str | None = None

@@ -15,7 +15,7 @@ from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import freeze
-from callboard.actors.sessions.keys import Created, content_of
+from callboard.actors.sessions.keys import Created, Key, content_of, key_of
 from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
@@ -54,7 +54,7 @@ class Creator:
         services = self._services
         if services.tenants:
             check_tenant(message.user_id, message.org_id)
-        key, content, now_s = message.idempotency_key, b"", self._system.clock.now_s()
+        key, content, now_s = key_of(message), b"", self._system.clock.now_s()
         if key is not None:
             content = content_of(message)
             known = self._book.creates.find(key, now_s=now_s)
@@ -98,10 +98,10 @@ class Creator:
         self._book.creates.replied(row.id, session)
         return session
 
-    def _repeated(self, key: str, content: bytes, known: Created) -> Session | Start:
+    def _repeated(self, key: Key, content: bytes, known: Created) -> Session | Start:
         """Return the first reply, or what it is waiting for."""
         if content != known.content:
-            raise IdempotencyConflict("idempotency_key", key)
+            raise IdempotencyConflict("idempotency_key", key[-1])
         if known.reply is not None:
             return known.reply
         start = self._book.starts.get(known.session_id)

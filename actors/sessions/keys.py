@@ -3,7 +3,8 @@
 The system owns this, the manager alone changes it: it outlives the manager's crash. But a
 session that is spawned notes the first reply itself, for it gives it.
 A key is kept with its effect, so that a retry gets the first reply again whatever has
-become of the session since.
+become of the session since. It belongs to the user and the organisation that the session was
+created for: what one tenant uses tells another nothing, and is in nobody's way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -25,6 +26,15 @@ CREATES_KEPT_S: Final = 86_400.0
 """How long each of them is, in seconds of the monotonic clock from its first use."""
 
 _DIGEST_BYTES = 16
+
+Key: TypeAlias = "tuple[str | None, str | None, str]"
+"""Whose a key is, and which: organisation, user, key."""
+
+
+def key_of(message: CreateSession) -> Key | None:
+    """Return by which key a create is known when it is repeated; None: it is not."""
+    key = message.idempotency_key
+    return None if key is None else (message.org_id, message.user_id, key)
 
 
 class Created:
@@ -50,18 +60,18 @@ class Creates:
     """The keys that are remembered, in the order of their first use."""
 
     def __init__(self) -> None:
-        self._created: OrderedDict[str, Created] = OrderedDict()
-        self._keys: dict[str, str] = {}
+        self._created: OrderedDict[Key, Created] = OrderedDict()
+        self._keys: dict[str, Key] = {}
 
     def __len__(self) -> int:
         return len(self._created)
 
-    def find(self, key: str, *, now_s: float) -> Created | None:
+    def find(self, key: Key, *, now_s: float) -> Created | None:
         """Return what a key was used for, unless that is too long ago."""
         self._forget_old(now_s)
         return self._created.get(key)
 
-    def remember(self, key: str, content: bytes, session_id: str, *, now_s: float) -> None:
+    def remember(self, key: Key, content: bytes, session_id: str, *, now_s: float) -> None:
         """Keep a key; forget what is too old, and the oldest beyond the bound."""
         # The way back first: a manager that is killed between the two must be able to take it.
         self._keys[session_id] = key

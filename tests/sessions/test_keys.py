@@ -26,12 +26,16 @@ from callboard.actors import (
 )
 from callboard.actors.sessions import keys
 from callboard.actors.sessions.data import SessionPatch
-from callboard.actors.sessions.keys import CREATES_KEPT_S, Creates, content_of
+from callboard.actors.sessions.keys import CREATES_KEPT_S, Creates, Key, content_of
 from callboard.actors.sessions.log import KEYS_MAX, KEYS_PER_GENERATION
 from callboard.supervision.testing import Simulation
 from tests.sessions.stage import Stage, later, part_of, texts
 
 CREATE = CreateSession(user_id="ada", metadata={"a": 1}, idempotency_key="k")
+
+
+def key(name: str) -> Key:
+    return ("acme", "ada", name)
 
 
 class TestARepeatedCreate:
@@ -91,7 +95,7 @@ class TestARepeatedCreate:
     @pytest.mark.parametrize(
         "other",
         [
-            {"user_id": "bob"},
+            {"agent_role": "guide"},
             {"metadata": {"a": 2}},
             {"metadata": {"a": True}},
             {"metadata": {"a": 1.0}},
@@ -106,6 +110,18 @@ class TestARepeatedCreate:
 
         with pytest.raises(IdempotencyConflict, match="idempotency_key"):
             opened.ask(msgspec.structs.replace(CREATE, **other))
+
+    @pytest.mark.parametrize("other", [{"user_id": "bob"}, {"org_id": "evil"}], ids=str)
+    def test_of_another_tenant_with_the_same_key_is_his_own(
+        self, opened: SessionSystem, other: dict[str, Any]
+    ) -> None:
+        theirs = msgspec.structs.replace(CREATE, **other)
+        first, second = opened.ask(CREATE), opened.ask(theirs)
+
+        assert first.id != second.id
+        assert (opened.ask(CREATE), opened.ask(theirs)) == (first, second)
+        with pytest.raises(IdempotencyConflict):  # the key itself, and nothing of its owner
+            opened.ask(msgspec.structs.replace(theirs, metadata={"a": 2}))
 
     def test_is_known_by_what_was_said_and_not_by_what_became_of_the_mapping(
         self, opened: SessionSystem
@@ -137,20 +153,20 @@ class TestKeys:
         monkeypatch.setattr(keys, "CREATES_MAX", 3)
         creates = Creates()
         for number in range(5):
-            creates.remember(f"k{number}", b"", f"s{number}", now_s=float(number))
+            creates.remember(key(f"k{number}"), b"", f"s{number}", now_s=float(number))
 
-        assert [bool(creates.find(f"k{n}", now_s=5.0)) for n in range(5)] == [False] * 2 + [
+        assert [bool(creates.find(key(f"k{n}"), now_s=5.0)) for n in range(5)] == [False] * 2 + [
             True
         ] * 3
         assert len(creates) == 3
 
     def test_of_what_never_came_to_be_is_free_again(self) -> None:
         creates = Creates()
-        creates.remember("k", b"", "s", now_s=0.0)
+        creates.remember(key("k"), b"", "s", now_s=0.0)
         creates.forget("s")
         creates.forget("s")
 
-        assert creates.find("k", now_s=0.0) is None
+        assert creates.find(key("k"), now_s=0.0) is None
         assert len(creates) == 0
 
     def test_is_as_good_for_a_mapping_that_is_no_dict(self) -> None:

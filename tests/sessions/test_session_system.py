@@ -159,7 +159,7 @@ class TestANewSession:
 
         assert create(sessions, user_id="ada", idempotency_key="k") == first
         with pytest.raises(IdempotencyConflict):
-            create(sessions, user_id="bob", idempotency_key="k")
+            create(sessions, user_id="ada", agent_role="guide", idempotency_key="k")
         assert sessions.ask(CountSessions()) == 1
 
     @pytest.mark.seed("4.5")
