@@ -12,7 +12,9 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         sessions_max: sessions that exist at once, quarantined ones included.
-        sessions_per_user_max: the same for one user id; None: no bound of its own.
+        sessions_per_user_max: the same for one user id; None: no bound of its own. Sessions
+            without a user are nobody's, and count for `sessions_max` alone; `tenants=True` has
+            every session name a user and an organisation.
         sessions_per_org_max: the same for one organisation; None: no bound of its own.
         session_id_chars_max: an id that the caller chooses.
         user_id_chars_max: a user id, an organisation id.

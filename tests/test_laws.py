@@ -647,7 +647,7 @@ class TestTheCheckers:
 
     def test_see_a_count_that_is_wrong(self, sessions: SessionSystem) -> None:
         sessions.ask(CreateSession(user_id="ada"))
-        services_of(sessions).table._index.users["ada"] = 2
+        services_of(sessions).table._index.users["ada"] = {"s1": None, "s2": None}
 
         assert any("per user" in each for each in broken_laws(sessions))
 

@@ -42,10 +42,7 @@ def page(table: Table, wanted: ListSessions, *, now_s: float) -> SessionPage:
     A session that is there from the first page to the last is on exactly one of
     them, whatever comes and goes meanwhile.
     """
-    user_id = wanted.user_id
-    ids = table.ids(agent_role=wanted.agent_role, presence=wanted.presence)
-    if user_id is not None and len(ids) > wanted.limit:  # few of them as a rule: sort only these
-        ids = [row.id for row in table.rows() if row.latest().session.user_id == user_id]
+    ids = _candidates(table, wanted)
     # New ids follow old ones as a rule: then sorting them is one look at each, in one C call.
     ids.sort()
     start = 0 if wanted.after_id is None else bisect_right(ids, wanted.after_id)
@@ -67,7 +64,18 @@ def count(table: Table, wanted: CountSessions, *, now_s: float) -> int:
             return quick
     if wanted == CountSessions(presence=wanted.presence) and wanted.presence is not None:
         return table.presences()[wanted.presence]
-    return sum(1 for _ in matching(table.rows(), wanted, now_s=now_s))
+    rows = filter(None, map(table.get, _candidates(table, wanted)))
+    return sum(1 for _ in matching(rows, wanted, now_s=now_s))
+
+
+def _candidates(table: Table, wanted: ListSessions | CountSessions) -> list[str]:
+    """Return ids among which are all that are meant: as few as the table knows."""
+    return table.ids(
+        user_id=wanted.user_id,
+        org_id=wanted.org_id,
+        agent_role=wanted.agent_role,
+        presence=wanted.presence,
+    )
 
 
 def _kept_count(table: Table, wanted: CountSessions) -> int | None:
@@ -75,9 +83,9 @@ def _kept_count(table: Table, wanted: CountSessions) -> int | None:
         case (None, None, None):
             return len(table)
         case (str(user_id), None, None):
-            return table.per_user.get(user_id, 0)
+            return table.count_user(user_id)
         case (None, str(org_id), None):
-            return table.per_org.get(org_id, 0)
+            return table.count_org(org_id)
         case (None, None, str(agent_role)):
             return table.count_role(agent_role)
         case _:

@@ -12,10 +12,10 @@ made anew by `recount` when a manager that may have died half-way is restarted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,8 +33,12 @@ from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Kept, Ledger
 from callboard.supervision.model.routing import partition_of
 
-_Owner: TypeAlias = "str | tuple[str | None, str]"
+_Ids: TypeAlias = "str | dict[str, None]"
+"""Ids of sessions, in the order of their creation. Of a million users most have one session: that
+id stands alone, for a dict of one weighs four times what the rest of the entry does."""
 _Trays: TypeAlias = "dict[Presence, dict[Row, None]]"
+
+_NO_IDS: Final[dict[str, None]] = {}
 
 _FILED = (Presence.AWAKE, Presence.RESTARTING, Presence.QUARANTINED)
 """Of whom there is a tray: of all but those that sleep, who may be very many."""
@@ -207,32 +211,30 @@ def seen(session: Session, standing: Standing, incarnation: int) -> Session:
 
 
 class _Index:
-    """What can be derived from the rows, kept for speed."""
+    """What can be derived from the rows, kept for speed: whose they are, and what they play."""
 
-    __slots__ = ("orgs", "playing", "users")
+    __slots__ = ("orgs", "roles", "users")
 
     def __init__(self) -> None:
-        self.users: dict[str, int] = {}
-        self.orgs: dict[str, int] = {}
-        # By role, and by (user, role): ids as keys, in the order of creation.
-        self.playing: dict[_Owner, dict[str, None]] = {}
+        self.users: dict[str, _Ids] = {}
+        self.orgs: dict[str, _Ids] = {}
+        self.roles: dict[str, _Ids] = {}
 
     def add(self, session: Session) -> None:
-        if session.user_id is not None:
-            self.users[session.user_id] = self.users.get(session.user_id, 0) + 1
-        if session.org_id is not None:
-            self.orgs[session.org_id] = self.orgs.get(session.org_id, 0) + 1
-        for owner in _owners(session):
-            self.playing.setdefault(owner, {})[session.id] = None
+        _add(self.users, session.user_id, session.id)
+        _add(self.orgs, session.org_id, session.id)
+        _add(self.roles, session.agent_role, session.id)
 
     def discard(self, session: Session) -> None:
-        _one_less(self.users, session.user_id)
-        _one_less(self.orgs, session.org_id)
-        for owner in _owners(session):
-            ids = self.playing.get(owner, {})
-            ids.pop(session.id, None)
-            if not ids:
-                self.playing.pop(owner, None)
+        _discard(self.users, session.user_id, session.id)
+        _discard(self.orgs, session.org_id, session.id)
+        _discard(self.roles, session.agent_role, session.id)
+
+    def shortest(self, user_id: str | None, org_id: str | None, role: str | None) -> _Ids | None:
+        """Return ids among which are all that are meant, the fewest kept; None: nothing given."""
+        given = ((user_id, self.users), (org_id, self.orgs), (role, self.roles))
+        known = [ids.get(key, _NO_IDS) for key, ids in given if key is not None]
+        return min(known, key=_count) if known else None
 
 
 class Table:
@@ -270,20 +272,32 @@ class Table:
         rows = [*self._trays[Presence.AWAKE], *self._trays[Presence.RESTARTING]]
         return [row for row in rows if row.partition == number]
 
-    def ids(self, *, agent_role: str | None = None, presence: Presence | None = None) -> list[str]:
-        """Return the ids of all rows, or of fewer among which are all that play a role or rest so.
+    def ids(
+        self,
+        *,
+        user_id: str | None = None,
+        org_id: str | None = None,
+        agent_role: str | None = None,
+        presence: Presence | None = None,
+    ) -> list[str]:
+        """Return the ids of all rows, or of fewer among which are all that are meant.
+
+        It takes as long as the list is that it returns, but for who sleeps, whom nobody lists.
 
         Args:
+            user_id: whose; None: anybody's.
+            org_id: of which organisation; None: of any.
             agent_role: which role; None: any.
             presence: asleep, restarting or quarantined; None, or awake: any.
         """
+        if presence is Presence.RESTARTING or presence is Presence.QUARANTINED:  # these are few
+            return [row.id for row in list(self._trays[presence])]
+        known = self._index.shortest(user_id, org_id, agent_role)
+        if known is not None:
+            return _list(known)
         if presence is Presence.ASLEEP:
             awake = self._trays[Presence.AWAKE]
             return [row.id for row in self.rows() if row not in awake]
-        if presence is not None and presence is not Presence.AWAKE:
-            return [row.id for row in list(self._trays[presence])]
-        if agent_role is not None:
-            return list(self._index.playing.get(agent_role, ()))
         return list(self._rows)
 
     def presences(self) -> dict[Presence, int]:
@@ -348,22 +362,32 @@ class Table:
             agent_role: the role.
             user_id: whose; None: anybody's.
         """
-        owner: _Owner = agent_role if user_id is None else (user_id, agent_role)
-        return self._playing(owner)
+        for row in self._playing(agent_role, user_id):
+            if user_id is None or row.latest().session.user_id == user_id:
+                return row
+        return None
 
     @property
     def per_user(self) -> Mapping[str, int]:
-        """How many sessions each user has."""
-        return self._index.users
+        """How many sessions each user has; counted anew, which takes a look at each user."""
+        return {user_id: _count(ids) for user_id, ids in list(self._index.users.items())}
 
     @property
     def per_org(self) -> Mapping[str, int]:
-        """How many sessions each organisation has."""
-        return self._index.orgs
+        """How many sessions each organisation has; counted anew, as `per_user` is."""
+        return {org_id: _count(ids) for org_id, ids in list(self._index.orgs.items())}
+
+    def count_user(self, user_id: str) -> int:
+        """Return how many sessions a user has."""
+        return _count(self._index.users.get(user_id, _NO_IDS))
+
+    def count_org(self, org_id: str) -> int:
+        """Return how many sessions an organisation has."""
+        return _count(self._index.orgs.get(org_id, _NO_IDS))
 
     def count_role(self, agent_role: str) -> int:
         """Return how many sessions play a role, those being terminated included."""
-        return len(self._index.playing.get(agent_role, ()))
+        return _count(self._index.roles.get(agent_role, _NO_IDS))
 
     # -- the manager alone -------------------------------------------------
 
@@ -389,9 +413,10 @@ class Table:
         if session.id in self._rows:
             raise DuplicateSession(session.id)
         if unique_role and session.agent_role is not None:
-            other = self._playing((session.user_id, session.agent_role))
-            if other is not None:
-                raise DuplicateRole(session.agent_role, session_id=other.id)
+            user_id = session.user_id
+            for other in self._playing(session.agent_role, user_id):
+                if other.latest().session.user_id == user_id:
+                    raise DuplicateRole(session.agent_role, session_id=other.id)
         self._check_places(session, limits)
         return self.restore(Row(session, active_s=active_s))
 
@@ -437,29 +462,47 @@ class Table:
         if len(self._rows) >= limits.sessions_max:
             raise MaxSessionsReached("manager", limits.sessions_max)
         user_max, org_max = limits.sessions_per_user_max, limits.sessions_per_org_max
-        if user_max is not None and self._index.users.get(session.user_id or "", 0) >= user_max:
+        # Those without a user are nobody's: they share no bound with each other.
+        user_id, org_id = session.user_id, session.org_id
+        if user_max is not None and user_id is not None and self.count_user(user_id) >= user_max:
             raise MaxSessionsReached("user", user_max)
-        if org_max is not None and self._index.orgs.get(session.org_id or "", 0) >= org_max:
+        if org_max is not None and org_id is not None and self.count_org(org_id) >= org_max:
             raise MaxSessionsReached("org", org_max)
 
-    def _playing(self, owner: _Owner) -> Row | None:
-        for session_id in tuple(self._index.playing.get(owner, ())):
+    def _playing(self, agent_role: str, user_id: str | None) -> Iterator[Row]:
+        """Yield who plays a role and is not being terminated: all of a user, and maybe others."""
+        for session_id in _list(self._index.shortest(user_id, None, agent_role) or _NO_IDS):
             row = self._rows.get(session_id)
-            if row is not None and takes_messages(row.latest().session.state):
-                return row
-        return None
+            if row is None:
+                continue
+            session = row.latest().session
+            if session.agent_role == agent_role and takes_messages(session.state):
+                yield row
 
 
-def _owners(session: Session) -> tuple[_Owner, ...]:
-    role = session.agent_role
-    return () if role is None else (role, (session.user_id, role))
-
-
-def _one_less(counts: dict[str, int], key: str | None) -> None:
+def _add(index: dict[str, _Ids], key: str | None, session_id: str) -> None:
     if key is None:
         return
-    left = counts.get(key, 1) - 1
-    if left > 0:
-        counts[key] = left
-    else:
-        counts.pop(key, None)
+    ids = index.setdefault(key, session_id)
+    if not isinstance(ids, str):
+        ids[session_id] = None
+    elif ids != session_id:
+        index[key] = {ids: None, session_id: None}
+
+
+def _discard(index: dict[str, _Ids], key: str | None, session_id: str) -> None:
+    if key is None:
+        return
+    ids = index.get(key, _NO_IDS)
+    if not isinstance(ids, str):
+        ids.pop(session_id, None)
+    if not ids or ids == session_id:
+        index.pop(key, None)
+
+
+def _count(ids: _Ids) -> int:
+    return 1 if isinstance(ids, str) else len(ids)
+
+
+def _list(ids: _Ids) -> list[str]:
+    return [ids] if isinstance(ids, str) else list(ids)

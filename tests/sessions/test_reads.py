@@ -143,6 +143,29 @@ class TestLists:
         assert page.ids == tuple(f"{number:05}" for number in range(9001, 9011))
         assert len(looks) < 100
 
+    @pytest.mark.parametrize("whose", [{"user_id": "ada"}, {"org_id": "acme"}], ids=str)
+    def test_of_a_user_or_an_organisation_look_at_no_others(
+        self, whose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        table, looks = Table(), list[str]()
+        for number in range(100):
+            mine: dict[str, Any] = (
+                whose if number in {50, 51, 52} else {"user_id": "bob", "org_id": "other"}
+            )
+            table.reserve(Session(id=f"{number:02}", **mine), active_s=0.0)
+        latest = Row.latest
+
+        def counted(row: Row) -> Any:
+            looks.append(row.id)
+            return latest(row)
+
+        monkeypatch.setattr(Row, "latest", counted)
+        page = answer(table, ListSessions(**whose, limit=2, fields="id"), now_s=NOW_S)
+        idle = answer(table, CountSessions(**whose, idle_longer_than_s=1.0), now_s=NOW_S)
+
+        assert (page.ids, page.next_after_id, idle) == (("50", "51"), "51", 3)
+        assert set(looks) == {"50", "51", "52"}
+
     def test_of_the_quarantined_look_at_no_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
         table = filled()
         table.row("s3").note(Standing(1, Presence.QUARANTINED))

@@ -347,13 +347,21 @@ class TableAgainstModel(RuleBasedStateMachine):
         assert self.table.presences() == {each: presences[each] for each in Presence}
         for user_id in ("ada", "bob"):
             mine = sum(each.user_id == user_id for each in sessions)
-            assert self.table.per_user.get(user_id, 0) == mine
-        assert self.table.per_org.get("acme", 0) == sum(e.org_id == "acme" for e in sessions)
+            assert self.table.per_user.get(user_id, 0) == self.table.count_user(user_id) == mine
+            ids = [each.id for each in sessions if each.user_id == user_id]
+            assert self.table.ids(user_id=user_id) == ids
+        theirs = [each.id for each in sessions if each.org_id == "acme"]
+        assert self.table.per_org.get("acme", 0) == self.table.count_org("acme") == len(theirs)
+        assert self.table.ids(org_id="acme") == theirs
         for role in ("guide", "cook"):
             ids = [each.id for each in sessions if each.agent_role == role]
             assert self.table.count_role(role) == len(ids)
             found = self.table.with_role(role)
             assert (None if found is None else found.id) == (ids[0] if ids else None)
+            for user_id in ("ada", "bob"):
+                hers = [each for each in ids if self.model[each].user_id == user_id]
+                found = self.table.with_role(role, user_id=user_id)
+                assert (None if found is None else found.id) == (hers[0] if hers else None)
 
 
 TableAgainstModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
