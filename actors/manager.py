@@ -159,7 +159,7 @@ class SessionManager(SystemActor):
     def on_revive_session(self, message: ReviveSession) -> Session | Later:
         """Start a session that is quarantined or asleep; reply its snapshot."""
         check(message, self._services.limits)
-        return self._started(self._waker.revive(message))
+        return self._revived(message)
 
     @handles(BeginSpawn)
     def on_begin_spawn(self, message: BeginSpawn) -> Session | Later:
@@ -204,7 +204,11 @@ class SessionManager(SystemActor):
         if row.presence is Presence.QUARANTINED:
             error = self._services.addresses.of(row).dead_error()
             return self._refused(error)
-        return self._started(self._waker.revive(ReviveSession(message.session_id)))
+        return self._revived(ReviveSession(message.session_id))
+
+    def _revived(self, message: ReviveSession) -> Session | Later:
+        begun = self._waker.revive(message, lambda: self.reply_later(outlives=True))
+        return begun if isinstance(begun, Later) else self._started(begun)
 
     @handles(PassivateSession)
     def on_passivate_session(self, message: PassivateSession) -> Session | Later:

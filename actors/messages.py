@@ -342,14 +342,20 @@ class PassivateSession(Request[Session], frozen=True):
 class ReviveSession(Request[Session], frozen=True):
     """Start a session that is quarantined or asleep; the reply is its snapshot, awake.
 
+    What one in quarantine may crash until it is quarantined again begins anew; for one that sleeps
+    the crashes before still count.
+
     Args:
         session_id: which session.
-        patch: what to replace before it starts, so that it does not crash again.
+        patch: what to replace before it starts, so that it does not crash again. In one that
+            something else wakes just then it is replaced when it has started, before whatever is
+            sent to it later.
 
     Raises:
         SessionNotFound: there is no such session.
         InvalidField: a patch for one that is neither quarantined nor asleep: send `UpdateSession`.
         SpawnError: it did not start.
+        SessionQuarantined: something else was waking it, and it failed to start too often.
         StoreError: the patch was not kept; nothing has changed.
     """
 

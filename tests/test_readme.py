@@ -17,7 +17,7 @@ import pytest
 
 from callboard.actors import Keeping, SessionLimits, SessionSystem
 from callboard.actors.daemon.settings import DaemonSettings
-from callboard.actors.sessions.partition import DELAYS, RESTARTS
+from callboard.actors.sessions.budget import DELAYS, RESTARTS
 from callboard.actors.statuses import EXIT_CODES, STATUSES
 from callboard.supervision import (
     Backoff,

@@ -1,9 +1,14 @@
-"""The supervisor of a part of the sessions: each with a budget of its own."""
+"""The supervisor of a part of the sessions: each with a budget of its own.
+
+It counts the restarts of those that it runs. What a session has spent outlasts its sleep: that
+is in the row's standing, and a start goes on from there.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from callboard.actors.sessions.budget import DELAYS, RESTARTS
 from callboard.actors.sessions.internal import (
     ForgetSession,
     PartitionReady,
@@ -12,11 +17,9 @@ from callboard.actors.sessions.internal import (
 )
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
-from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import plan_terminate_child
 from callboard.supervision.model.events import ChildGivenUp
-from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
@@ -24,12 +27,6 @@ from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.names import Address
 from callboard.supervision.tree.interpreter import Ref
 from callboard.supervision.tree.supervisor import DynamicSupervisor
-
-RESTARTS: Final = RestartWindow(intensity=3, period_s=60.0)
-"""More restarts of one session in this time, and it is quarantined."""
-
-DELAYS: Final = Backoff(delays_s=(0.0, 0.1, 1.0))
-"""How long to wait before each of them."""
 
 SHUTDOWN_S: Final = 5.0
 """How long a session may take to stop."""
@@ -98,7 +95,9 @@ class SessionPartition(DynamicSupervisor):
             # It ended in order, and its exit is not handled yet: that finds it replaced.
             del children[row.id]
         spec = self._kinds[row.latest().session.kind]
-        return self._start_as(row.id, spec, (row, self._services))
+        standing = row.standing
+        spent = None if standing is None else standing.spent
+        return self._start_as(row.id, spec, (row, self._services), spent)
 
     @handles(ForgetSession)
     def on_forget_session(self, message: ForgetSession) -> Any:

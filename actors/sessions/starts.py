@@ -19,7 +19,6 @@ from typing import Any
 
 from callboard.actors.errors import StoreError
 from callboard.actors.sessions.data import Session
-from callboard.supervision import RestartWindow
 
 
 class Cause(StrEnum):
@@ -59,7 +58,6 @@ class Start:
     __slots__ = (
         "cause",
         "error",
-        "failures",
         "partition",
         "phase",
         "refusal",
@@ -75,8 +73,6 @@ class Start:
         self.phase = Phase.WAITING
         self.replies: list[Any] = []
         """The futures of those who wait for it."""
-        self.failures: RestartWindow | None = None
-        """When its attempts failed; None before the first did."""
         self.session: Session | None = None
         """What those were told who waited for it, when it came to run."""
         self.error: Exception | None = None

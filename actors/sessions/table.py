@@ -31,6 +31,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Kept, Ledger
+from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.routing import partition_of
 
 _Ids: TypeAlias = "str | dict[str, None]"
@@ -60,6 +61,9 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
         restarts: how many incarnations ended by a failure.
         last_error: what ended the last of these.
         failed_on: name of the type of the message it was handling.
+        spent: those of its failures that count against its budget (`budget.py`), so that a sleep
+            does not make up for them. None: there was none, or it is quarantined, after which
+            the budget is fresh.
     """
 
     incarnation: int
@@ -68,6 +72,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     restarts: int = 0
     last_error: str | None = None
     failed_on: str | None = None
+    spent: RestartWindow | None = None
 
 
 @lru_cache(maxsize=_STANDINGS_MAX)

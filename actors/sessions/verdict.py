@@ -2,8 +2,12 @@
 
 The manager learns of an ending (`Ended`), that the partition gave a session up
 (`GivenUp`), that a partition came back empty (`PartitionLost`), that the first start
-failed (`NeverStarted`), or a later one that somebody had asked for (`NotResumed`).
-`decide` says what the row becomes.
+failed (`NeverStarted`), or a later one that somebody had asked for (`NotResumed`) or that a
+message waits for (`NotWoken`). `decide` says what the row becomes.
+
+The partition decides which of the sessions that it runs have spent their budget. What they have
+is noted here as well, for a partition forgets who sleeps: the next start goes on from it, and so
+does a wake that fails.
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from callboard.actors.sessions.budget import RESTARTS
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Standing
+from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.reasons import ExitReason, NoActor, is_abnormal
 
 
@@ -76,7 +82,19 @@ class NotResumed(msgspec.Struct, frozen=True, kw_only=True):
     reason: ExitReason
 
 
-News: TypeAlias = Ended | GivenUp | PartitionLost | NeverStarted | NotResumed
+class NotWoken(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that slept did not start for a message that waits: it is tried again.
+
+    Args:
+        incarnation: the last one.
+        reason: why.
+    """
+
+    incarnation: int
+    reason: ExitReason
+
+
+News: TypeAlias = Ended | GivenUp | PartitionLost | NeverStarted | NotResumed | NotWoken
 """What the manager can learn of a session's incarnation."""
 
 
@@ -148,17 +166,20 @@ def decide(news: News, row: RowView, *, now_s: float = 0.0) -> Decision:
         row: the row as it is.
         now_s: monotonic now.
     """
-    verdict = _verdict(news, row)
+    spent, is_spent = _spent(news, row, now_s)
+    verdict = _verdict(news, row, is_spent=is_spent)
     if verdict is Verdict.REMOVED:
         return Decision(verdict=verdict)
-    return Decision(verdict=verdict, standing=_noted(news, verdict, row, now_s))
+    return Decision(verdict=verdict, standing=_noted(news, verdict, row, spent, now_s))
 
 
-def _verdict(news: News, row: RowView) -> Verdict:
+def _verdict(news: News, row: RowView, *, is_spent: bool) -> Verdict:
     match news:
+        case NotWoken() if is_spent and row.state is not SessionState.CLEANED:
+            return Verdict.QUARANTINED
         case NeverStarted():
             return _of_never_started(news, row)
-        case PartitionLost() | NotResumed():
+        case PartitionLost() | NotResumed() | NotWoken():
             return _of_lost(row)
         case Ended() | GivenUp():
             return _of_end(news, row)
@@ -206,43 +227,72 @@ def _rests_in(row: RowView, presence: Presence) -> bool:
     )
 
 
-def _is_noted(news: Ended | GivenUp | NotResumed, row: RowView) -> bool:
+def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
     return row.standing is not None and row.standing.incarnation >= news.incarnation
 
 
-def _noted(news: News, verdict: Verdict, row: RowView, now_s: float) -> Standing | None:
+def _new_failure(news: News, row: RowView) -> ExitReason | None:
+    """Return why an incarnation failed that is not counted yet; None: there is no such failure."""
+    if isinstance(news, (PartitionLost, NeverStarted)):
+        return None
+    if not is_abnormal(news.reason) or isinstance(news.reason, NoActor):
+        return None
+    if isinstance(news, (Ended, GivenUp)) and _is_noted(news, row):
+        # A start that failed before its incarnation had begun is about one whose end was noted.
+        before = row.standing
+        is_failed_start = before is not None and before.presence is Presence.ASLEEP
+        return news.reason if isinstance(news, GivenUp) and is_failed_start else None
+    return news.reason
+
+
+def _spent(news: News, row: RowView, now_s: float) -> tuple[RestartWindow | None, bool]:
+    """Count a failure against the budget; say what is spent of it, and whether it is too much.
+
+    Whom a dead partition took along did nothing for it. In quarantine nothing is left to count.
+    """
+    before = None if row.standing is None else row.standing.spent
+    is_taken_along = isinstance(news, Ended) and not news.has_supervisor
+    if is_taken_along or isinstance(news, GivenUp) or _new_failure(news, row) is None:
+        return before, False
+    return (before or RESTARTS).record(now_s=now_s)
+
+
+def _noted(
+    news: News, verdict: Verdict, row: RowView, spent: RestartWindow | None, now_s: float
+) -> Standing | None:
     """Return what the manager now knows; a failure counts once, even when the verdict is void."""
     before = row.standing or Standing(0, Presence.AWAKE)
     last = row.incarnation
     if isinstance(news, (Ended, GivenUp)):
         last = news.incarnation
-    noted = msgspec.structs.replace(before, incarnation=max(before.incarnation, last))
+    noted = msgspec.structs.replace(before, incarnation=max(before.incarnation, last), spent=spent)
     if verdict is not Verdict.VOID:
-        since_s = now_s if verdict is Verdict.QUARANTINED else 0.0
-        noted = msgspec.structs.replace(noted, presence=_PRESENCE[verdict], since_s=since_s)
+        is_over = verdict is Verdict.QUARANTINED
+        noted = msgspec.structs.replace(
+            noted,
+            presence=_PRESENCE[verdict],
+            since_s=now_s if is_over else 0.0,
+            spent=None if is_over else spent,
+        )
     if isinstance(news, (PartitionLost, NeverStarted)):
         return None if verdict is Verdict.VOID else noted
-    is_failure = is_abnormal(news.reason) and not isinstance(news.reason, NoActor)
-    # A wake that failed before its incarnation had begun is about one whose end was noted.
-    is_failed_wake = isinstance(news, NotResumed) or (
-        isinstance(news, GivenUp) and before.presence is Presence.ASLEEP
-    )
-    if not is_failure or (_is_noted(news, row) and not is_failed_wake):
+    reason = _new_failure(news, row)
+    if reason is None:
         return noted
     return msgspec.structs.replace(
         noted,
         restarts=before.restarts + 1,
-        last_error=str(news.reason),
-        failed_on=None if isinstance(news, NotResumed) else news.failed_on,
+        last_error=str(reason),
+        failed_on=news.failed_on if isinstance(news, (Ended, GivenUp)) else None,
     )
 
 
-def revived(row: RowView) -> Standing:
-    """Return the standing of a session that is being started again: on its way, history kept."""
-    before = row.standing or Standing(0, Presence.AWAKE)
-    return msgspec.structs.replace(
-        before,
-        incarnation=max(before.incarnation, row.incarnation),
-        presence=Presence.RESTARTING,
-        since_s=0.0,
-    )
+def revived(resting: Standing) -> Standing:
+    """Return the standing of a session that is being started again: on its way, history kept.
+
+    About the same incarnation: if a later one has begun meanwhile, it is awake, and this is void.
+
+    Args:
+        resting: what it is before, asleep or quarantined.
+    """
+    return msgspec.structs.replace(resting, presence=Presence.RESTARTING, since_s=0.0)

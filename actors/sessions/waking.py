@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from callboard.actors.errors import (
     InvalidField,
+    SessionError,
     SessionNotFound,
     SpawnError,
     StoreError,
     TransitionError,
 )
-from callboard.actors.messages import BeginSpawn, ReviveSession
+from callboard.actors.messages import BeginSpawn, ReviveSession, UpdateSession
 from callboard.actors.sessions.address import is_waited_for
-from callboard.actors.sessions.caretaking import take_care
-from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.budget import DELAYS
+from callboard.actors.sessions.caretaking import take_care_of_resting
+from callboard.actors.sessions.data import Session, SessionPatch
 from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.internal import (
@@ -26,7 +29,6 @@ from callboard.actors.sessions.internal import (
     StartSession,
 )
 from callboard.actors.sessions.naming import partition_name
-from callboard.actors.sessions.partition import DELAYS, RESTARTS
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Phase, Start
 from callboard.actors.sessions.states import (
@@ -37,26 +39,32 @@ from callboard.actors.sessions.states import (
 )
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
-    Ended,
     GivenUp,
     NeverStarted,
     NotResumed,
+    NotWoken,
     PartitionLost,
+    Verdict,
     decide,
     revived,
     view_of,
 )
 from callboard.actors.sessions.watching import Watcher
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.supervision import (
+    LATER,
     Address,
     Crashed,
     DeliveryError,
     ExitReason,
     Future,
+    Later,
     MailboxFull,
     Timeout,
 )
 from callboard.supervision.model.reasons import is_abnormal
+
+Promise: TypeAlias = Callable[[], Future[Any]]
 
 WOKEN_AT_ONCE_MAX = 64
 """Starts under way in one partition while more of its sessions wait to be woken."""
@@ -170,6 +178,11 @@ class Waker:
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
+                if row.presence is Presence.RESTARTING and not _comes_back(answer.cell):
+                    # That life is over, and since then it has been revived: for another one.
+                    self._starts.wait(start)
+                    self._desk.send_on(PlacesLeft(start.partition))
+                    return
                 spawns = self._book.spawns
                 if spawns.get(row.id) is None or not spawns.join(row.id, start.replies):
                     session = row.session()
@@ -243,21 +256,19 @@ class Waker:
         return True
 
     def _wake_again(self, start: Start, row: Row, reason: ExitReason) -> None:
-        """Count a wake that failed as the partition counts a restart; try again, or give up."""
-        clock = self._system.clock
-        start.failures, is_spent = (start.failures or RESTARTS).record(now_s=clock.now_s())
-        if is_spent:
+        """Try a wake that failed again, after a delay, unless it has failed too often."""
+        news = NotWoken(incarnation=row.incarnation, reason=reason)
+        decision = decide(news, view_of(row), now_s=self._system.clock.now_s())
+        noted = decision.standing
+        if decision.verdict is not Verdict.ASLEEP or noted is None:
             self._starts.settle(start)
-            self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+            self._desk.learn(row, news)
             return
-        news = Ended(incarnation=row.incarnation, reason=reason, has_supervisor=False)
-        noted = decide(news, view_of(row), now_s=clock.now_s()).standing
-        if noted is not None:
-            row.note(noted)
+        row.note(noted)
         self.answer_sleepers(row)
         self._starts.pause(start)
-        delay_s = DELAYS.delay_s(len(start.failures.restarts) - 1)
-        self._desk.send_after(delay_s, PauseOver(row.id))
+        failures = 1 if noted.spent is None else len(noted.spent.restarts)
+        self._desk.send_after(DELAYS.delay_s(failures - 1), PauseOver(row.id))
 
     def forget(self, row: Row) -> None:
         """Start a session no more: it is gone, or in quarantine."""
@@ -285,33 +296,59 @@ class Waker:
 
     # -- reviving, sleeping ------------------------------------------------
 
-    def revive(self, message: ReviveSession) -> Start | Session:
+    def revive(self, message: ReviveSession, promise: Promise) -> Start | Session | Later:
         """Start a session that is quarantined or asleep; return its snapshot if it is neither.
+
+        Args:
+            message: which, and what to change before it starts.
+            promise: makes the future of whoever asks.
+
+        Returns:
+            `LATER` when somebody starts it already: then the change is a message to it, in line
+            behind its start, and what it answers goes to whoever asks.
 
         Raises:
             InvalidField: a patch for one that is neither: its own actor alone changes it.
             StoreError: the patch was not kept; the session is what it was.
         """
-        row, services = self._table.row(message.session_id), self._services
-        if row.presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
-            if message.patch is not None:
-                remedy = f"Send UpdateSession: the session is {row.presence.value}."
-                raise InvalidField("patch", message.patch, remedy)
+        row, patch = self._table.row(message.session_id), message.patch
+        presence = row.presence
+        if presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
+            if patch is not None:
+                remedy = f"Send UpdateSession: the session is {presence.value}."
+                raise InvalidField("patch", patch, remedy)
             return row.session()
-        clock = self._system.clock
-        cause = Cause.REVIVE if row.presence is Presence.QUARANTINED else Cause.RESUME
-        if message.patch is not None:
-            draft = take_care(services.addresses.kept(row), services.limits)
-            try:
-                draft.update(message.patch, wall_s=clock.wall_s(), now_s=clock.now_s())
-                services.keep(draft)
-            finally:
-                draft.let_go()
+        cause = Cause.REVIVE if presence is Presence.QUARANTINED else Cause.RESUME
+        is_kept = patch is None or self._keep_patch(row, patch)
+        resting = row.standing
+        assert resting is not None, "else it would be awake"
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
         self._starts.want(row.id, row.partition, cause)
-        row.note(revived(view_of(row)))
-        return self.start(row, cause)
+        row.note(revived(resting))
+        start = self.start(row, cause)
+        if is_kept:
+            return start
+        update = UpdateSession(row.id, patch=patch)
+        self._services.addresses.kept(row).forward(update, promise())
+        return LATER
+
+    def _keep_patch(self, row: Row, patch: SessionPatch) -> bool:
+        """Change a session that rests; False when somebody starts it: that one goes before us."""
+        if self._starts.is_asked(row.id):
+            return False
+        clock, services = self._system.clock, self._services
+        draft = take_care_of_resting(services.addresses.kept(row), services.limits)
+        if draft is None:
+            return False
+        try:
+            draft.update(patch, wall_s=clock.wall_s(), now_s=clock.now_s())
+            return services.keep(draft) is CommitOutcome.COMMITTED
+        except SessionError:
+            services.addresses.give_up(row)
+            raise
+        finally:
+            draft.let_go()
 
     def put_to_sleep(self, row: Row, reply: Future[Any]) -> None:
         """Have a session end in order, if it has nothing to do."""

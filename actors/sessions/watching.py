@@ -69,6 +69,8 @@ class Watcher:
             incarnation=cell.incarnation,
             reason=cell.reason,
             failed_on=cell.failed_on,
-            has_supervisor=partition is not None and partition.ref is cell.parent,
+            has_supervisor=partition is not None
+            and partition.is_alive()  # it takes its children along before its place is empty
+            and partition.ref is cell.parent,
         )
         self._desk.learn(row, news)

@@ -79,6 +79,16 @@ class Child(msgspec.Struct, Generic[RefT], frozen=True, kw_only=True):
         """Whether its spec goes with it."""
         return self.spec.restart is RestartType.TEMPORARY
 
+    def having_spent(self, window: RestartWindow, *, now_s: float) -> Child[RefT]:
+        """Return it with restarts that it had in another place, counted on from there.
+
+        Args:
+            window: those restarts, in the window of its own budget.
+            now_s: monotonic seconds; what lies too long back counts no more.
+        """
+        window = window.at(now_s)
+        return msgspec.structs.replace(self, window=window, delays=len(window.restarts))
+
     def attempted(self) -> Child[RefT]:
         """Return it with the number of the start that begins now."""
         return msgspec.structs.replace(self, incarnation=self.incarnation + 1)

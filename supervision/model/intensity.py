@@ -51,14 +51,23 @@ class RestartWindow(msgspec.Struct, frozen=True, kw_only=True):
 
         Source: OTP supervisor.erl, `add_restart/3`.
         """
-        restarts = (*self._still_counting(now_s), now_s)
+        restarts = (*self.at(now_s).restarts, now_s)
         window = RestartWindow(intensity=self.intensity, period_s=self.period_s, restarts=restarts)
         return window, len(restarts) > self.intensity
 
-    def _still_counting(self, now_s: float) -> tuple[float, ...]:
+    def at(self, now_s: float) -> RestartWindow:
+        """Return the window as it is later: without the restarts that have left it.
+
+        Args:
+            now_s: monotonic seconds, as in `record`.
+        """
         forgotten = 0
         for restart_s in self.restarts:
             if now_s - restart_s <= self.period_s:
                 break
             forgotten += 1
-        return self.restarts[forgotten:] if forgotten else self.restarts
+        if not forgotten:
+            return self
+        return RestartWindow(
+            intensity=self.intensity, period_s=self.period_s, restarts=self.restarts[forgotten:]
+        )

@@ -19,6 +19,7 @@ from callboard.supervision.model.dynamic import DynamicLimits, plan_start_dynami
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.happenings import Exited, Happening
+from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.notices import Exit
 from callboard.supervision.model.partitions import WithArguments, partition_specs
 from callboard.supervision.model.reasons import ExitReason
@@ -410,9 +411,17 @@ class DynamicSupervisor(Supervisor):
         """Start one more child; reply its ref, or None when it chose not to run."""
         return self._start_as(next(self._keys), message.spec)
 
-    def _start_as(self, key: ChildId, spec: ChildSpec, args: tuple[object, ...] = ()) -> Any:
+    def _start_as(
+        self,
+        key: ChildId,
+        spec: ChildSpec,
+        args: tuple[object, ...] = (),
+        spent: RestartWindow | None = None,
+    ) -> Any:
         tree = self._children_of()
         child: Child[Ref] = Child(key=key, spec=spec, args=args)
+        if spent is not None:
+            child = child.having_spent(spent, now_s=self.system.clock.now_s())
         plan = plan_start_dynamic_child(tree.state, self._limits, child)
         check_mailbox(spec)
         rest = tree.carry_out(plan)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import plan_terminate_child
 from callboard.supervision.model.happenings import DelayOver, Exited, RetryDue
-from callboard.supervision.model.plan import Forget, Stop
+from callboard.supervision.model.intensity import RestartWindow
+from callboard.supervision.model.plan import Forget, Postpone, Put, Stop
 from callboard.supervision.model.reasons import Crashed
 from callboard.supervision.model.specs import ChildSpec, SupervisorFlags
 from callboard.supervision.model.state import SupervisorState
@@ -67,3 +69,22 @@ class TestAChildThatIsStarting:
 
         assert plan_stop(state) == (Stop(("a",), is_parallel=True),)
         assert plan_terminate_child(state, "a") == (Stop(("a",)), Forget(("a",)))
+
+
+def test_restarts_that_a_child_had_elsewhere_count_and_delay_the_next() -> None:
+    budget = RestartWindow(intensity=2, period_s=60.0)
+    backoff = Backoff(delays_s=(0.0, 0.1, 1.0))
+    spec = ChildSpec(id="a", start=dict, budget=budget, backoff=backoff)
+    before = RestartWindow(intensity=2, period_s=60.0, restarts=(0.0, 50.0))
+
+    child = Child[str](key="a", spec=spec).having_spent(before, now_s=100.0)
+    once = decide(
+        supervisor(child.started("a#1", now_s=100.0)), Exited("a", "a#1", BOOM), now_s=101.0
+    )
+    [waiting] = [step.child for step in once if isinstance(step, Put)]
+    twice = decide(
+        supervisor(waiting.started("a#2", now_s=102.0)), Exited("a", "a#2", BOOM), now_s=103.0
+    )
+
+    assert [step.delay_s for step in once if isinstance(step, Postpone)] == [0.1]
+    assert any(isinstance(step, Forget) for step in twice), "its budget is spent"

@@ -75,3 +75,11 @@ def test_a_limit_that_cannot_be_is_refused(intensity: int, period_s: float, fiel
 
     assert refused.value.field == field
     assert refused.value.remedy in str(refused.value)
+
+
+def test_a_window_at_a_later_time_has_lost_what_is_too_long_ago() -> None:
+    window = RestartWindow(intensity=3, period_s=5.0, restarts=(0.0, 1.0, 4.0))
+
+    assert window.at(5.0) == window
+    assert window.at(6.5).restarts == (4.0,)
+    assert window.at(100.0).restarts == ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from callboard.actors import (
+    AppendMessage,
     BeginSpawn,
     CreateSession,
     DuplicateRole,
@@ -16,14 +18,24 @@ from callboard.actors import (
     Presence,
     ResumeSession,
     ReviveSession,
+    Role,
+    Session,
     SessionLimits,
     SessionNotFound,
     SessionPatch,
     SessionQuarantined,
     SessionSystem,
     SpawnError,
+    StoreError,
     TerminateSession,
 )
+from callboard.actors.keeping import Keeping
+from callboard.actors.sessions.address import address_of
+from callboard.actors.sessions.caretaking import take_care_of_resting
+from callboard.actors.sessions.table import Row
+from callboard.actors.storage.journal import CommitOutcome, Entry
+from callboard.actors.storage.memory import MemoryStore
+from callboard.supervision.testing import Simulation, simulate
 from tests.laws import broken_laws
 from tests.sessions.stage import (
     PATIENT_S,
@@ -37,8 +49,34 @@ from tests.sessions.stage import (
     later,
     part_of,
     presence,
+    services_of,
     texts,
 )
+
+
+class Overtaken(MemoryStore):
+    """A store that has a start which nobody knew of come first, once."""
+
+    row: Row | None = None
+
+    def commit(self, entry: Entry[Any, Any]) -> CommitOutcome:
+        if self.row is not None:
+            address, self.row = address_of(self.row), None
+            assert address is not None
+            address.incarnations += 1
+            entry.ledger.begin(address.incarnations)
+        return super().commit(entry)
+
+
+class Refusing(MemoryStore):
+    """A store that keeps nothing as soon as it is told so."""
+
+    refuses = False
+
+    def commit(self, entry: Entry[Any, Any]) -> CommitOutcome:
+        if self.refuses:
+            raise StoreError("the disk is full")
+        return super().commit(entry)
 
 
 def fall(stage: Stage, sessions: SessionSystem, session_id: str, times: int) -> None:
@@ -89,6 +127,103 @@ class TestThreeRestarts:
         for _ in range(6):
             fall(stage, opened, ada, 1)
             stage.advance(31)
+
+        assert presence(opened, ada) is Presence.AWAKE
+
+
+class TestASleepInBetween:
+    """It is no crash, and does not make up for one."""
+
+    def test_leaves_the_budget_as_it_is(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        for _ in range(3):
+            fall(stage, opened, ada, 1)
+            opened.ask(PassivateSession(ada))
+        still = presence(opened, ada)
+        fall(stage, opened, ada, 1)
+
+        assert still is Presence.ASLEEP
+        assert presence(opened, ada) is Presence.QUARANTINED
+        assert opened.get(ada).restarts == 4
+
+    def test_leaves_the_delays_as_they_are(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        fall(stage, opened, ada, 1)
+        opened.ask(PassivateSession(ada))
+        opened.ask(Say(ada, text="wake up"))
+        cell_of(opened, ada).kill()
+        stage.settle()
+        soon = presence(opened, ada)
+        stage.advance(0.1)
+
+        assert (soon, presence(opened, ada)) == (Presence.RESTARTING, Presence.AWAKE)
+
+    def test_is_not_counted(self, stage: Stage, opened: SessionSystem, ada: str) -> None:
+        for _ in range(10):
+            opened.ask(PassivateSession(ada))
+            opened.ask(Say(ada, text="wake up"))
+        fall(stage, opened, ada, 3)
+
+        assert presence(opened, ada) is Presence.AWAKE
+
+    def test_and_a_wake_that_fails_count_together_with_the_crashes(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        fall(stage, opened, ada, 2)
+        opened.ask(PassivateSession(ada))
+        stage.play.bad_starts[ada] = 1
+        woken = later(opened, Say(ada, text="wake up"))
+        stage.advance(1.5)
+        fall(stage, opened, ada, 1)
+
+        assert woken.get() == 1
+        assert presence(opened, ada) is Presence.QUARANTINED
+
+    def test_with_a_start_that_somebody_asked_for_does_not_make_the_budget_fresh(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        fall(stage, opened, ada, 3)
+        opened.ask(PassivateSession(ada))
+        opened.ask(ReviveSession(ada))
+        fall(stage, opened, ada, 1)
+
+        assert presence(opened, ada) is Presence.QUARANTINED
+
+    def test_and_the_time_that_passes_make_up_for_crashes(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        fall(stage, opened, ada, 3)
+        opened.ask(PassivateSession(ada))
+        stage.advance(60.0)
+        fall(stage, opened, ada, 3)
+
+        assert presence(opened, ada) is Presence.AWAKE
+
+    def test_for_want_of_room_does_neither(self, stage: Stage) -> None:
+        sessions = stage.open(keeping=Keeping(awake_max=1, passivate_interval_s=2.0))
+        ada, bob = (sessions.ask(CreateSession(user_id=each)).id for each in ("ada", "bob"))
+        seen = list[Presence]()
+        for _ in range(4):
+            fall(stage, sessions, ada, 1)
+            seen.append(presence(sessions, ada))
+            sessions.ask(Say(bob, text="make room"))
+            stage.advance(4.0)
+            seen.append(presence(sessions, ada))
+
+        assert seen == [Presence.AWAKE, Presence.ASLEEP] * 3 + [Presence.QUARANTINED] * 2
+
+    def test_because_its_partition_was_killed_costs_nobody_anything(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        fall(stage, opened, ada, 2)
+        for _ in range(3):
+            opened.ask(Say(ada, text="it runs"))
+            partition = services_of(opened).table.row(ada).partition
+            part_of(opened, f"sessions/{partition}").kill()
+            stage.advance(1.5)
+        fall(stage, opened, ada, 1)
 
         assert presence(opened, ada) is Presence.AWAKE
 
@@ -293,6 +428,162 @@ class TestARevival:
     def test_of_one_that_is_not_there_is_refused(self, opened: SessionSystem) -> None:
         with pytest.raises(SessionNotFound):
             opened.ask(ReviveSession("nobody"))
+
+
+class TestARevivalWithAPatchOfOneThatIsBeingWoken:
+    PATCH = SessionPatch(metadata={"note": 2})
+
+    def test_changes_it_behind_its_start_and_harms_nobody(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        opened.ask(PassivateSession(ada))
+        stage.play.starts_at_the_gate.add(ada)
+        said = later(opened, Say(ada, text="wake up"))
+        stage.settle()
+
+        revived = later(opened, ReviveSession(ada, self.PATCH))
+        stage.settle()
+        stage.play.gate.open()
+        stage.settle()
+
+        assert said.get() == 1
+        assert dict(revived.get().metadata) == {"note": 2}
+        snapshot = opened.get(ada)
+        assert dict(snapshot.metadata) == {"note": 2}
+        assert (snapshot.presence, snapshot.restarts) == (Presence.AWAKE, 0)
+        assert broken_laws(opened) == []
+
+    def test_is_answered_by_the_quarantine_when_it_never_starts(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        opened.ask(PassivateSession(ada))
+        stage.play.starts_at_the_gate.add(ada)
+        stage.play.bad_starts[ada] = 100
+        said = later(opened, Say(ada, text="wake up"))
+        stage.settle()
+
+        revived = later(opened, ReviveSession(ada, self.PATCH))
+        stage.settle()
+        stage.play.gate.open()
+        stage.advance(5)
+
+        assert isinstance(said.error, SessionQuarantined)
+        assert isinstance(revived.error, SessionQuarantined)
+        assert opened.get(ada).metadata == {}
+        assert broken_laws(opened) == []
+
+    def test_goes_on_though_the_manager_is_killed(
+        self, stage: Stage, opened: SessionSystem, ada: str
+    ) -> None:
+        opened.ask(PassivateSession(ada))
+        stage.play.starts_at_the_gate.add(ada)
+        said = later(opened, Say(ada, text="wake up"))
+        revived = later(opened, ReviveSession(ada, self.PATCH))
+        stage.settle()
+
+        part_of(opened, "front/manager").kill()
+        stage.play.gate.open()
+        stage.settle()
+
+        assert said.get() == 1
+        assert dict(revived.get().metadata) == {"note": 2}
+        assert broken_laws(opened) == []
+
+    def test_whose_start_nobody_knew_of_is_changed_behind_it(self, stage: Stage) -> None:
+        store = Overtaken()
+        opened = stage.open(store=store)
+        ada = opened.ask(CreateSession(user_id="ada")).id
+        opened.ask(PassivateSession(ada))
+        store.row = services_of(opened).table.row(ada)
+
+        revived = later(opened, ReviveSession(ada, self.PATCH))
+        stage.settle()
+
+        assert store.row is None, "it was overtaken"
+        assert dict(revived.get().metadata) == {"note": 2}
+        assert dict(opened.get(ada).metadata) == {"note": 2}
+        assert broken_laws(opened) == []
+
+    def test_that_the_store_refuses_leaves_no_name_behind(self, stage: Stage) -> None:
+        store = Refusing()
+        opened = stage.open(store=store)
+        ada = opened.ask(CreateSession(user_id="ada")).id
+        opened.ask(PassivateSession(ada))
+        names = set(opened.system.names)
+        store.refuses = True
+
+        with pytest.raises(StoreError):
+            opened.ask(ReviveSession(ada, self.PATCH))
+
+        stage.settle()
+        assert presence(opened, ada) is Presence.ASLEEP
+        assert set(opened.system.names) == names
+
+
+def test_care_is_taken_of_none_that_has_an_actor(opened: SessionSystem, ada: str) -> None:
+    services = services_of(opened)
+    address = services.addresses.of(services.table.row(ada))
+
+    assert take_care_of_resting(address, services.limits) is None
+    assert opened.ask(Say(ada, text="it goes on")) == 1
+    assert opened.ask(Which(ada)) == 1
+
+
+@pytest.mark.parametrize(
+    "patch", [None, SessionPatch(metadata={"note": 2})], ids=["without a patch", "with a patch"]
+)
+def test_a_revival_of_one_that_woke_and_slept_just_now_starts_it_once_more(
+    patch: SessionPatch | None,
+) -> None:
+    @simulate(schedules=600)
+    def run(sim: Simulation) -> None:
+        def sleep() -> None:
+            for _ in range(3):
+                opened.ask(PassivateSession(ada))
+
+        def revive() -> None:
+            with suppress(InvalidField):  # it was awake before
+                opened.ask(ReviveSession(ada, patch))
+
+        with SessionSystem(runtime=sim.runtime, partitions=1) as opened:
+            ada = opened.ask(CreateSession(session_id="ada")).id
+            opened.ask(PassivateSession(ada))
+            wake = AppendMessage(ada, Role.USER, "wake up")
+            acts = {"said": lambda: opened.ask(wake), "slept": sleep, "revived": revive}
+            clients = [sim.spawn(name, act) for name, act in acts.items()]
+
+            sim.run(lambda: all(each.is_done for each in clients))
+
+            for each in clients:
+                each.result()
+            sim.settle()
+            assert opened.get(ada).presence is not Presence.RESTARTING
+
+    run()
+
+
+@simulate(schedules=200)
+def test_a_revival_with_a_patch_and_a_message_that_wakes_it_are_both_served(
+    sim: Simulation,
+) -> None:
+    def revive() -> Session | None:
+        try:
+            return opened.ask(ReviveSession(ada, SessionPatch(metadata={"note": 2})))
+        except InvalidField:  # it was awake before
+            return None
+
+    with SessionSystem(runtime=sim.runtime, partitions=1) as opened:
+        ada = opened.ask(CreateSession(session_id="ada")).id
+        opened.ask(PassivateSession(ada))
+        said = sim.spawn("said", lambda: opened.ask(AppendMessage(ada, Role.USER, "wake up")))
+        revived = sim.spawn("revived", revive)
+
+        sim.run(lambda: said.is_done and revived.is_done)
+
+        snapshot = opened.get(ada)
+        assert said.result() == 1
+        assert dict(snapshot.metadata) == ({} if revived.result() is None else {"note": 2})
+        assert snapshot.restarts == 0
 
 
 class TestAnEnd:

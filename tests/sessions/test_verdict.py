@@ -14,6 +14,7 @@ from callboard.actors.sessions.verdict import (
     NeverStarted,
     News,
     NotResumed,
+    NotWoken,
     PartitionLost,
     RowView,
     Verdict,
@@ -207,7 +208,7 @@ def test_a_first_start_that_fails_when_something_is_kept_is_undone() -> None:
 def test_a_start_that_was_asked_for_and_fails_is_counted_and_the_session_sleeps_on(
     incarnation: int,
 ) -> None:
-    on_its_way = revived(row(incarnation=2, standing=Standing(2, Presence.ASLEEP)))
+    on_its_way = revived(Standing(2, Presence.ASLEEP))
     news = NotResumed(incarnation=incarnation, reason=CRASHED)
 
     decision = decide(news, row(incarnation=incarnation, standing=on_its_way))
@@ -222,7 +223,7 @@ def test_no_actor_is_no_failure_to_count() -> None:
 
 
 def test_a_revived_session_is_on_its_way_and_keeps_its_history() -> None:
-    standing = revived(row(standing=QUARANTINED))
+    standing = revived(QUARANTINED)
 
     assert standing == Standing(3, Presence.RESTARTING, restarts=4)
     crashed_again = decide(ended(CRASHED, 4), row(standing=standing))
@@ -243,3 +244,81 @@ def test_sessions_that_sleep_and_have_never_failed_share_their_standing() -> Non
 def test_the_time_of_a_quarantine_is_kept_and_no_other() -> None:
     assert noted(decide(ended(CRASHED), row(), now_s=7.0)).since_s == 0.0
     assert noted(decide(GivenUp(incarnation=3, reason=CRASHED), row(), now_s=7.0)).since_s == 7.0
+
+
+def test_a_session_that_has_begun_meanwhile_is_not_noted_as_on_its_way() -> None:
+    table_row = Row(Session(id="ada"), active_s=0.0)
+    table_row.begin(1)
+    table_row.note(noted(decide(ended(Normal(), 1), view_of(table_row))))
+    resting = table_row.standing
+    assert resting is not None
+
+    table_row.begin(2)
+    table_row.note(revived(resting))
+
+    assert table_row.presence is Presence.AWAKE
+
+
+class TestWhatIsSpent:
+    """Of the budget: how many restarts lie in the window that the next start goes on from."""
+
+    @staticmethod
+    def of(*news: News, before: Standing | None = None) -> tuple[float, ...] | None:
+        """Return what is spent after one piece of news a second, each about the next life."""
+        standing = before
+        for number, each in enumerate(news, start=1):
+            view = row(incarnation=number, standing=standing)
+            standing = decide(each, view, now_s=float(number)).standing or standing
+        spent = None if standing is None else standing.spent
+        return None if spent is None else spent.restarts
+
+    def test_are_failures_and_no_orderly_ends(self) -> None:
+        lives = [ended(CRASHED, 1), ended(Normal(), 2), ended(Killed(), 3), ended(Shutdown(), 4)]
+
+        assert self.of(*lives) == (1.0, 3.0)
+
+    def test_are_starts_that_failed_whoever_wanted_them(self) -> None:
+        starts: list[News] = [
+            NotWoken(incarnation=1, reason=CRASHED),
+            NotResumed(incarnation=2, reason=CRASHED),
+        ]
+
+        assert self.of(*starts) == (1.0, 2.0)
+
+    def test_is_each_failure_once(self) -> None:
+        again = ended(CRASHED, 1)
+
+        assert self.of(ended(CRASHED, 1), again) == (1.0,)
+
+    def test_is_nothing_for_whom_a_dead_partition_took_along(self) -> None:
+        lost: list[News] = [
+            ended(Killed(), 1, has_supervisor=False),
+            PartitionLost(),
+            ended(NoActor(), 3),
+        ]
+
+        assert self.of(*lost) is None
+
+    def test_is_forgotten_after_the_period(self) -> None:
+        long_ago = noted(decide(ended(CRASHED, 1), row(incarnation=1), now_s=-60.0))
+
+        assert self.of(ended(CRASHED, 1), ended(CRASHED, 2), before=long_ago) == (2.0,)
+        assert long_ago.spent is not None
+
+    def test_is_nothing_in_quarantine_so_that_the_next_budget_is_fresh(self) -> None:
+        crashed = ended(CRASHED, 1)
+
+        assert self.of(crashed, GivenUp(incarnation=2, reason=CRASHED)) is None
+
+
+def test_a_wake_that_fails_is_tried_again_until_the_budget_is_spent() -> None:
+    standing = Standing(3, Presence.ASLEEP)
+    verdicts = list[Verdict]()
+    for second in range(4):
+        news = NotWoken(incarnation=3, reason=CRASHED)
+        decision = decide(news, row(standing=standing), now_s=float(second))
+        verdicts.append(decision.verdict)
+        standing = noted(decision)
+
+    assert verdicts == [Verdict.ASLEEP] * 3 + [Verdict.QUARANTINED]
+    assert (standing.restarts, standing.last_error) == (4, str(CRASHED))
