@@ -9,6 +9,7 @@ is in the `Book` and the `Table`, which the system owns.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
@@ -29,7 +30,6 @@ from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
 from callboard.actors.sessions.ending import Ender
-from callboard.actors.sessions.gate import Gate
 from callboard.actors.sessions.internal import (
     AreYouThere,
     Audited,
@@ -405,14 +405,16 @@ class AuditedManager(SessionManager):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._gate = Gate(services)
+        assert services.gate is not None, "this one is for audit_required"
+        self._gate = services.gate
 
     def _handle_receive(self, message: Any) -> Any:
         """Have an operation audited before it is done."""
-        if not self._gate.is_for(message):
+        if not self._gate.is_for_manager(message):
             return super()._handle_receive(message)
-        check(message, self._services.limits)
-        self._gate.pass_later(message, self.reply_later(outlives=True))
+        manager, reply = self._services.manager, self.reply_later(outlives=True)
+        passed = partial(manager.forward, Audited(message), reply)
+        self._gate.pass_later(message, passed, reply.offer_exception)
         return LATER
 
     @handles(Audited)

@@ -131,7 +131,14 @@ class SessionSystem:
         secrets: knows what the names in specs stand for; None: the environment.
         audit: where records of what is done to sessions go; None: nowhere.
         audit_required: whether an operation is refused with AuditError, before it has an
-            effect, when the sink fails, is full or takes too long (2 s).
+            effect, when the sink fails, is full or takes too long (2 s). Operations are all that is
+            sent to the manager and to sessions, by `ask` and `tell` here or by an address: create,
+            terminate, revive, passivate, append, update, prompt, tools, connections, and the
+            messages of your own behaviours; and what the janitor has ended, of the idle and of the
+            quarantined. A `tell` that is refused is a dead letter. Not among them: reads, the sign
+            of life (`RecordActivity`), the stop of the system, and what happens of itself: what an
+            agent says, that a session falls asleep or crashes and comes back, what it tells itself.
+            That is recorded when it has happened.
         metrics: where numbers go; None: nowhere.
         log: a logger that gets one line for each event of a session; None: none.
         store: where the sessions' commits are kept (`SessionStore`); None: in memory alone.

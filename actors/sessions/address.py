@@ -13,10 +13,11 @@ again, so that nobody can see that it was gone. Both under the lock for rare thi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from callboard.actors.errors import (
+    AuditError,
     SessionAsleep,
     SessionCrashed,
     SessionNotFound,
@@ -29,10 +30,13 @@ from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Table
-from callboard.supervision import ActorSystem, Address, Future
+from callboard.supervision import ActorSystem, Address, CallboardError, Future
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.incarnation import Incarnation
 from callboard.supervision.runtime.mailbox import drain
+
+if TYPE_CHECKING:
+    from callboard.actors.sessions.gate import Gate
 
 
 class SessionAddress(Address[Any]):
@@ -153,16 +157,73 @@ class SessionAddress(Address[Any]):
         return super().timeout_error(future)
 
 
+class AuditedAddress(SessionAddress):
+    """The same, where what is sent must be audited before it waits in line (`audit_required`).
+
+    Args:
+        system: as above.
+        row: as above.
+        addresses: as above.
+        gate: has it audited.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, system: ActorSystem, row: Row, addresses: Addresses, gate: Gate) -> None:
+        super().__init__(system, row, addresses)
+        self._gate = gate
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send and wait for the answer. Never handed off: the sink may take its time."""
+        if not self.keeps_mailbox and self._gate.is_for_session(message):
+            return self._refused(self.dead_error(), block=block)
+        future = super().ask(message, block=False, timeout=timeout)
+        return future.answer() if block else future
+
+    def tell(self, message: Any) -> None:
+        """Send without expecting an answer. What is not audited becomes a dead letter."""
+        if not self.keeps_mailbox and self._gate.is_for_session(message):
+            raise self.dead_error()
+        super().tell(message)
+
+    def _wait_in_line(self, message: Any, future: Future[Any] | None) -> None:
+        wait = super()._wait_in_line
+        if not self._gate.is_for_session(message):
+            wait(message, future)
+            return
+        if self._is_terminating() or self.row.presence is Presence.QUARANTINED:
+            raise self.dead_error()  # what nobody will take needs no record
+
+        def passed() -> None:
+            try:
+                wait(message, future)
+            except CallboardError as error:
+                refused(error)
+
+        def refused(error: CallboardError) -> None:
+            if future is not None:
+                future.offer_exception(error)
+            else:
+                why = "not audited" if isinstance(error, AuditError) else "dead"
+                self.system.dead_letters.record(message, address=self.name, why=why)
+
+        self._gate.pass_later(message, passed, refused)
+
+
 class Addresses:
     """Where all sessions of a system are reached. Any thread.
 
     Args:
         system: whose names they join.
         announce: tells the manager; it may be dead just now.
+        gate: has audited what they are sent, before; None: that is not required.
     """
 
-    def __init__(self, system: ActorSystem, announce: Callable[[object], None]) -> None:
+    def __init__(
+        self, system: ActorSystem, announce: Callable[[object], None], gate: Gate | None = None
+    ) -> None:
         self._system = system
+        self._gate = gate
         self.announce = announce
         self._given_up: WeakValueDictionary[Row, SessionAddress] = WeakValueDictionary()
         """Those that somebody may still hold. Nothing but memory depends on when one goes."""
@@ -171,7 +232,7 @@ class Addresses:
         """Return where a session is reached; made if there is none just now."""
         address = address_of(row)
         if address is None:
-            made = SessionAddress(self._system, row, self)
+            made = self._made(row)
             with self._system.rare:
                 address = address_of(row) or self._given_up.setdefault(row, made)
         return address
@@ -180,11 +241,16 @@ class Addresses:
         """Return where a session is reached, for somebody who is to live there."""
         address = address_of(row)
         if address is None:
-            made = SessionAddress(self._system, row, self)
+            made = self._made(row)
             with self._system.rare:
                 address = address_of(row) or self._given_up.get(row) or made
                 self.keep(address)
         return address
+
+    def _made(self, row: Row) -> SessionAddress:
+        if self._gate is None:
+            return SessionAddress(self._system, row, self)
+        return AuditedAddress(self._system, row, self, self._gate)
 
     def keep(self, address: SessionAddress) -> bool:
         """Keep an address as its row's own; False when nobody will live there any more.

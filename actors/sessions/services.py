@@ -17,6 +17,7 @@ from callboard.actors.sessions.clearing import Clearing
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import Draft, SessionEntry, SessionStore
 from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
+from callboard.actors.sessions.gate import Gate
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.internal import Crowded
 from callboard.actors.sessions.naming import (
@@ -89,7 +90,6 @@ class Services:
     ) -> None:
         self.system = system
         self.kinds = kinds
-        self.limits = limits
         self.partitions = partitions
         self.tenants = tenants
         self.unique_role = unique_role
@@ -105,7 +105,10 @@ class Services:
         """Who says what a session spawns, in order; set before the first session. See `spawn.py`.
         None: a session is ACTIVE as soon as it has started."""
         self.manager = manager
-        self.addresses = Addresses(system, self.announce)
+        self.limits = limits
+        self.gate = Gate(self) if audit_required else None
+        """What must be audited before it is done passes here; None: nothing must."""
+        self.addresses = Addresses(system, self.announce, self.gate)
         self.table = Table(partitions)
         self.book = Book(partitions)
         self.commit: Callable[[SessionEntry], CommitOutcome] = MemoryStore().commit

@@ -8,8 +8,9 @@ import logging
 import os
 import stat
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from callboard.actors import (
     METRICS,
+    AppendMessage,
     AuditError,
     AuditEvent,
     AuditFile,
@@ -27,35 +29,51 @@ from callboard.actors import (
     CreateSession,
     EventKind,
     EventsLost,
+    IncrementMessageCount,
+    InvalidField,
+    Keeping,
     MetricKind,
     MetricsExtraMissing,
     PassivateSession,
+    Presence,
     PrometheusMetrics,
+    Prompt,
+    RecordActivity,
     ResumeSession,
     ReviveSession,
+    Role,
+    SessionActor,
+    SessionMessage,
     SessionNotFound,
     SessionPatch,
     SessionSystem,
+    SessionTerminating,
     Shutdown,
     TerminateSession,
     UpdateSession,
+    UpdateSystemPrompt,
 )
 from callboard.actors.metrics import LABEL_VALUES_MAX
 from callboard.actors.sessions.events import event_of
 from callboard.actors.sessions.observing import DELAYS
 from callboard.actors.testing import FakeAudit, FakeCleaner, FakeLog, FakeMetrics, FakeWorkspaces
-from callboard.supervision import InvalidSpec, Timeout
+from callboard.supervision import InvalidSpec, Timeout, handles
 from tests.house import ROOT
+from tests.runtime.kit import Gate
 from tests.sessions.stage import (
     PATIENT_S,
     Boom,
     Fall,
     Say,
+    SayLater,
     Stage,
     Which,
+    cell_of,
     later,
     part_of,
+    presence,
     services_of,
+    texts,
 )
 
 
@@ -65,6 +83,15 @@ class SinkIsDown(Exception):
 
 def down(record: AuditEvent) -> None:
     raise SinkIsDown(record.event_type)
+
+
+def held_at(stage: Stage) -> Callable[[AuditEvent], object]:
+    """Return what has a sink wait at the stage's gate."""
+
+    def wait(_: AuditEvent) -> None:
+        stage.play.gate.wait()
+
+    return wait
 
 
 def outlet_of(sessions: SessionSystem) -> Any:
@@ -296,7 +323,7 @@ class TestWhatMustBeAudited:
 
         asked = later(opened, TerminateSession(ada))
         stage.settle()
-        assert opened.ask(Say(ada, text="hello")) == 1
+        assert opened.ask(RecordActivity(ada)) == opened.get(ada).last_active_at
         assert not asked.is_done
         stage.advance(2.1)
 
@@ -355,14 +382,217 @@ class TestWhatMustBeAudited:
         assert asked.get().id == "ada"
 
     def test_says_what_is_wrong_as_before(self, stage: Stage) -> None:
-        opened = stage.open(audit=FakeAudit(), audit_required=True)
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
 
         with pytest.raises(SessionNotFound):
             opened.ask(TerminateSession("nobody"))
+        with pytest.raises(SessionNotFound):
+            opened.ask(AppendMessage("nobody", Role.USER, "hello"))
+        with pytest.raises(InvalidField, match="content"):
+            opened.ask(AppendMessage(ada, Role.USER, cast("Any", 5)))
+        stage.settle()
+
+        assert "AppendMessage" not in audit.types
+
+    def test_is_the_end_of_who_was_quarantined_for_too_long(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        keeping = Keeping(quarantine_keep_s=100.0, cleanup_interval_s=50.0)
+        opened = stage.open(audit=audit, audit_required=True, keeping=keeping)
+        ada = opened.ask(CreateSession()).id
+        for _ in range(4):
+            asked = later(opened, Fall(ada, text="boom"))
+            stage.advance(1.5)
+            assert isinstance(asked.error, Boom)
+        assert presence(opened, ada) is Presence.QUARANTINED
+
+        audit.before = down
+        stage.advance(200.0)
+        kept = opened.health().sessions
+        audit.before = None
+        stage.advance(60.0)
+
+        assert (kept, opened.health().sessions) == (1, 0)
+        assert audit.types.index("QuarantineSweep") < audit.types.index("terminated")
+
+
+class TestWhatASessionIsSentAndMustBeAudited:
+    def sent(self, ada: str) -> tuple[SessionMessage[Any], ...]:
+        return (
+            AppendMessage(ada, Role.USER, "hush"),
+            UpdateSession(ada, patch=SessionPatch(system_prompt="hush")),
+            UpdateSystemPrompt(ada, "hush"),
+            IncrementMessageCount(ada),
+            Say(ada, text="hush"),
+            SayLater(ada, text="hush"),
+            Prompt(ada, "hush"),
+        )
+
+    def test_is_recorded_before_it_is_done_without_what_is_in_it(self, stage: Stage) -> None:
+        seen: dict[str, int] = {}
+        audit = FakeAudit(lambda each: seen.setdefault(each.event_type, opened.get(ada).version))
+        ada, opened = "ada", stage.open(audit=audit, audit_required=True)
+        audit.before, before = None, audit.before
+        opened.ask(CreateSession(session_id=ada, user_id="u", org_id="o"))
+        stage.settle()
+        audit.before = before
+
+        for message in self.sent(ada):
+            if isinstance(message, (Prompt, IncrementMessageCount)):
+                continue  # it has no agent, and a log of its own
+            version = opened.get(ada).version
+            opened.ask(message)
+            assert seen[type(message).__name__] == version
+        stage.settle()
+
+        (record,) = (each for each in audit.records if each.event_type == "Say")
+        assert (record.session_id, record.user_id, record.org_id) == (ada, "u", "o")
+        assert "hush" not in repr(audit.records)
+
+    def test_is_refused_without_an_effect_when_the_sink_fails(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        before = opened.get(ada)
+        audit.before = down
+
+        for message in self.sent(ada):
+            for ask in (opened.ask, opened.address(ada).ask):
+                with pytest.raises(AuditError, match=f"{type(message).__name__}.*SinkIsDown"):
+                    ask(message, timeout=PATIENT_S)
+
+        assert opened.get(ada) == before
+        assert opened.messages(ada) == ()
+        assert not opened.health().is_healthy
+        audit.before = None
+        assert opened.ask(Say(ada, text="hello")) == 1
+        assert opened.health().is_healthy
+
+    def test_becomes_a_dead_letter_when_nobody_awaits_it(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        audit.before = down
+        said = Say(ada, text="hello")
+
+        opened.tell(said)
+        stage.settle()
+
+        assert [(each.message, each.why) for each in opened.system.dead_letters.latest] == [
+            (said, "not audited")
+        ]
+
+    def test_wakes_nobody_when_it_is_refused(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        opened.ask(PassivateSession(ada))
+        stage.settle()
+
+        audit.before = down
+        with pytest.raises(AuditError):
+            opened.ask(Say(ada, text="hello"), timeout=PATIENT_S)
+        refused = presence(opened, ada)
+        audit.before = None
+        opened.ask(Say(ada, text="hello"), timeout=PATIENT_S)
+
+        assert (refused, presence(opened, ada)) == (Presence.ASLEEP, Presence.AWAKE)
+
+    def test_is_handled_in_the_order_in_which_one_sends(self, stage: Stage) -> None:
+        opened = stage.open(audit=FakeAudit(), audit_required=True)
+        ada = opened.ask(CreateSession()).id
+
+        for number in range(50):
+            opened.tell(Say(ada, text=str(number)))
+        opened.ask(Say(ada, text="last"), timeout=PATIENT_S)
+
+        assert texts(opened, ada) == [*map(str, range(50)), "last"]
+
+    def test_is_handled_in_the_context_of_who_sends(self, stage: Stage) -> None:
+        opened = stage.open(session=WhoAsks, audit=FakeAudit(), audit_required=True)
+        ada = opened.ask(CreateSession()).id
+
+        ASKER.set("ada")
+
+        assert opened.ask(Who(ada), timeout=PATIENT_S) == "ada"
+
+    def test_is_handled_by_the_next_incarnation_when_this_one_is_killed_meanwhile(
+        self, stage: Stage
+    ) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        audit.before = held_at(stage)
+        asked = later(opened, Which(ada))
+        stage.settle()
+
+        cell_of(opened, ada).kill()
+        stage.play.gate.open()
+        stage.advance(1.5)
+
+        assert asked.get() == 2
+
+    def test_is_not_done_for_who_has_given_up(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        audit.before = held_at(stage)
+
+        with pytest.raises(Timeout):
+            opened.ask(Say(ada, text="late"), timeout=0.5)
+        stage.play.gate.open()
+        stage.settle()
+
+        assert texts(opened, ada) == []
+
+    def test_is_no_sign_of_life(self, stage: Stage) -> None:
+        audit = FakeAudit()
+        opened = stage.open(audit=audit, audit_required=True)
+        ada = opened.ask(CreateSession()).id
+        stage.settle()
+        audit.before = down
+
+        assert opened.ask(RecordActivity(ada)) == opened.get(ada).last_active_at
+
+    def test_is_told_that_the_session_is_being_terminated_as_before(self, stage: Stage) -> None:
+        audit, cleaner = FakeAudit(), FakeCleaner()
+        opened = stage.open(audit=audit, audit_required=True, cleaner=cleaner)
+        ada = opened.ask(CreateSession()).id
+        gate = Gate(opened.system)
+        cleaner.on_call = lambda _method, _about: gate.wait()
+        ended = later(opened, TerminateSession(ada))
+        stage.settle()
+
+        with pytest.raises(SessionTerminating):
+            opened.ask(Say(ada, text="late"), timeout=PATIENT_S)
+
+        gate.open()
+        stage.settle()
+        assert ended.get().id == ada
+        assert "Say" not in audit.types
 
     def test_needs_a_sink(self) -> None:
         with pytest.raises(InvalidSpec, match="audit sink"):
             SessionSystem(audit_required=True)
+
+
+ASKER: ContextVar[str] = ContextVar("asker", default="nobody")
+
+
+class Who(SessionMessage[str], frozen=True, kw_only=True):
+    pass
+
+
+class WhoAsks(SessionActor[None]):
+    @handles(Who)
+    def on_who(self, message: Who) -> str:
+        del message
+        return ASKER.get()
 
 
 class _Counted:
