@@ -34,7 +34,7 @@ class _Answered(Notice, frozen=True):
 
 
 class Heart(SystemActor):
-    """Gives the watchdog its sign: each time the manager has answered and every part runs.
+    """Gives the watchdog its sign: each time the manager has answered and every part serves.
 
     A sign so proves what a look from outside cannot: timers fire, workers take
     messages, and the manager comes to what it is asked.
@@ -74,7 +74,7 @@ class Heart(SystemActor):
 
     @handles(_Answered)
     def on_answered(self, message: _Answered) -> None:
-        """Give the sign, if every part runs."""
+        """Give the sign, if every part runs and none hangs."""
         del message
         self._is_asking = False
         if self._services.failing_parts():

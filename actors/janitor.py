@@ -6,13 +6,13 @@ import msgspec
 
 from callboard.actors.memory import MemoryUnknown, measured
 from callboard.actors.messages import CleanupInactive
+from callboard.actors.sessions.attending import AttendingActor
 from callboard.actors.sessions.internal import Crowded, FailNow, QuarantineSweep, WalkOn
 from callboard.actors.sessions.passivating import BREATH_S, Pass
 from callboard.actors.sessions.relief import Relief, told
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.walks import Walk
 from callboard.supervision import handles
-from callboard.supervision.runtime.actors import SystemActor
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Doze(msgspec.Struct, frozen=True):
     """To the janitor itself: it is time to look for who is to sleep."""
 
 
-class Janitor(SystemActor):
+class Janitor(AttendingActor):
     """Asks the manager for a cleanup, and sessions to sleep, again and again.
 
     It works by its own clock and in steps; the manager takes no part in choosing who

@@ -26,6 +26,7 @@ from callboard.actors.messages import (
     TerminateSession,
 )
 from callboard.actors.sessions.address import address_of, is_waited_for
+from callboard.actors.sessions.attending import AttendingActor
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
@@ -71,12 +72,11 @@ from callboard.supervision import (
     Later,
     handles,
 )
-from callboard.supervision.runtime.actors import SystemActor
 
 Ref: TypeAlias = Any
 
 
-class SessionManager(SystemActor):
+class SessionManager(AttendingActor):
     """Keeps the registry: creates, finds ends, hears of deaths, brings sessions back.
 
     Args:

@@ -92,14 +92,14 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """How the sessions are.
 
     Args:
-        is_healthy: whether every part of the tree runs, and operations are done: with
+        is_healthy: whether every part of the tree serves, and operations are done: with
             `audit_required`, the last one was not refused since it could not be audited.
         sessions: how many there are.
         presences: how many of them are awake, asleep, restarting, quarantined.
         oldest_idle_s: how long the session that has been idle longest has been so.
         janitor_lag_s: how long the janitor's sweep is overdue.
-        failing: the parts of the tree that do not run, by their paths; `audit sink` when it has
-            the last operation refused.
+        failing: the parts of the tree that do not run, or have been at one message for longer than
+            `part_hung_after_s`; `audit sink` when it has the last operation refused.
         hung: sessions that have been at work on one message for too long, the first few.
         subscriptions: how many are open.
         slow_subscriptions: how many have been closed because their readers were too slow.

@@ -162,6 +162,9 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "hung_after_s": Option(
             _is_above_zero, "Give seconds above zero, or math.inf to call none hung."
         ),
+        "part_hung_after_s": Option(
+            _is_above_zero, "Give seconds above zero, or math.inf to call none hung."
+        ),
         "on_event": _or_none(Option(callable, "Give a function of one event.")),
     }
 )

@@ -40,6 +40,7 @@ from callboard.actors.patience import lasts, patience_s
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.attending import PART_HUNG_AFTER_S
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
 from callboard.actors.sessions.draft import SessionStore
@@ -141,8 +142,12 @@ class SessionSystem:
             That is recorded when it has happened.
         metrics: where numbers go; None: nowhere.
         log: a logger that gets one line for each event of a session; None: none.
-        store: where the sessions' commits are kept (`SessionStore`); None: in memory alone.
+        store: where the sessions' commits are kept (`SessionStore`); None: in memory alone. A
+            `commit` that hangs holds up more than its session: see `SessionStore`.
         hung_after_s: so long at work on one message, a session is named in `health`.
+        part_hung_after_s: so long at one message, the manager, the janitor or a partition is: then
+            `health` is not healthy, and the watchdog hears nothing. What hangs there is a call of
+            the host's code: `store`, `ids`.
         on_event: gets every event; see `ActorSystem`. None: an `EventLog`, which tells crashes
             and what is given up to the logger `callboard.events`, many of a kind summed up.
             Where the host has not configured logging, Python prints those lines to stderr.
@@ -186,6 +191,7 @@ class SessionSystem:
         log: LogSink | None = None,
         store: SessionStore | None = None,
         hung_after_s: float = HUNG_AFTER_S,
+        part_hung_after_s: float = PART_HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
@@ -216,6 +222,7 @@ class SessionSystem:
             "log": log,
             "store": store,
             "hung_after_s": hung_after_s,
+            "part_hung_after_s": part_hung_after_s,
         }
         if workspace is None or isinstance(workspace, (str, os.PathLike)):
             workspace = None if workspace is None else FolderWorkspaces(workspace)

@@ -16,6 +16,7 @@ from callboard.actors.connections.agent import AgentActor
 from callboard.actors.connections.client import ClientActor
 from callboard.actors.connections.mcp import McpActor
 from callboard.actors.connections.switchboard import LookAt, Switchboard
+from callboard.actors.sessions.attending import AttendingActor
 from callboard.actors.sessions.internal import FailNow, LinkDown, LinkFailed
 from callboard.actors.sessions.linking import Link, links_of
 from callboard.actors.sessions.links import AgentInfo, ClientInfo, McpClientInfo
@@ -160,7 +161,7 @@ class SessionLinks(DynamicSupervisor):
         raise RuntimeError(message)
 
 
-class ConnectionsPartition(DynamicSupervisor):
+class ConnectionsPartition(AttendingActor, DynamicSupervisor):
     """Runs the supervisors of the sessions' connections: of those sessions that have any.
 
     Args:

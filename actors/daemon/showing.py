@@ -143,7 +143,7 @@ def health_lines(health: Answer) -> Iterator[str]:
     for session_id in health["hung"]:
         yield f"{'hangs':<15} {escaped(session_id)}"
     for path in health["failing"]:
-        yield f"{'does not run':<15} {escaped(path)}"
+        yield f"{'does not serve':<15} {escaped(path)}"
 
 
 def problem_lines(problem: Problem) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from callboard.actors.sessions.attending import AttendingActor
 from callboard.actors.sessions.budget import DELAYS, RESTARTS
 from callboard.actors.sessions.internal import (
     ForgetSession,
@@ -45,7 +46,7 @@ def spec_of(kind: str, behaviour: type[Any]) -> ChildSpec:
     )
 
 
-class SessionPartition(DynamicSupervisor):
+class SessionPartition(AttendingActor, DynamicSupervisor):
     """Runs sessions. It starts empty, as in OTP: their rows come back by the manager.
 
     Args:

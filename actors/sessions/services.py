@@ -12,6 +12,7 @@ from callboard.actors.memory import Memory
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.address import Addresses
+from callboard.actors.sessions.attending import PART_HUNG_AFTER_S, has_hung
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.clearing import Clearing
 from callboard.actors.sessions.data import Session
@@ -64,6 +65,7 @@ class Services:
         store: keeps the commits; None: memory alone does.
         workspace: where sessions have their folders; None: they have none.
         hung_after_s: so long at work on one message, a session is called hung.
+        part_hung_after_s: so long at one message, a part of the tree fails.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Services:
         store: SessionStore | None = None,
         workspace: WorkspaceProvider | None = None,
         hung_after_s: float = HUNG_AFTER_S,
+        part_hung_after_s: float = PART_HUNG_AFTER_S,
     ) -> None:
         self.system = system
         self.kinds = kinds
@@ -137,6 +140,7 @@ class Services:
         self.is_audit_refusing = False
         """Whether the last operation was refused since it could not be audited."""
         self.hung_after_s = hung_after_s
+        self.part_hung_after_s = part_hung_after_s
         self.root: Any = None
         self.sweep_due_s: float | None = None
         self.is_crowded = False
@@ -154,13 +158,18 @@ class Services:
         self.manager.notify(notice)
 
     def failing_parts(self) -> tuple[str, ...]:
-        """Return the names of the parts that do not run just now. Any thread, no message."""
+        """Return the names of the parts that do not run, or hang. Any thread, no message."""
         numbers = range(self.partitions)
         lines = (*map(partition_name, numbers), *map(connections_partition_name, numbers))
         front = (JANITOR, MANAGER) if self.clearing is None else (JANITOR, CLEARER, MANAGER)
         parts = (*self.observing.parts, *lines, *front)
+        now_s, after_s = self.system.clock.now_s(), self.part_hung_after_s
         found = ((name, self.system.lookup(name)) for name in parts)
-        return tuple(name for name, part in found if part is None or not part.is_alive())
+        return tuple(
+            name
+            for name, part in found
+            if part is None or not part.is_alive() or has_hung(part, now_s=now_s, after_s=after_s)
+        )
 
     def _memory_bytes(self) -> dict[str, int]:
         """Return what is known of the memory, by what it is; nothing where it has no bound."""

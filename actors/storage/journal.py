@@ -127,8 +127,12 @@ class Committer(Protocol[S, L]):
     def commit(self, entry: Entry[S, L]) -> CommitOutcome:
         """Keep one commit and publish it; it is told, and its asker answered, after that.
 
-        Called on the threads of the sessions and of the manager, so it must not wait for
-        long; by several at once, but for one session by one at a time, in the order of its
+        Called on the threads of the sessions, of their partitions and of the manager, so it must
+        not wait for long: bound every wait in it, for nothing can end a call on another's
+        thread. While the first commit of a session hangs, or one that the manager makes in
+        the place of a session that rests, nobody is created, ended or woken; `health` names
+        the parts that wait (`part_hung_after_s`), and the watchdog hears nothing. Called by
+        several at once, but for one session by one at a time, in the order of its
         versions. Whatever it raises that is no StoreError counts as StoreOutcomeUnknown.
 
         Args:

@@ -89,6 +89,7 @@ class TestAnArgument:
             ("name", "", "not empty"),
             ("session", SessionActor.__call__, "a subclass of SessionActor"),
             ("hung_after_s", math.nan, "math.inf"),
+            ("part_hung_after_s", 0, "math.inf"),
         ],
     )
     def test_is_told_what_it_must_offer(self, field: str, wrong: Any, remedy: str) -> None:
@@ -123,6 +124,7 @@ class TestAnArgument:
             metrics=NoMetrics(),
             log=logging.getLogger("host"),
             hung_after_s=math.inf,
+            part_hung_after_s=math.inf,
         )
 
 
