@@ -28,7 +28,6 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
         page_sessions_max: sessions in one page.
         page_messages_max: messages in one page.
         subscription_events_max: events that may wait for one subscriber.
-        uncommitted_max: commits of one session that may wait for the store.
 
     Raises:
         InvalidSpec: a bound is below 1.
@@ -49,7 +48,6 @@ class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
     page_sessions_max: int = 1_000
     page_messages_max: int = 10_000
     subscription_events_max: int = 100_000
-    uncommitted_max: int = 64
 
     def __post_init__(self) -> None:
         for field in self.__struct_fields__:

@@ -272,11 +272,6 @@ class Draft:
         """How many commits are handed in and not published yet."""
         return self._base.session.version - self.ledger.latest().session.version
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the next handler must wait until the store has caught up."""
-        return self.uncommitted >= self.limits.uncommitted_max
-
     def told(self, at: float) -> tuple[events.SessionEvent, ...]:
         """Say what the changes since the last entry tell; see `events.changes`.
 

@@ -1,5 +1,9 @@
 """What is committed, in which batch, and what may be told to whom once it is? Pure: no disk here.
 
+Sessions use of this `Entry`, `CommitOutcome` and `Committer`. The `Journal`, the `Store` that it
+writes to and `CommitOutcome.WAITING` are for the durable store, which is to come: nothing runs
+them yet.
+
 One journal belongs to one incarnation of the writer, and only that touches it:
 
     journal.begin(...)          an incarnation of a session starts
@@ -31,7 +35,7 @@ S = TypeVar("S")
 L = TypeVar("L")
 
 BATCH_ENTRIES_MAX = 64
-"""Commits that are written together, in one transaction of the store."""
+"""Commits that are written together, in one transaction of the durable store, which is to come."""
 
 
 class CommitOutcome(StrEnum):
@@ -96,7 +100,10 @@ class Batch(msgspec.Struct, Generic[S, L], frozen=True, eq=False):
 
 
 class Store(Protocol[S, L]):
-    """Where commits are kept for longer than the process. The port of every durable store."""
+    """Where commits are kept for longer than the process. The port of every durable store to come.
+
+    Nothing calls it yet: a store of the host's is a `Committer`.
+    """
 
     def write(self, entries: tuple[Entry[S, L], ...]) -> Mapping[str, StoreError]:
         """Keep these commits, durably when it returns.
@@ -175,6 +182,8 @@ class _Line(Generic[S, L]):
 
 class Journal(Generic[S, L]):
     """The commits that wait for the store, in order, and the rule who may add to them.
+
+    For the durable store, which is to come: nothing runs it yet.
 
     An entry is taken only on top of the version it was built upon: the last one
     handed in, or the last one committed. From this one rule follow the order,
