@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from callboard.actors.checks import check
-from callboard.actors.errors import InvalidField, ShuttingDown
+from callboard.actors.errors import InvalidField, SessionTerminating, ShuttingDown
 from callboard.actors.link_messages import ResumeSession
 from callboard.actors.messages import (
     BeginSpawn,
@@ -320,7 +320,8 @@ class SessionManager(AttendingActor):
             return
         self._is_looked_at(row)
         if self._ender.must_end(row):
-            self._services.addresses.of(row).refuse_waiting()  # what is left is not for messages
+            # What is left is not for messages. There is such a session still, as reads say.
+            self._services.addresses.of(row).refuse_waiting(SessionTerminating(row.id))
         elif row.presence is Presence.ASLEEP:
             self._waker.wake(row)
 

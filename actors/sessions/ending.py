@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from callboard.actors.errors import SessionNotFound, StoreError
+from callboard.actors.errors import SessionNotFound, SessionTerminating, StoreError
 from callboard.actors.messages import CleanupInactive, TerminateSession
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.book import Ending
@@ -398,7 +398,7 @@ class Ender:
         is_kept = before.presence is Presence.QUARANTINED
         presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
         row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
-        self._services.addresses.of(row).refuse_waiting()
+        self._services.addresses.of(row).refuse_waiting(SessionTerminating(row.id))
 
     def _wait_for_undertaker(self, session_id: str, ending: Ending) -> None:
         self._at_work[session_id] = None

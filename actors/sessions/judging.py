@@ -133,7 +133,9 @@ class Judge:
         self._services.addresses.release(row)
         self._waker.forget(row)
         self._waker.answer_sleepers(row, last)
-        self._ender.over(row.id, last)
+        # One that was to be ended and has not come to be was none: it has no last snapshot.
+        has_ended = last is not None and last.state is SessionState.CLEANED
+        self._ender.over(row.id, last if has_ended else None)
 
 
 def _name_of(reason: object) -> str:

@@ -14,6 +14,7 @@ from callboard.actors import (
     BeginSpawn,
     CleanupInactive,
     CreateSession,
+    DuplicateSession,
     IncrementMessageCount,
     InjectCrash,
     PassivateSession,
@@ -29,6 +30,7 @@ from callboard.actors import (
     SessionQuarantined,
     SessionState,
     SessionSystem,
+    SessionTerminating,
     Shutdown,
     SpawnError,
     StoreError,
@@ -509,7 +511,7 @@ class TestASpawn:
         assert sessions.get("ada").state is SessionState.SPAWNING
         tried = len(store.calls)
         asked = later(sessions, Say("ada", text="no"))
-        assert isinstance(outcome(asked), SessionNotFound)
+        assert isinstance(outcome(asked), SessionTerminating)
         assert len(store.calls) == tried
         stage.advance(sum(END_AGAIN.delays_s))
         assert sessions.get("ada").state is SessionState.SPAWNING
@@ -979,7 +981,6 @@ class TestACreateThatFails:
         create = CreateSession(session_id="ada", idempotency_key="k")
 
         assert isinstance(outcome(later(opened, create)), SpawnError)
-        assert isinstance(outcome(later(opened, Say("ada", text="no"))), SessionNotFound)
 
         stage.advance(sum(END_AGAIN.delays_s))
         assert "ada" in services_of(opened).table
@@ -988,6 +989,39 @@ class TestACreateThatFails:
         assert broken(stage, opened, store) == []
         assert "ada" not in services_of(opened).table
         assert opened.ask(create).state is SessionState.ACTIVE
+
+    def test_is_said_to_be_ending_as_long_as_it_can_be_read(
+        self, stage: Stage, opened: SessionSystem, store: FakeStore
+    ) -> None:
+        stage.play.bad_starts["ada"] = 1
+        store.refuse(when=becomes(SessionState.CLEANED))
+        assert outcome(later(opened, CreateSession(session_id="ada"))) is not None
+
+        told = outcome(later(opened, Say("ada", text="no")))
+
+        assert opened.get("ada").id == "ada"
+        assert isinstance(outcome(later(opened, CreateSession(session_id="ada"))), DuplicateSession)
+        assert isinstance(told, SessionTerminating)
+        store.accept()
+        stage.advance(END_AGAIN.delays_s[-1])
+        with pytest.raises(SessionNotFound):
+            opened.get("ada")
+
+    def test_has_no_last_snapshot_for_who_ends_it_meanwhile(
+        self, stage: Stage, opened: SessionSystem, store: FakeStore
+    ) -> None:
+        gate = Gate(opened.system)
+        store.on_call = gate.wait
+        store.refuse(times=1)
+        created = later(opened, CreateSession(session_id="ada"))
+        stage.settle()
+        ended = later(opened, TerminateSession("ada"))
+        stage.settle()
+
+        gate.open()
+
+        assert isinstance(outcome(created), StoreError)
+        assert isinstance(outcome(ended), SessionNotFound)
 
     def test_goes_though_a_manager_dies_meanwhile(
         self, stage: Stage, opened: SessionSystem, store: FakeStore
