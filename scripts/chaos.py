@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from tests.chaos.run import CLIENTS_ON_THREADS, Run, play_for
+from tests.chaos.run import CLIENTS_ON_THREADS, SABOTAGES, Run, play_for
 from tests.chaos.worlds import ThreadedWorld
 
 MIB = 1_048_576
@@ -78,9 +78,9 @@ def slope(samples: list[Sample]) -> float | None:
     return 60 * slant / spread if spread else None
 
 
-def strike(seconds: float, seed: int, *, sabotages: bool) -> Report:
+def strike(seconds: float, seed: int, *, sabotage: str | None = None) -> Report:
     """Run for a time; return what it has come to."""
-    run = Run(ThreadedWorld(), seed, clients=CLIENTS_ON_THREADS, sabotages=sabotages, pause_s=0.2)
+    run = Run(ThreadedWorld(), seed, clients=CLIENTS_ON_THREADS, sabotage=sabotage, pause_s=0.2)
     process, began_s = psutil.Process(), time.monotonic()
     samples: list[Sample] = []
     census: dict[str, int] = {}
@@ -141,12 +141,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--sabotage", action="store_true")
+    parser.add_argument("--sabotage", nargs="?", const="message", choices=SABOTAGES)
     given: Any = parser.parse_args()
     if not 0 < given.seconds < float("inf"):
         parser.error("--seconds wants a number above 0")
     try:
-        report = strike(given.seconds, given.seed, sabotages=given.sabotage)
+        report = strike(given.seconds, given.seed, sabotage=given.sabotage)
     except KeyboardInterrupt:
         return 130
     if given.json:

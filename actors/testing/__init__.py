@@ -19,6 +19,9 @@ from callboard.actors.testing.fakes import FakePrompts as FakePrompts
 from callboard.actors.testing.fakes import FakeSecrets as FakeSecrets
 from callboard.actors.testing.fakes import FakeStore as FakeStore
 from callboard.actors.testing.fakes import FakeWorkspaces as FakeWorkspaces
+from callboard.actors.testing.history import Finding as Finding
+from callboard.actors.testing.history import History as History
+from callboard.actors.testing.history import HistoryFull as HistoryFull
 from callboard.actors.testing.kit import Callboard as Callboard
 from callboard.actors.testing.kit import Unstopped as Unstopped
 from callboard.actors.testing.kit import simulate as simulate
@@ -41,6 +44,9 @@ __all__ = [
     "FakeStore",
     "FakeWorkspaces",
     "Faults",
+    "Finding",
+    "History",
+    "HistoryFull",
     "MemoryAgent",
     "MemoryAgents",
     "MemoryClient",

@@ -39,6 +39,7 @@ from callboard.actors import (
     UpdateSession,
     VersionConflict,
 )
+from callboard.actors.testing import History
 from callboard.supervision import (
     ActorDeadError,
     DeliveryError,
@@ -74,6 +75,18 @@ class Hung(AssertionError):
     """An ask did not end."""
 
 
+def meant(message: Request[Any]) -> Request[Any] | None:
+    """Return what a message does to its session, in words that a history understands."""
+    if isinstance(message, Say):  # one commit, that of the text
+        return AppendMessage(message.session_id, Role.USER, message.text)
+    return None if isinstance(message, (Linger, Promise)) else message
+
+
+def has_steps(session: Session) -> bool:
+    """Say whether a session is spawned step by step, of which each is a commit."""
+    return session.kind != PLAIN
+
+
 class Notes:
     """What all clients of a run know: what exists, and what they were promised."""
 
@@ -84,6 +97,7 @@ class Notes:
         self.ledger = Ledger()
         self.versions = Versions()
         self.told = Told(sessions)
+        self.history = History(sessions, means=meant, commits_alone=has_steps)
         self.crashes = Crashes(sessions.system.clock.now_s)
         self.lock = threading.Lock()
         """Held for notes that belong together, never while asking."""
@@ -142,6 +156,7 @@ class Notes:
         self.texts.clear()
         self.failed_keys.clear()
         self.ledger = Ledger()
+        self.history.forget()
         self.crashes.forget_all_but(())
 
 
@@ -169,7 +184,7 @@ class Client:
         """
         self._notes.asked += 1
         try:
-            return self._sessions.ask(message, timeout=PATIENCE_S)
+            return self._notes.history.ask(message, by=self.name, timeout=PATIENCE_S)
         except Timeout as error:
             msg = f"{message!r} had no answer after {PATIENCE_S} s"
             raise Hung(msg) from error

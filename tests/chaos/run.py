@@ -15,9 +15,11 @@ from typing import Any
 
 from callboard.actors import (
     CleanupInactive,
+    GetSession,
     MemoryPressureChanged,
     Presence,
     ReviveSession,
+    Session,
     SessionError,
     SessionSystem,
 )
@@ -27,6 +29,7 @@ from tests.cast import Say, behaviour
 from tests.chaos.load import GRACE_S, MANAGER_FELL, TRIES_MAX, Client, Hung, Notes
 from tests.chaos.play import (
     LIT,
+    PLAIN,
     SESSION_KINDS,
     WEIGHT_BYTES,
     Player,
@@ -68,7 +71,7 @@ class Run:
         seed: decides what is done and struck; in a simulation all, on threads all but whose
             turn it is.
         clients: how many work at once.
-        sabotages: whether an acknowledged message is to be lost on purpose.
+        sabotage: how a law is to be broken on purpose, once: one of `SABOTAGES`; None: not at all.
         pause_s: how long a strike waits for what it has struck.
     """
 
@@ -80,7 +83,7 @@ class Run:
         seed: int,
         *,
         clients: int = CLIENTS,
-        sabotages: bool = False,
+        sabotage: str | None = None,
         pause_s: float = 2.0,
     ) -> None:
         self.world = world
@@ -93,7 +96,7 @@ class Run:
         self.is_alone = True
         """Whether one strike is over before the next."""
         self.pause_s = pause_s
-        self._sabotages = sabotages
+        self._sabotage = sabotage
         self._clients = clients
         chance = self.chance
         self.sessions = SessionSystem(
@@ -176,8 +179,9 @@ class Run:
         # On threads the janitor may do something just after it: what was seen then counts.
         is_at_rest = self.world.rest(lambda: not self.unrest(), REST_S)
         self.notes.told.look()
-        if self._sabotages and self._lose_something():
-            self._sabotages = False
+        self.notes.history.look()
+        if self._sabotage is not None and SABOTAGES[self._sabotage](self):
+            self._sabotage = None
         self.hold([] if is_at_rest else self.unrest(), after)
         self.hold(self.broken(), after)
         self._note_paths()
@@ -231,7 +235,11 @@ class Run:
 
     def broken(self) -> list[str]:
         """Return what can never be right again."""
-        return [*self.notes.broken(), *self.watch.broken(), *self.troupe.violations]
+        found = self.notes.history.findings()
+        self.seen["a history that was checked"] += len(found)
+        self.seen["a history that is unclear"] += sum(each.unclear is not None for each in found)
+        told = [str(each) for each in found if each.told is not None]
+        return [*self.notes.broken(), *self.watch.broken(), *self.troupe.violations, *told]
 
     def _unexcused(self, there: dict[str, Any]) -> dict[str, Any]:
         """Sweep what a struck removal has left of sessions that are gone; return the rest."""
@@ -252,6 +260,7 @@ class Run:
     def end_all(self) -> None:
         """End all sessions, whoever knows of them, and forget them."""
         client = self.client("last")
+        self.notes.history.forget()  # what a cleanup ends nobody has asked for
         for _ in range(TRIES_MAX):
             if not len(services_of(self.sessions).table):
                 break
@@ -309,13 +318,32 @@ class Run:
             if row.incarnation > 1:
                 self.seen["a session that came back"] += 1
 
-    def _lose_something(self) -> bool:
-        """Say that a message was confirmed that was not: the laws must see that it is missing."""
-        for row in services_of(self.sessions).table.rows():
-            if row.id in self.notes.ids:
-                self.notes.ledger.keep(row.id, row.latest().log.last_seq + 1, "nobody 1")
-                return True
-        return False
+
+def lose_a_message(run: Run) -> bool:
+    """Say that a message was confirmed that was not: the laws must see that it is missing."""
+    for row in services_of(run.sessions).table.rows():
+        if row.id in run.notes.ids:
+            run.notes.ledger.keep(row.id, row.latest().log.last_seq + 1, "nobody 1")
+            return True
+    return False
+
+
+def read_what_was(run: Run) -> bool:
+    """Say that somebody has read what a session was before: its history must tell of it."""
+    history = run.notes.history
+    for each in history.operations:
+        session = each.reply
+        if not isinstance(session, Session) or session.kind != PLAIN:
+            continue
+        row = services_of(run.sessions).table.get(session.id)
+        if row is not None and row.latest().session.version > session.version:
+            history.note(GetSession(session.id), session, by="the saboteur")
+            return True
+    return False
+
+
+SABOTAGES: dict[str, Callable[[Run], bool]] = {"message": lose_a_message, "read": read_what_was}
+"""Ways to break a law on purpose; each says whether there was something to break."""
 
 
 def deck(chance: random.Random) -> list[str]:

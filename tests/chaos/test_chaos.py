@@ -133,7 +133,13 @@ class TestInASimulation:
         world = SimulatedWorld(0)
 
         with world.simulation, pytest.raises(Broken, match="lost 'nobody 1'"):
-            play(Run(world, 0, sabotages=True))
+            play(Run(world, 0, sabotage="message"))
+
+    def test_a_read_of_what_was_fails_it(self) -> None:
+        world = SimulatedWorld(0)
+
+        with world.simulation, pytest.raises(Broken, match="the saboteur's GetSession"):
+            play(Run(world, 0, sabotage="read"))
 
 
 class TestOnThreads:

@@ -9,11 +9,17 @@ from scripts.chaos import Sample, slope, strike
 
 class TestAReport:
     def test_names_a_message_that_is_lost(self) -> None:
-        report = strike(0.1, seed=1, sabotages=True)
+        report = strike(0.1, seed=1, sabotage="message")
 
         assert report.violation is not None
         assert "lost 'nobody 1'" in report.violation
         assert (report.waves, report.asks > 0) == (1, True)
+
+    def test_names_the_operations_that_contradict(self) -> None:
+        report = strike(0.1, seed=1, sabotage="read")
+
+        assert report.violation is not None
+        assert "the saboteur's GetSession" in report.violation
 
 
 class TestTheSlope:
