@@ -11,7 +11,7 @@ import pytest
 
 from callboard.actors.sessions import reads
 from callboard.actors.sessions.draft import Draft
-from callboard.actors.sessions.keys import Creates
+from callboard.actors.sessions.keys import Creates, Key
 from callboard.actors.sessions.log import Log
 from callboard.actors.storage.guarded import GuardedStore
 from callboard.actors.storage.journal import CommitOutcome
@@ -99,7 +99,7 @@ def forget_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def forget_creates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer a repeated create with the session as it is now."""
 
-    def find(self: Creates, key: str, *, now_s: float) -> Any:
+    def find(self: Creates, key: Key, *, now_s: float) -> Any:
         del now_s
         created = self._created.get(key)
         if created is not None:
