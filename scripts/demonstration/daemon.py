@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import psutil
 
+from callboard.actors.proofs import OURS
 from scripts.demonstration.door import Door, RefusedError
 from scripts.demonstration.plan import PARTITIONS
 from scripts.demonstration.wire import NoAnswerError
@@ -122,8 +123,9 @@ class Daemon:
             )
 
     def workspaces(self) -> int:
-        """Return how many sessions have a folder just now."""
-        return sum(1 for _ in self._work.glob("*/*"))
+        """Return how many sessions have a folder just now, or one that is being deleted."""
+        held = sum(1 for each in self._work.glob("*/*") if each.parent.name != OURS)
+        return held + sum(1 for _ in self._work.glob(f"{OURS}/gone/*"))
 
     def terminate(self) -> None:
         """Ask it to end, as a service manager does."""
