@@ -116,7 +116,12 @@ LINES: dict[str, Line] = {
     "create": Line(
         ours=sessions.create,
         figures=(
-            Figure("us", "create a supervised, registered session (of 100k)", "us", _at_most(20)),
+            Figure(
+                "us",
+                "create a supervised, registered session (of 100k; BEAM 13.7)",
+                "us",
+                _at_most(20),
+            ),
             Figure("cpu_us", "processor time of one create", "us"),
             Figure("check_us", "- of it to check the message", "us"),
             Figure("reserve_us", "- of it to reserve place, id, role and name", "us"),
@@ -130,6 +135,22 @@ LINES: dict[str, Line] = {
         figures=(
             Figure("fresh_B", "memory per idle session, no message yet", "B"),
             Figure("used_B", "memory per idle session, after a message", "B"),
+            Figure("beyond_B", "- of it beyond its data", "B", _at_most(1_800)),
+            Figure("data_B", "- its data: snapshot, id, log", "B"),
+            Figure("version_B", "- the version that holds them for readers", "B"),
+            Figure("row_B", "- its row, and its places in the table", "B"),
+            Figure("address_B", "- its address and name", "B"),
+            Figure("child_B", "- its place under its supervisor", "B"),
+            Figure("cell_B", "- its cell", "B"),
+            Figure("behaviour_B", "- its behaviour and working state", "B"),
+            Figure("other_B", "- of nobody: what the allocator keeps", "B"),
+        ),
+    ),
+    "place": Line(
+        ours=sessions.place,
+        figures=(
+            Figure("wrong", "50 creators for one place: rounds not won by one", "", _at_most(0)),
+            Figure("ms", "one such round, the end of the session included", "ms"),
         ),
     ),
     "million-sessions": Line(

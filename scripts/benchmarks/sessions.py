@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import statistics
+import sys
+import threading
+import tracemalloc
 from collections.abc import Callable
-from typing import Any, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Self
+
+import msgspec
 
 from callboard.actors import (
     AppendMessage,
     CountSessions,
     CreateSession,
+    MaxSessionsReached,
     PassivateSession,
     Presence,
     Role,
     SessionActor,
+    SessionLimits,
     SessionSystem,
+    TerminateSession,
 )
 from callboard.actors import manager as manager_module
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.waking import Waker
 from callboard.actors.sessions.watching import Watcher
 from scripts.benchmarks.measure import (
+    WAIT_S,
     Figures,
     cpu_s,
     median_of,
@@ -171,7 +182,7 @@ def million(*, is_quick: bool) -> Figures:
 
 
 def memory(*, is_quick: bool) -> Figures:
-    """Resident bytes of each idle session: fresh, and after its first message."""
+    """Resident bytes of each idle session, fresh and after its first message; what takes them."""
     n = 5_000 if is_quick else 20_000
     with _system() as sessions:
         _create(sessions, 500)
@@ -183,4 +194,114 @@ def memory(*, is_quick: bool) -> Figures:
         for session_id in ids:
             sessions.ask(AppendMessage(session_id, Role.USER, "hello"))
         gc.collect()
-        return {"fresh_B": (fresh - before) / n, "used_B": (resident_bytes() - before) / n}
+        used_B = (resident_bytes() - before) / n  # noqa: N806 -- the unit
+        data_B = statistics.median(  # noqa: N806 -- the unit
+            _own_bytes(_data_of(sessions, one), _data_of(sessions, other))
+            for one, other in itertools.pairwise(ids[:100])
+        )
+    found = {"fresh_B": (fresh - before) / n, "used_B": used_B}
+    parts = _traced_bytes(n // 5)
+    parts["version"] -= data_B  # what holds it is allocated beside it
+    by_part = {f"{part}_B": size for part, size in parts.items()}
+    other_B = used_B - data_B - sum(parts.values())  # noqa: N806 -- the unit
+    return {**found, "beyond_B": used_B - data_B, "data_B": data_B, **by_part, "other_B": other_B}
+
+
+def _data_of(sessions: SessionSystem, session_id: str) -> tuple[object, ...]:
+    """Return what a session's data are: its snapshot and its log."""
+    services = sessions._services  # noqa: SLF001 -- what it weighs is not public
+    assert services is not None
+    kept = services.table.row(session_id).latest()
+    return kept.session, kept.log
+
+
+def _own_bytes(mine: tuple[object, ...], another: tuple[object, ...]) -> int:
+    """Return the bytes of all that is reached from one and not from the other: shared is free."""
+    shared = _reached(another)
+    return sum(sys.getsizeof(each) for key, each in _reached(mine).items() if key not in shared)
+
+
+def _reached(start: tuple[object, ...]) -> dict[int, object]:
+    """Return all that values hold, by its place in memory: structs, and what is in them."""
+    found: dict[int, object] = {}
+    ahead = list(start)
+    while ahead:
+        each = ahead.pop()
+        if id(each) in found:
+            continue
+        found[id(each)] = each
+        if isinstance(each, msgspec.Struct):  # the collector does not look into these
+            ahead += [getattr(each, field) for field in each.__struct_fields__]
+        elif isinstance(each, (tuple, dict)):
+            ahead += gc.get_referents(each)
+    return found
+
+
+_PARTS: Final = {
+    "version": (
+        "actors/sessions/draft.py",
+        "actors/sessions/log.py",
+        "actors/sessions/creating.py",
+        "supervision/runtime/chance.py",
+    ),
+    "behaviour": (
+        "actors/sessions/living.py",
+        "actors/sessions/committing.py",
+        "actors/sessions/actor.py",
+        "supervision/runtime/pooled.py",
+    ),
+    "row": ("actors/sessions/table.py",),
+    "address": ("actors/sessions/address.py", "actors/sessions/naming.py"),
+    "child": ("actors/sessions/partition.py", "supervision/model/", "supervision/tree/"),
+    "cell": ("supervision/runtime/",),
+}
+"""Part -> where it is allocated; the first that fits. Its data are a part of the first."""
+
+
+def _traced_bytes(n: int) -> dict[str, float]:
+    """Return the bytes that a session with a message takes, by who has allocated them."""
+    sizes = dict.fromkeys(_PARTS, 0.0)
+    with _system() as sessions:
+        _create(sessions, 500)
+        gc.collect()
+        tracemalloc.start()
+        ids = [sessions.ask(_CREATE).id for _ in range(n)]
+        for session_id in ids:
+            sessions.ask(AppendMessage(session_id, Role.USER, "hello"))
+        gc.collect()
+        statistics_ = tracemalloc.take_snapshot().statistics("filename")
+        tracemalloc.stop()
+        for each in statistics_:
+            for part, places in _PARTS.items():
+                if any(place in each.traceback[0].filename for place in places):
+                    sizes[part] += each.size / n
+                    break
+    return sizes
+
+
+def place(*, is_quick: bool) -> Figures:
+    """Fifty creators at once for one place, again and again: how often was it not one that won?"""
+    rounds, creators = (20 if is_quick else 200), 50
+    limits = SessionLimits(sessions_max=1)
+    wrong = 0
+    with (
+        SessionSystem(name="bench", cleanup_interval_s=0, limits=limits) as sessions,
+        ThreadPoolExecutor(creators) as threads,
+    ):
+        line = threading.Barrier(creators)
+
+        def create_one() -> str | None:
+            line.wait(WAIT_S)
+            try:
+                return sessions.ask(_CREATE).id
+            except MaxSessionsReached:
+                return None
+
+        began_s = now_s()
+        for _ in range(rounds):
+            tries = [threads.submit(create_one) for _ in range(creators)]
+            won = [made for each in tries if (made := each.result()) is not None]
+            wrong += len(won) != 1
+            for session_id in won:
+                sessions.ask(TerminateSession(session_id))
+        return {"wrong": wrong, "ms": (now_s() - began_s) / rounds * 1e3}
