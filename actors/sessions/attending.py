@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeAlias
+from functools import wraps
+from typing import Any, Final, TypeAlias
 
 from callboard.supervision.runtime.actors import SystemActor
 
@@ -24,24 +25,17 @@ class AttendingActor(SystemActor):
     begun_s: float | None = None
     """Since when it is at a message, on the monotonic clock; None: it is at none."""
 
-    callboard_direct: ClassVar[dict[type[Any], Handler]] = {}
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls._handle_receive is AttendingActor._handle_receive:
-            # As its base does for who overrides nothing: who handles these is looked up once.
-            handlers = cls._callboard_handlers.items()
-            cls.callboard_direct = {kind: _attended(handler) for kind, handler in handlers}
-
-    def _handle_receive(self, message: Any) -> Any:
-        self.begun_s = self.system.clock.now_s()
-        try:
-            return super()._handle_receive(message)
-        finally:
-            self.begun_s = None
+        handlers = cls._callboard_handlers.items()
+        cls._callboard_handlers = {kind: _attended(handler) for kind, handler in handlers}
+        cls._callboard_routes = dict(cls._callboard_handlers)
+        if cls.callboard_direct:  # else it overrides `_handle_receive`, and that asks the routes
+            cls.callboard_direct = cls._callboard_routes
 
 
 def _attended(handler: Handler) -> Handler:
+    @wraps(handler)
     def attend(actor: AttendingActor, message: Any) -> Any:
         actor.begun_s = actor.system.clock.now_s()
         try:

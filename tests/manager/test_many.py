@@ -65,7 +65,6 @@ class TestALookAtVeryMany:
         _note_turns(monkeypatch, "on_create_session", lambda: turns.append("create"))
         manager = staged.manager.ref
         assert manager is not None
-        assert manager is not None
         manager.suspend()
 
         cleaning = staged.manager.ask(
@@ -87,7 +86,6 @@ class TestALookAtVeryMany:
         with pytest.raises(ShuttingDown):
             create(staged, "bob")
         manager = staged.manager.ref
-        assert manager is not None
         assert manager is not None
 
         manager.kill()
@@ -209,12 +207,11 @@ class TestAPartition:
 
 def _note_turns(monkeypatch: pytest.MonkeyPatch, handler: str, note: Callable[[], None]) -> None:
     """Have a handler of the manager noted whenever it runs."""
-    own = getattr(SessionManager, handler)
+    routes = SessionManager.callboard_direct
+    ((kind, own),) = (each for each in routes.items() if each[1].__name__ == handler)
 
     def noted(self: SessionManager, message: Any) -> Any:
         note()
         return own(self, message)
 
-    for kind, each in list(SessionManager.callboard_direct.items()):
-        if each is own:
-            monkeypatch.setitem(SessionManager.callboard_direct, kind, noted)
+    monkeypatch.setitem(routes, kind, noted)
