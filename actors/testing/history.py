@@ -22,7 +22,7 @@ from callboard.actors.messages import (
     ListSessions,
 )
 from callboard.actors.sessions.data import Session, SessionId
-from callboard.actors.sessions.keys import content_of
+from callboard.actors.sessions.keys import Key, content_of, key_of
 from callboard.actors.system import SessionSystem
 from callboard.actors.testing.evidence import Contradicted, Evidence, Unclear
 from callboard.actors.testing.operations import (
@@ -316,20 +316,20 @@ def _line(operation: Operation, *, is_named: bool) -> str:
 
 def _made_by_key(
     operations: Iterable[Operation],
-) -> tuple[dict[str, tuple[bytes, SessionId]], list[Finding]]:
+) -> tuple[dict[Key, tuple[bytes, SessionId]], list[Finding]]:
     """Return which session each idempotency key has made, of creates that were answered."""
-    made: dict[str, tuple[bytes, SessionId, Operation]] = {}
+    made: dict[Key, tuple[bytes, SessionId, Operation]] = {}
     found: list[Finding] = []
     for each in operations:
         message = each.message
         if not isinstance(message, CreateSession) or not each.is_answered:
             continue
-        key, content = message.idempotency_key, content_of(message)
+        key, content = key_of(message), content_of(message)
         if key is None:
             continue
         _, session_id, first = made.setdefault(key, (content, each.reply.id, each))
         if (content, each.reply.id) != made[key][:2]:
-            told = f"the key {key!r} has made {each.reply.id}, and {session_id}"
+            told = f"the key {message.idempotency_key!r} has made {each.reply.id}, and {session_id}"
             found.append(
                 Finding(session_id, told, None, (each, first), _story((each, first), (each, first)))
             )
@@ -337,13 +337,13 @@ def _made_by_key(
 
 
 def _parts(
-    operation: Operation, made: dict[str, tuple[bytes, SessionId]]
+    operation: Operation, made: dict[Key, tuple[bytes, SessionId]]
 ) -> Iterable[tuple[SessionId, Operation]]:
     """Yield which sessions an operation says something of, and what."""
     message, reply = operation.message, operation.reply
     if isinstance(message, CreateSession):
         session_id = reply.id if operation.is_answered else message.session_id
-        key = message.idempotency_key
+        key = key_of(message)
         if session_id is None and key is not None:
             content, session_id = made.get(key, (b"", None))
             if session_id is not None and content != content_of(message):

@@ -12,8 +12,8 @@ from tests.history.making import PLANTS, SESSION, history, mutated
 from tests.history.score import made, score
 from tests.history.searching import is_right
 
-SEEDS = range(300)
-MANY_SEEDS = range(300, 10_000)
+SEEDS = range(200)
+MANY_SEEDS = range(200, 10_000)
 """Those that are tried when they are asked for."""
 
 SHOWN_MIN = 10

@@ -172,6 +172,16 @@ class TestACreate:
             f"the key 'k' has made {bob.id}, and {ada.id}" in each for each in written.broken()
         )
 
+    def test_whose_key_another_tenant_uses_too_is_right(self, stage: Stage) -> None:
+        written = History(stage.open())
+        for user in ("ada", "bob"):
+            create = CreateSession(user_id=user, idempotency_key="k")
+            assert written.ask(create) == written.ask(create)
+
+        written.look()
+
+        assert [each.told for each in written.findings()] == [None, None]
+
 
 def test_what_is_awaited_is_written_down() -> None:
     async def ask() -> tuple[History, Session]:
