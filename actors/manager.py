@@ -350,9 +350,8 @@ class SessionManager(AttendingActor):
         """Quarantine a session that crashed too often."""
         row = self._table.get(message.session_id)
         if row is not None:
-            reason, failed_on = message.reason, message.failed_on
-            news = GivenUp(incarnation=row.incarnation, reason=reason, failed_on=failed_on)
-            self.learn(row, news)
+            last, reason, failed_on = message.incarnation, message.reason, message.failed_on
+            self.learn(row, GivenUp(incarnation=last, reason=reason, failed_on=failed_on))
 
     @handles(PartitionReady)
     def on_partition_ready(self, message: PartitionReady) -> None:

@@ -7,6 +7,7 @@ hears.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -182,6 +183,8 @@ class Look(Request[int], frozen=True):
 class Watcher(SupervisedActor):
     """Monitors, and counts what it hears."""
 
+    is_spared = True
+
     def __init__(self, downs: list[Down]) -> None:
         self.downs = downs
 
@@ -209,7 +212,7 @@ class Watch:
     def look_at(self, refs: Iterable[ActorRef[Any]]) -> None:
         """Monitor each of them once more."""
         for ref in refs:
-            self._watched[self._ref.ask(Look(ref))] = ref
+            self._watched[self._ref.ask(Look(ref), timeout=math.inf)] = ref
 
     def forget_the_dead(self) -> None:
         """Forget those that have ended: what was to be heard of them has been looked at."""

@@ -95,10 +95,12 @@ class StartAnswered(msgspec.Struct, frozen=True):
     """To the manager: the partition has answered a request to start a session.
 
     `cell` is the incarnation that was started, if one was: it may have ended since.
+    `number` is that of the request: an earlier manager may have asked, too.
     `is_lost` says that the partition was ending when it answered: it stopped what it was starting.
     """
 
     session_id: str
+    number: int
     error: Any
     cell: Any
     is_lost: bool = False
@@ -117,9 +119,13 @@ class PlacesLeft(msgspec.Struct, frozen=True):
 
 
 class SessionGivenUp(msgspec.Struct, frozen=True):
-    """To the manager: the partition has forgotten a session whose budget is spent."""
+    """To the manager: the partition has forgotten a session whose budget is spent.
+
+    `incarnation` is the last one that has begun, as the partition saw it.
+    """
 
     session_id: str
+    incarnation: int
     reason: Any
     failed_on: str | None
 

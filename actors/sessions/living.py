@@ -63,7 +63,8 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
 
     def on_start(self) -> None:
         """Go on from the last commit. A subclass that overrides this calls it first."""
-        start = self._row.begin(self.incarnation)
+        # One that was killed while it started must not take the row: nobody would run upon it.
+        start = None if self.actor_ref.is_dead else self._row.begin(self.incarnation)
         if start is None:
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
         self._draft = draft = Draft(self._row, start, self._services.limits)

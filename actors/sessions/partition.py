@@ -110,5 +110,9 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the manager."""
-        failed_on: str | None = getattr(event.ref, "failed_on", None)
-        self._services.announce(SessionGivenUp(str(event.child_id), event.reason, failed_on))
+        session_id = str(event.child_id)
+        row = self._services.table.get(session_id)
+        if row is not None:
+            failed_on: str | None = getattr(event.ref, "failed_on", None)
+            news = SessionGivenUp(session_id, row.incarnation, event.reason, failed_on)
+            self._services.announce(news)

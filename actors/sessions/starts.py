@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from callboard.actors.errors import StoreError
@@ -58,6 +58,7 @@ class Start:
     __slots__ = (
         "cause",
         "error",
+        "number",
         "partition",
         "phase",
         "refusal",
@@ -71,6 +72,8 @@ class Start:
         self.partition = partition
         self.cause = cause
         self.phase = Phase.WAITING
+        self.number = 0
+        """Of the last request to the partition; of all starts each has its own."""
         self.replies: list[Any] = []
         """The futures of those who wait for it."""
         self.session: Session | None = None
@@ -78,7 +81,7 @@ class Start:
         self.error: Exception | None = None
         """What it ended with, when it failed for good."""
         self.refusal: StoreError | None = None
-        """Why the store did not keep what the attempt under way has changed; see `refuse`."""
+        """Why the store did not keep what an attempt has changed; see `refuse`."""
 
     @property
     def is_awaited(self) -> bool:
@@ -112,6 +115,7 @@ class Starts:
         self._starts: dict[str, Start] = {}
         self._waiting: list[dict[str, None]] = [{} for _ in range(partitions)]
         self._asked = [0] * partitions
+        self._numbers = count(1)
         self.get = self._starts.get
         """The start of a session's id, or None. Any thread."""
 
@@ -162,8 +166,12 @@ class Starts:
         return [self._starts[session_id] for session_id in first]
 
     def ask(self, start: Start) -> None:
-        """Note that the partition is being asked."""
-        start.refusal = None
+        """Note that the partition is being asked; what the store said of an earlier try stays.
+
+        That one's failure may not have been told yet; and a commit that the store may have kept
+        is not undone by another attempt.
+        """
+        start.number = next(self._numbers)
         self._enter(start, Phase.ASKED)
 
     def wait(self, start: Start) -> None:
@@ -180,9 +188,12 @@ class Starts:
             self._leave(start)
 
     def refuse(self, session_id: str, error: StoreError) -> None:
-        """Note why a start is about to fail: the session's actor does, before it ends of it."""
+        """Note why a start is about to fail: the session's actor does, before it ends of it.
+
+        That an earlier attempt may have been kept is not forgotten over it.
+        """
         start = self._starts.get(session_id)
-        if start is not None:
+        if start is not None and (start.refusal is None or start.refusal.is_outcome_known):
             start.refusal = error
 
     def take_over(self) -> None:

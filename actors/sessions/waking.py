@@ -152,15 +152,18 @@ class Waker:
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
         announce, session_id, asked = self._services.announce, row.id, partition.ref
         self._starts.ask(start)
+        number = start.number
         try:
             future = partition.ask_at_once(StartSession(row), timeout=math.inf)
         except DeliveryError:  # it has just ended
             self._starts.wait(start)
             return
-        if future.is_done:
-            self._take(start, row, _answered(session_id, future, asked))
+        if future.is_done and future.error is None:
+            self._take(start, row, _answered(session_id, number, future, asked))
         else:
-            future.when_done(lambda: announce(_answered(session_id, future, asked)))
+            # A failure comes by the mailbox in any case: behind the address's word on the
+            # incarnation that failed, which is not to be taken for one that is restarted.
+            future.when_done(lambda: announce(_answered(session_id, number, future, asked)))
 
     # -- what becomes of it ------------------------------------------------
 
@@ -175,6 +178,8 @@ class Waker:
             self.wake_more(start.partition)
 
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
+        if start.phase is not Phase.ASKED or answer.number != start.number:
+            return  # a manager before this one had asked; it has been asked again since, or will be
         match answer.error:
             case None:
                 self._watcher.started(row, answer.cell)
@@ -405,13 +410,13 @@ def _comes_back(cell: Any) -> bool:
     return cell is None or cell.reason is None or is_abnormal(cell.reason)
 
 
-def _answered(session_id: str, future: Future[Any], asked: Any) -> StartAnswered:
+def _answered(session_id: str, number: int, future: Future[Any], asked: Any) -> StartAnswered:
     """Return what a partition has answered, seen at that moment."""
     error = future.error
     if error is None:
-        return StartAnswered(session_id, None, future.get())
+        return StartAnswered(session_id, number, None, future.get())
     is_lost = asked is None or asked.reason is not None
-    return StartAnswered(session_id, error, None, is_lost=is_lost)
+    return StartAnswered(session_id, number, error, None, is_lost=is_lost)
 
 
 def _reason_of(error: Exception) -> ExitReason:

@@ -29,6 +29,10 @@ from callboard.actors.testing.laws import broken_laws as broken_laws
 from callboard.actors.testing.observing import FakeAudit as FakeAudit
 from callboard.actors.testing.observing import FakeLog as FakeLog
 from callboard.actors.testing.observing import FakeMetrics as FakeMetrics
+from callboard.actors.testing.store_faults import StoreDies as StoreDies
+from callboard.actors.testing.store_faults import StoreForgets as StoreForgets
+from callboard.actors.testing.store_faults import StoreIsSlow as StoreIsSlow
+from callboard.actors.testing.store_faults import StoreRefuses as StoreRefuses
 
 __all__ = [
     "Barrier",
@@ -52,6 +56,10 @@ __all__ = [
     "MemoryClient",
     "MemoryMcp",
     "MemoryMcpConnection",
+    "StoreDies",
+    "StoreForgets",
+    "StoreIsSlow",
+    "StoreRefuses",
     "Turn",
     "Unstopped",
     "broken_laws",

@@ -13,9 +13,17 @@ from callboard.actors.errors import StoreError, StoreOutcomeUnknown, WorkspaceEr
 from callboard.actors.secrets import SecretError, SecretRef
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.sessions.naming import session_name
 from callboard.actors.storage.journal import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
+from callboard.actors.testing.store_faults import (
+    StoreDies,
+    StoreForgets,
+    StoreIsSlow,
+    StoreRefuses,
+)
 from callboard.actors.workspace import Remains
+from callboard.supervision.testing.simulation import Simulation
 
 
 class Fake:
@@ -209,14 +217,22 @@ class FakeStore(Fake):
     `calls` has ("commit", session id) for each that was handed in. It is as slow as `on_call`,
     where sessions, or the manager, then wait too.
 
+        plan = FaultPlan((StoreRefuses(rate=0.1), StoreDies(nth=3)))
+        sim = Simulation(seed, faults=plan)
+        SessionSystem(store=FakeStore(sim), runtime=sim.runtime)
+
+    Args:
+        simulation: the faults of its plan that are a store's strike this one; None: none does.
+
     Attributes:
         entries: the commits that it has kept, in order. One that was lost is followed by another
             of the same version.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, simulation: Simulation | None = None) -> None:
         super().__init__()
         self.entries: list[SessionEntry] = []
+        self._simulation = simulation
         self._memory = MemoryStore()
         self._rules: list[_Rule] = []
 
@@ -274,7 +290,35 @@ class FakeStore(Fake):
                 if rule.is_kept:
                     self.entries.append(entry)
                 raise rule.error()
+        self._be_struck(entry)
         outcome = self._memory.commit(entry)
         if outcome is CommitOutcome.COMMITTED:
             self.entries.append(entry)
         return outcome
+
+    def _be_struck(self, entry: SessionEntry) -> None:
+        """Do with a commit what the faults of the simulation's plan say.
+
+        Raises:
+            StoreError: it refuses.
+            StoreOutcomeUnknown: it is lost, before it has kept the commit or after that.
+        """
+        simulation, session = self._simulation, entry.version.session
+        if simulation is None:
+            return
+        of, on = session_name(session.id), session.state.value
+        slow = simulation.strikes(StoreIsSlow, of=of, on=on)
+        if slow is not None:
+            simulation.stall(slow.seconds)
+            if entry.base.successor:  # something else has come first: it is not kept any more
+                return
+        if simulation.strikes(StoreRefuses, of=of, on=on) is not None:
+            msg = "a fault: the store refuses"
+            raise StoreError(msg)
+        is_lost = simulation.strikes(StoreForgets, of=of, on=on) is not None
+        if not is_lost and simulation.strikes(StoreDies, of=of, on=on) is not None:
+            is_lost = True
+            self.entries.append(entry)
+        if is_lost:
+            msg = "a fault: the store is lost"
+            raise StoreOutcomeUnknown(msg)

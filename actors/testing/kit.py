@@ -17,6 +17,7 @@ from callboard.supervision import CallboardError, StopReport
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.testing.errors import LawBroken, SimulationError
 from callboard.supervision.testing.explore import Exploration
+from callboard.supervision.testing.faults import FaultPlan
 from callboard.supervision.testing.simulate import Simulate
 from callboard.supervision.testing.simulation import Simulation
 from callboard.supervision.testing.story import STARTED, STARTS
@@ -59,6 +60,7 @@ class Callboard(Simulation):
     Args:
         seed: decides whose turn it is; the same seed gives the same run.
         explore: as for a `Simulation`, and so are the others.
+        faults: what may go wrong, by itself, until `calm` or the end; None: nothing.
         hears_events: whether the trace, and so a story, has the events of all systems.
         horizon_s: a timer due within this time may go off before ready work.
         steps_max: steps in one call that are called a livelock.
@@ -70,6 +72,7 @@ class Callboard(Simulation):
         seed: int = 0,
         *,
         explore: Exploration | None = None,
+        faults: FaultPlan | None = None,
         hears_events: bool = False,
         horizon_s: float = 0.05,
         steps_max: int = 100_000,
@@ -78,12 +81,13 @@ class Callboard(Simulation):
         super().__init__(
             seed,
             explore=explore,
+            faults=faults,
             hears_events=hears_events,
             horizon_s=horizon_s,
             steps_max=steps_max,
             step_max_s=step_max_s,
         )
-        self.store = FakeStore()
+        self.store = FakeStore(self)
         """Where the sessions that `start` starts keep their commits; it may refuse some."""
         self.mcp = MemoryMcp()
         """Where they find MCP servers."""
@@ -191,6 +195,7 @@ class Callboard(Simulation):
             super().close()
 
     def _look_at_the_end(self) -> None:
+        self.end_faults()
         self.settle()
         if self.quiescent():
             self.check()

@@ -19,10 +19,10 @@ class IdleWatch:
     Source: Erlang, the timeout that a `gen_server` callback returns.
     """
 
-    __slots__ = ("_after_s", "_busy_s", "_cell", "_is_cancelled", "_timer")
+    __slots__ = ("_after_s", "_busy_s", "_is_cancelled", "_timer", "cell")
 
     def __init__(self, cell: Cell[Any], after_s: float) -> None:
-        self._cell = cell
+        self.cell = cell
         self._after_s = after_s
         self._busy_s = cell.system.clock.now_s()
         self._timer: Timer | None = None
@@ -31,7 +31,7 @@ class IdleWatch:
 
     def touch(self) -> None:
         """Note that the actor has just done something."""
-        self._busy_s = self._cell.system.clock.now_s()
+        self._busy_s = self.cell.system.clock.now_s()
         if self._timer is None and not self._is_cancelled:
             self._arm()
 
@@ -43,11 +43,11 @@ class IdleWatch:
 
     def _arm(self) -> None:
         due_s = self._busy_s + self._after_s
-        self._timer = self._cell.system.timers.call_at(due_s, self._look)
+        self._timer = self.cell.system.timers.call_at(due_s, self._look)
 
     def _look(self) -> None:
         """On the timers' thread: if nothing came, have the cell say whether that is still so."""
-        cell = self._cell
+        cell = self.cell
         if cell.is_dead or self._is_cancelled:
             return
         if cell.system.clock.now_s() < self._busy_s + self._after_s:
@@ -61,7 +61,7 @@ class IdleWatch:
         If it is not idle, `touch` sets the next timer at the end of this turn.
         """
         self._timer = None
-        cell = self._cell
+        cell = self.cell
         is_idle = (
             cell.handling is None  # nor was anything handled in this turn before
             and cell.operation is None

@@ -12,8 +12,11 @@ from callboard.supervision.model.errors import InvalidSpec
 if TYPE_CHECKING:
     from callboard.supervision.runtime.cell import Cell
 
-_OURS = frozenset({"_actor_ref", "_monitored", "_timers"})
-"""Attributes of every actor that are the runtime's, and no state of the user's."""
+_OURS = frozenset(
+    {"_actor_ref", "_callboard_routes", "_monitored", "_timers", "on_start", "terminate"}
+)
+"""Attributes that are the runtime's, and no state of the user's; or a test kit's, in place of a
+class's own."""
 
 
 class ActorStatus(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The public test kit: a seeded simulation, a manual clock, probes, faults, checkable laws."""
 
+from callboard.supervision.testing import faults as faults
 from callboard.supervision.testing.clock import ManualClock as ManualClock
 from callboard.supervision.testing.errors import BlockedInHandOff as BlockedInHandOff
 from callboard.supervision.testing.errors import Deadlock as Deadlock
@@ -16,6 +17,8 @@ from callboard.supervision.testing.errors import SimulationError as SimulationEr
 from callboard.supervision.testing.explore import Exploration as Exploration
 from callboard.supervision.testing.explore import Explorer as Explorer
 from callboard.supervision.testing.explore import Ready as Ready
+from callboard.supervision.testing.faults import Fault as Fault
+from callboard.supervision.testing.faults import FaultPlan as FaultPlan
 from callboard.supervision.testing.lag import Lag as Lag
 from callboard.supervision.testing.pct import Pct as Pct
 from callboard.supervision.testing.portfolio import Portfolio as Portfolio
@@ -39,6 +42,8 @@ __all__ = [
     "EndlessStep",
     "Exploration",
     "Explorer",
+    "Fault",
+    "FaultPlan",
     "Lag",
     "LawBroken",
     "Leaked",
@@ -61,5 +66,6 @@ __all__ = [
     "SimulationError",
     "Trace",
     "Walk",
+    "faults",
     "simulate",
 ]

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import Unwound
-from callboard.supervision.runtime.timers import TimerFailed
+from callboard.supervision.runtime.timers import Timer, TimerFailed
 from callboard.supervision.testing.errors import SimulationError
+from callboard.supervision.testing.faults import (
+    DoubledTimer,
+    Fault,
+    LateTimer,
+    LostTimer,
+    TimerFault,
+)
 from callboard.supervision.testing.fibres import FibreRunner, OutsideRunner
-from callboard.supervision.testing.timeline import act_name
+from callboard.supervision.testing.purposes import Purpose, purpose_of
 from callboard.supervision.testing.trace import name_in_line
 
 if TYPE_CHECKING:
@@ -21,9 +28,9 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.current import Runner
     from callboard.supervision.runtime.ending import EndingCell
     from callboard.supervision.runtime.settings import Settings
-    from callboard.supervision.runtime.timers import Timer
     from callboard.supervision.testing.fibres import Fibre
     from callboard.supervision.testing.hub import Hub
+    from callboard.supervision.testing.strikes import Strikes
 
 
 class SimulatedClock:
@@ -36,11 +43,12 @@ class SimulatedClock:
 
     def __init__(self, hub: Hub, began_s: float) -> None:
         self.now_s = hub.now_s
+        self._hub = hub
         self._began_s = began_s
 
     def wall_s(self) -> float:
         """Return seconds since 1970 UTC, in the simulation."""
-        return self._began_s + self.now_s()
+        return self._began_s + self._hub.wall_skew_s + self.now_s()
 
 
 class SimulatedDispatcher:
@@ -49,15 +57,19 @@ class SimulatedDispatcher:
     Args:
         hub: says what runs next.
         settings: the system's bounds.
+        prepare: called with each new cell; faults strike where this puts them.
     """
 
     is_asleep = False
     batch_max = 1
     hand_off_depth = 0  # always ask `runner_for_hand_off`: the seed decides
 
-    def __init__(self, hub: Hub, settings: Settings) -> None:
+    def __init__(
+        self, hub: Hub, settings: Settings, prepare: Callable[[EndingCell[Any]], object]
+    ) -> None:
         self.hub = hub
         self._settings = settings
+        self._prepare = prepare
         self.now_s = hub.now_s
 
     def wake(self) -> None:
@@ -65,6 +77,7 @@ class SimulatedDispatcher:
 
     def enqueue_for(self, cell: EndingCell[Any]) -> Callable[[Any], object]:
         """Return what puts this cell in line, under a name that is the same in every run."""
+        self._prepare(cell)
         name = self.hub.name_for(cell.name)
         self.hub.spawned.enter(cell, self.hub.acting())
         return partial(self.hub.enqueue, name)
@@ -137,18 +150,47 @@ class SimulatedTimers:
     Args:
         hub: where they wait.
         emit: gets `TimerFailed`.
+        strikes: says what of them is lost, late or doubled.
     """
 
-    def __init__(self, hub: Hub, emit: Callable[[object], None]) -> None:
+    def __init__(self, hub: Hub, emit: Callable[[object], None], strikes: Strikes) -> None:
         self._hub = hub
         self._emit = emit
+        self._strikes = strikes
         self._pending: list[Timer] = []
         self._prune_at = _PRUNE_AT
         self._is_stopped = False
 
     def call_at(self, due_s: float, act: Callable[..., object], *args: object) -> Timer:
         """Call `act(*args)` when time has come to `due_s`."""
-        timer = self._hub.call_at(due_s, call_safely, self._emit, act, *args, name=act_name(act))
+        purpose = purpose_of(act, args)
+        match self._fault_of(purpose):
+            case LostTimer():
+                return Timer(due_s, act, args)  # nobody will ever look at it
+            case LateTimer(seconds=seconds):
+                return self._arm(str(purpose), due_s + seconds, act, args)
+            case DoubledTimer(seconds=seconds):
+                return self._arm(str(purpose), due_s, self._go_off_twice, (seconds, act, args))
+            case _:
+                return self._arm(str(purpose), due_s, act, args)
+
+    def _fault_of(self, purpose: Purpose) -> Fault | None:
+        cell, strikes = purpose.cell, self._strikes
+        if cell is None or not strikes.rules or cell.reason is not None:
+            return None
+        return strikes.first(strikes.against(TimerFault, cell), cell, purpose.what)
+
+    def _go_off_twice(
+        self, seconds: float, act: Callable[..., object], args: tuple[Any, ...]
+    ) -> None:
+        due_s = self._hub.time_s + seconds
+        self._arm(str(purpose_of(act, args)), due_s, act, args)
+        act(*args)
+
+    def _arm(
+        self, name: str, due_s: float, act: Callable[..., object], args: tuple[Any, ...]
+    ) -> Timer:
+        timer = self._hub.call_at(due_s, call_safely, self._emit, act, *args, name=name)
         if self._is_stopped:
             timer.cancel()
             return timer

@@ -80,6 +80,8 @@ class Hub:
         self.trace = Trace()
         self.steps = 0
         self.time_s = 0.0
+        self.wall_skew_s = 0.0
+        """By how much the wall clock was set, in seconds."""
         self.ready: list[Ready] = []
         self.current: Fibre | None = None
         """The fibre that runs now; None while the test's own code does."""
@@ -381,14 +383,42 @@ class Hub:
         self.trace.note(at_point(label, me, who, what))
         if not self.order.preempts(label, me):
             return
+        if fibre is None or not fibre.is_doomed:
+            self.trace.note(("point", me, label))
+            self.give_way(lambda: self.order.preempts(label, me))
+
+    def give_way(self, again: Callable[[], bool] | None = None) -> None:
+        """Let others come in here, though nothing blocks.
+
+        Args:
+            again: asked by the test's own code after each of them: whether another one may.
+        """
+        fibre = self.current
         if fibre is None:
-            self.trace.note(("point", me, label))
             turns = count()
-            self.drive(lambda: next(turns) > 0 and not self.order.preempts(label, me), self.time_s)
+            self.drive(lambda: next(turns) > 0 and not (again is not None and again()), self.time_s)
         elif not fibre.is_doomed:
-            self.trace.note(("point", me, label))
             self.resume(fibre)
             self.home.switch()
+
+    def stall(self, seconds: float) -> None:
+        """Let time pass for whoever runs, as in a system call: nothing wakes him.
+
+        Where nobody else could run, on an event loop or in a timer, the clock jumps.
+        """
+        fibre = self.current
+        if fibre is not None and (fibre.loop is not None or fibre is self._timer_fibre):
+            self.jump(seconds)
+        else:
+            self.block(Future[None](blocker=self), self.time_s + seconds)
+
+    def jump(self, seconds: float, *, is_wall_only: bool = False) -> None:
+        """Have time pass at once; or have the wall clock alone set to another time."""
+        if is_wall_only:
+            self.wall_skew_s += seconds
+            self.trace.note(("wall clock", self.wall_skew_s))
+        else:
+            self.move_time_to(self.time_s + seconds)
 
     def _refuse(self) -> None:
         self._refusals += 1

@@ -204,11 +204,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self.is_closed():
             return True
         hub = self._hub
+        if hub.is_broken or hub.is_closed:
+            self.unwind()  # nobody drives it any more
+            return not self.tasks()
         for task in self.tasks():
             task.cancel()
-        if not (hub.is_broken or hub.is_closed):
-            until_s = hub.time_s + min(timeout_s, _CANCEL_WITHIN_S)
-            hub.drive(lambda: not (self.tasks() or self._line), until_s)
+        until_s = hub.time_s + min(timeout_s, _CANCEL_WITHIN_S)
+        hub.drive(lambda: not (self.tasks() or self._line), until_s)
         left = self.tasks()
         self._line.clear()
         self.close()

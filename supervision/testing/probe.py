@@ -37,6 +37,8 @@ class _Collector(SupervisedActor):
     """The actor of a probe."""
 
     trap_exit = True
+    is_spared = True
+    """Whether faults that strike everybody leave it alone: it is the test's own."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe

@@ -16,6 +16,7 @@ from callboard.supervision.testing.asked import Asked, asked_for
 from callboard.supervision.testing.errors import NeverSeen, NotReplayable
 from callboard.supervision.testing.explore import Exploration
 from callboard.supervision.testing.failure import Broken, broken_by, is_failure
+from callboard.supervision.testing.faults import FaultPlan
 from callboard.supervision.testing.portfolio import Portfolio
 from callboard.supervision.testing.report import Run, report, write
 from callboard.supervision.testing.schedule import Recording, Replay, Schedule
@@ -61,6 +62,7 @@ class Simulate:
         first_seed: int = 0,
         replayed: int = 2,
         explore: Exploration | None = None,
+        faults: FaultPlan | None = None,
         must_see: tuple[str, ...] = (),
         shrink_max_s: float = SHRINK_MAX_S,
         steps_max: int = 100_000,
@@ -80,6 +82,7 @@ class Simulate:
             first_seed: the first of them; the others follow.
             replayed: how many of the schedules are run twice, to see that they replay.
             explore: how the order is chosen; None: in the ways of a `Portfolio`, in turns.
+            faults: what may go wrong, by itself. Each of them must strike in some of the schedules.
             must_see: what must happen in some of the schedules, as `Simulation.seen` counts it.
             shrink_max_s: seconds that shrinking may take; 0 leaves it out.
             steps_max: steps in one call that are called a livelock.
@@ -112,6 +115,7 @@ class Simulate:
                     world=self._world,
                     name=self._name,
                     explore=Portfolio() if explore is None else explore,
+                    faults=FaultPlan(()) if faults is None else faults,
                     hears_events=bool(must_see),
                     steps_max=steps_max,
                     step_max_s=step_max_s,
@@ -119,9 +123,10 @@ class Simulate:
                 )
                 asked = asked_for()
                 if asked is None:
-                    campaign.go(range(first_seed, first_seed + schedules), replayed, must_see)
+                    campaign.go(range(first_seed, first_seed + schedules), replayed)
+                    campaign.check_seen(must_see)
                 elif asked.schedule is None or asked.path is None:
-                    campaign.go(range(asked.seed, asked.seed + 1), replayed, ())
+                    campaign.go(range(asked.seed, asked.seed + 1), replayed)
                 else:
                     campaign.replay(asked.schedule, asked.path)
 
@@ -155,6 +160,7 @@ class _Campaign:
         world: makes the simulation of each schedule.
         name: the parameter of the body that gets it.
         explore: how the order is chosen.
+        faults: what may go wrong.
         hears_events: whether events are counted.
         steps_max: steps in one call that are called a livelock.
         step_max_s: seconds of the processor that one step may take.
@@ -169,6 +175,7 @@ class _Campaign:
         world: type[Simulation],
         name: str,
         explore: Exploration,
+        faults: FaultPlan,
         hears_events: bool,
         steps_max: int,
         step_max_s: float,
@@ -179,15 +186,18 @@ class _Campaign:
         self._world = world
         self._name = name
         self._explore = explore
+        self._faults = faults
         self._hears_events = hears_events
+        self._schedules = 0
+        self._seen: Counter[str | float] = Counter()
+        self._struck = [0] * len(faults.faults)
         self._steps_max = steps_max
         self._step_max_s = step_max_s
         self._shrink_max_s = shrink_max_s
 
-    def go(self, seeds: range, replayed: int, must_see: tuple[str, ...]) -> None:
+    def go(self, seeds: range, replayed: int) -> None:
         """Run all schedules, some of them twice."""
         __tracebackhide__ = True
-        seen: Counter[str] = Counter()
         for number, seed in enumerate(seeds):
             sim = self._run_or_fail(seed)
             if number < replayed and self._run_or_fail(seed).trace.digest != sim.trace.digest:
@@ -195,12 +205,26 @@ class _Campaign:
                 error = NotReplayable(msg)
                 error.add_note(f"replay: {self._command(seed)}")
                 raise error
-            for kind in must_see:
-                seen[kind] += sim.seen(kind)
-        missing = tuple(kind for kind in must_see if not seen[kind])
+            self._schedules += 1
+            if self._hears_events:
+                self._seen.update(sim.trace.kinds())
+            for index, (_, times) in enumerate(sim.struck):
+                self._struck[index] += times
+
+    def check_seen(self, must_see: tuple[str, ...]) -> None:
+        """Refuse a campaign that proves little.
+
+        Raises:
+            NeverSeen: something that must happen, or a fault of the plan, never did.
+        """
+        __tracebackhide__ = True
+        missing = [kind for kind in must_see if not self._seen[kind]]
+        for fault, times in zip(self._faults.faults, self._struck, strict=True):
+            if not times:
+                missing.append(f"{fault.name} (of={fault.of!r}, on={fault.on!r})")
         if missing:
-            msg = f"in {len(seeds)} schedules there was no {', no '.join(missing)}"
-            raise NeverSeen(msg, kinds=missing)
+            msg = f"in {self._schedules} schedules there was no {', no '.join(missing)}"
+            raise NeverSeen(msg, kinds=tuple(missing))
 
     def replay(self, schedule: Schedule, path: Path) -> None:
         """Run the schedule of a file, and tell its story if it fails."""
@@ -233,6 +257,7 @@ class _Campaign:
         sim = self._world(
             seed,
             explore=explore,
+            faults=self._faults,
             hears_events=hears_events or self._hears_events,
             steps_max=steps_max or self._steps_max,
             step_max_s=self._step_max_s,

@@ -17,9 +17,12 @@ from callboard.supervision.testing.dispatcher import (
     SimulatedTimers,
 )
 from callboard.supervision.testing.explore import Exploration
+from callboard.supervision.testing.faults import Fault, FaultPlan
 from callboard.supervision.testing.hub import Hub
 from callboard.supervision.testing.loop import SimulatedLoopPort
 from callboard.supervision.testing.portfolio import Portfolio
+from callboard.supervision.testing.strikes import Strikes
+from callboard.supervision.testing.struck import StruckActors
 from callboard.supervision.testing.trace import TEST, Overheard
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.system import ActorSystem
     from callboard.supervision.testing.trace import Moment, Trace
 
+F = TypeVar("F", bound=Fault)
 T = TypeVar("T")
 
 BEGAN_S = 1_700_000_000.0
@@ -57,6 +61,7 @@ class Simulation:
     Args:
         seed: decides everything.
         explore: how the order is chosen; None: in one of the ways of a `Portfolio`, by the seed.
+        faults: what may go wrong, by itself; None: nothing.
         hears_events: whether the trace has the events of all systems, so that `seen` counts them.
             Supervisors report only where somebody listens, so this costs some time.
         horizon_s: a timer due within this time may go off before ready work.
@@ -75,6 +80,7 @@ class Simulation:
         seed: int = 0,
         *,
         explore: Exploration | None = None,
+        faults: FaultPlan | None = None,
         hears_events: bool = False,
         horizon_s: float = 0.05,
         steps_max: int = 100_000,
@@ -88,7 +94,15 @@ class Simulation:
             steps_max=steps_max,
             step_max_s=step_max_s,
         )
-        self.runtime: Runtime = _SimulatedRuntime(self._hub, hears_events=hears_events)
+        self._strikes = Strikes(
+            FaultPlan(()) if faults is None else faults,
+            self._hub.order,
+            self._hub.trace.note,
+            self._hub.chance.stream,
+        )
+        self.runtime: Runtime = _SimulatedRuntime(
+            self._hub, self._strikes, hears_events=hears_events
+        )
         """For `ActorSystem(runtime=...)`."""
         self.trace: Trace = self._hub.trace
         """What happened so far; `trace.digest` tells two runs apart."""
@@ -156,6 +170,14 @@ class Simulation:
         except Timeout:
             return
 
+    def stall(self, seconds: float) -> None:
+        """Let simulated time pass for whoever calls it, as a system call does.
+
+        Nothing wakes him, a kill neither; he may be at work by hand-off. On an event loop nobody
+        else has a turn meanwhile: the clock jumps.
+        """
+        self._hub.stall(seconds)
+
     def note(self, *words: str | float) -> None:
         """Add to the trace what must be the same in every run of this seed."""
         self.trace.note(("note", *words))
@@ -179,6 +201,27 @@ class Simulation:
         if does:
             self.trace.note(("fault", fault, who))
         return does
+
+    def strikes(self, kind: type[F], *, of: str, on: str) -> F | None:
+        """Return the fault of the plan that strikes here, if one does; for the fake of a port.
+
+            fault = sim.strikes(DiskIsFull, of="disk", on="write")
+            if fault is not None:
+                raise OSError
+
+        It is a decision of the schedule, as `happens` is one.
+
+        Args:
+            kind: a subclass of `Fault`.
+            of: for whom the port works; compared with the fault's `of`.
+            on: what it does; compared with the fault's `on`.
+        """
+        return self._strikes.at_port(kind, of, on)
+
+    @property
+    def struck(self) -> tuple[tuple[Fault, int], ...]:
+        """Each fault of the plan, and how often it struck in this schedule."""
+        return tuple((each.fault, each.struck) for each in self._strikes.rules)
 
     def law(self, name: str, check: Callable[[], object]) -> None:
         """Have something looked at after every step, by whoever drives.
@@ -280,6 +323,25 @@ class Simulation:
         self._hub.drive(_never, until_s)
         self._hub.move_time_to(until_s)
 
+    def calm(self) -> None:
+        """Let no fault of the plan strike any more, and run until all is quiet.
+
+        What hangs goes on, mailboxes have room again; a timer that was lost stays lost. If an
+        ask never ends although nothing goes wrong any more, it is found here.
+
+        Raises:
+            Deadlock: somebody waits for what will not come.
+            Livelock: it goes on and on.
+            Exception: whatever a client raised.
+        """
+        self._hub.check_open()
+        self.end_faults()
+        self.run()
+
+    def end_faults(self) -> None:
+        """Let no fault of the plan strike any more, and what hangs go on; `calm` does it, too."""
+        self._strikes.end()
+
     def quiescent(self) -> bool:
         """Whether nobody runs or waits, and no timer is left but recurring ones.
 
@@ -291,6 +353,7 @@ class Simulation:
 
     def close(self) -> None:
         """End whatever is suspended. Nothing runs here any more; idempotent."""
+        self._strikes.is_over = True
         self._hub.close()
 
 
@@ -332,11 +395,14 @@ class _SimulatedRuntime:
 
     Args:
         hub: what they share.
+        strikes: the faults that strike them.
         hears_events: whether the trace gets their events.
     """
 
-    def __init__(self, hub: Hub, *, hears_events: bool) -> None:
+    def __init__(self, hub: Hub, strikes: Strikes, *, hears_events: bool) -> None:
         self._hub = hub
+        self._strikes = strikes
+        self._actors = StruckActors(hub, strikes)
         self._overhear = partial(Overheard, hub.trace) if hears_events else None
 
     def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
@@ -350,8 +416,8 @@ class _SimulatedRuntime:
 
         return Ports(
             clock=clock,
-            dispatcher=SimulatedDispatcher(hub, settings),
-            timers=SimulatedTimers(hub, emit),
+            dispatcher=SimulatedDispatcher(hub, settings, self._actors.prepare),
+            timers=SimulatedTimers(hub, emit, self._strikes),
             loop=SimulatedLoopPort(hub, f"{name}-loop"),
             ids=Ids(clock, stream("ids").getrandbits),
             stream=stream,

@@ -92,8 +92,12 @@ def _words(who: str | float, entry: Entry) -> Iterator[str]:
             yield f"{_by(who, name)}waits"
         case ("point", me, label):
             yield f"{_by(who, me)}is held up at {label}"
+        case ("fault", _what, _me, told):
+            yield f"fault: {told}"
         case ("fault", what, _me):
             yield f"fault {what} strikes"
+        case ("wall clock", by_s):
+            yield f"the wall clock is {by_s:g} s off"
         case ("unwound", name, *_):
             yield f"{name} is unwound"
         case _:

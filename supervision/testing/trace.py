@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
@@ -65,9 +66,13 @@ class Trace:
 
     def seen(self, kind: str) -> int:
         """Return how many entries are of a kind, or of an event, fault or note of this name."""
-        return sum(
-            entry[0] == kind or (entry[0] in _WHAT and entry[1] == kind) for entry in self.entries
-        )
+        return self.kinds()[kind]
+
+    def kinds(self) -> Counter[str | float]:
+        """Count all kinds of entries, and what events, faults and notes are called."""
+        kinds = Counter(entry[0] for entry in self.entries)
+        kinds.update(each[1] for each in self.entries if each[0] in _WHAT and each[1] != each[0])
+        return kinds
 
 
 def name_in_line(who: Any) -> str:

@@ -73,11 +73,15 @@ class ChildNames:
             return self._addresses.get(key) is address  # otherwise it is a sibling's
         return owner is None or (isinstance(owner, ChildNames) and owner.is_over)
 
-    @staticmethod
-    def open(address: Address[Any]) -> None:
-        """Have a child's address keep messages again, for it is about to be lived in."""
+    def open(self, address: Address[Any]) -> None:
+        """Have a child's address keep messages again, for it is about to be lived in.
+
+        here: (1) open   (2) has the supervisor been killed? close     killer: (1) dead (2) close
+        """
         if not address.is_reserved:
             address.keeps_mailbox = True
+            if self.is_over and address.owner is self:
+                address.close()
 
     def close(self, key: ChildId) -> None:
         """Have a child's address take no more messages, for it will not come back by itself.

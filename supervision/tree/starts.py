@@ -149,6 +149,9 @@ class StartUnderWay:
                 self.attempt.key, self._name, keeps_mailbox=spec.keeps_mailbox
             )
             self._has_claimed = True
+            if self._names.is_over:  # killed just now: who gave its names back may not know this
+                self._names.release(self.attempt.key)
+                self._supervisor.system.refuse_fenced(self._supervisor, self._address.name)
         if self._predecessor is not None and not self._predecessor.is_dead:
             return None
         if self._address is not None and spec.keeps_mailbox:

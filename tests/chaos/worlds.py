@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from callboard.actors import SessionSystem
-from callboard.supervision import Future
-from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.timers import ThreadTimers
 from callboard.supervision.testing import Simulation
-from callboard.supervision.testing.fibres import FibreRunner
 from callboard.supervision.testing.loop import SimulatedLoopPort
 
 LOOK_S = 0.02
@@ -83,13 +80,7 @@ class SimulatedWorld:
         self.simulation = Simulation(seed, steps_max=1_000_000)
         self.runtime = self.simulation.runtime
         self.sleep = self.simulation.sleep
-
-    def stall(self, seconds: float) -> None:
-        runner, until_s = local.runner, self.now_s() + seconds
-        assert isinstance(runner, FibreRunner)
-        nothing = Future[None](blocker=self.simulation._hub)
-        while self.now_s() < until_s:
-            runner._wait(nothing, until_s)  # not `block`, which a kill would wake
+        self.stall = self.simulation.stall
 
     def spawn(self, name: str, act: Callable[[], object]) -> Task:
         return self.simulation.spawn(name, act)

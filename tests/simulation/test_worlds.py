@@ -49,9 +49,8 @@ def test_the_faults_of_a_world_and_what_follows_from_them_are_seen() -> None:
 
     @simulate(
         schedules=60,
+        faults=WORLDS["tree"].faults,
         must_see=(
-            "crash",
-            "kill",
             "ActorCrashed",
             "ChildCrashed",
             "ChildWasStarted",
@@ -94,10 +93,10 @@ def test_sessions_that_nobody_uses_are_quiet_whatever_is_done_again_and_again() 
         assert sim.now_s < 1.0
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", [each for each in WORLDS if each != "mixed"])
 def test_a_world_runs_under_many_seeds_without_a_violation(world: str) -> None:
-    @simulate(schedules=80, first_seed=1_000)
+    @simulate(schedules=80, first_seed=1_000, faults=WORLDS[world].faults)
     def campaign(sim: Simulation) -> None:
-        WORLDS[world](sim)
+        WORLDS[world].play(sim)
 
     campaign()

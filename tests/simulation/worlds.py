@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 from callboard.actors import (
     AppendMessage,
@@ -30,9 +31,10 @@ from callboard.supervision import (
     Strategy,
     Supervisor,
 )
-from callboard.supervision.testing import Simulation
+from callboard.supervision.testing import FaultPlan, Simulation, faults
 from tests.laws import broken_laws
-from tests.simulation.cast import Add, Boom, Counter, Crash, QuickCounter
+from tests.simulation.cast import Add, Counter, QuickCounter
+from tests.simulation.mixed import PLAN, mixed
 from tests.simulation.test_replay import busy
 from tests.simulation.test_storm import storm
 
@@ -61,12 +63,8 @@ def tree(sim: Simulation) -> None:
                     sim.note("nobody", name)
                     return
                 try:
-                    if sim.happens("crash", 0.1):
-                        address.tell(Crash())
-                    if sim.happens("kill", 0.1) and address.ref is not None:
-                        address.ref.kill()
                     sim.note("sum", name, address.ask(Add(number), timeout=10))
-                except (DeliveryError, Boom) as error:
+                except (DeliveryError, faults.Struck) as error:
                     sim.note("ended", name, type(error).__name__)
 
         for name in ("a", "b", "c"):
@@ -82,9 +80,6 @@ def sessions(sim: Simulation) -> None:
             try:
                 mine = system.ask(CreateSession(user_id=name)).id
                 for number in range(3):
-                    ref = system.address(mine).ref
-                    if sim.happens("kill", 0.2) and ref is not None:
-                        ref.kill()
                     with suppress(DeliveryError):
                         text = f"{name} {number}"
                         seq = system.ask(AppendMessage(mine, role=Role.USER, content=text))
@@ -103,18 +98,28 @@ def sessions(sim: Simulation) -> None:
         sim.note("sessions", system.ask(CountSessions()))
 
 
-WORLDS: dict[str, Callable[[Simulation], None]] = {
-    "busy": busy,
-    "storm": storm,
-    "tree": tree,
-    "sessions": sessions,
+class World(NamedTuple):
+    """A scenario, and what may go wrong in it."""
+
+    play: Callable[[Simulation], None]
+    faults: FaultPlan | None = None
+
+
+WORLDS = {
+    "busy": World(busy),
+    "storm": World(storm),
+    "tree": World(
+        tree, FaultPlan((faults.Crash(of="Counter", rate=0.1), faults.Kill(of="Counter", rate=0.1)))
+    ),
+    "sessions": World(sessions, FaultPlan((faults.Kill(of="SessionActor", rate=0.2),))),
+    "mixed": World(mixed, PLAN),
 }
 
 
 def digest(world: str, seed: int) -> str:
     """Return what tells a run from all others."""
-    with Simulation(seed) as sim:
-        WORLDS[world](sim)
+    with Simulation(seed, faults=WORLDS[world].faults) as sim:
+        WORLDS[world].play(sim)
     return sim.trace.digest
 
 

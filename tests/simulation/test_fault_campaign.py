@@ -1,0 +1,57 @@
+"""Every fault, every way back and every law is seen; bugs that only faults show are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+import pytest
+
+from callboard.supervision.testing import Simulation, simulate
+from tests.simulation.fault_plants import PLANTS, failures_of
+from tests.simulation.mixed import LAWS, PATHS, PLAN, TAKING_OVER, mixed
+
+SCHEDULES = 150
+"""Always made: enough to see everything."""
+
+MANY_SCHEDULES = 10_000
+"""Made when they are asked for."""
+
+FOUND_IN = 1_000
+"""Schedules in which each planted bug is to be found `AT_LEAST` so often."""
+
+AT_LEAST = 5
+
+
+@simulate(schedules=SCHEDULES, faults=PLAN, must_see=(*PATHS, *LAWS))
+def test_every_law_holds_whatever_strikes(sim: Simulation) -> None:
+    mixed(sim)
+
+
+@simulate(schedules=SCHEDULES, faults=TAKING_OVER)
+def test_managers_take_over_what_was_begun_whatever_strikes(sim: Simulation) -> None:
+    """Starts that fail, hang and are refused, under managers that are killed: all is settled."""
+    mixed(sim)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1_200)
+@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=TAKING_OVER)
+def test_managers_take_over_for_long(sim: Simulation) -> None:
+    mixed(sim)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1_200)
+@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=PLAN, must_see=(*PATHS, *LAWS))
+def test_every_law_holds_for_long(sim: Simulation) -> None:
+    mixed(sim)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_bug_that_only_faults_show_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as five are found it is known that there are five in a thousand."""
+    plant: Callable[[pytest.MonkeyPatch], None] = PLANTS[name]
+    plant(monkeypatch)
+
+    assert len(list(islice(failures_of(range(FOUND_IN)), AT_LEAST))) == AT_LEAST
