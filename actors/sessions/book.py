@@ -31,6 +31,7 @@ class Ending:
         "idle_longer_than_s",
         "is_bound",
         "is_forced",
+        "last",
         "number",
         "reason",
         "refusals",
@@ -52,6 +53,9 @@ class Ending:
         self.until_s = until_s
         self.answers = answers
         self.idle_longer_than_s = idle_longer_than_s
+        self.last: Session | None = None
+        """The last snapshot, as soon as the row is about to go: a manager that falls after that is
+        followed by one that tells it."""
         self.expires_after_s = idle_longer_than_s
         """The same, and still known when there is no way back."""
         self.is_forced = False

@@ -33,6 +33,7 @@ from callboard.actors.sessions.states import Presence, SessionState, Transition,
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import PartitionLost
 from callboard.actors.sessions.walks import Walk
+from callboard.actors.storage.journal import CommitOutcome
 from callboard.supervision import Backoff, Future
 from callboard.supervision.model.reasons import is_abnormal
 
@@ -241,9 +242,15 @@ class Ender:
         for session_id, ending in list(self._book.endings.items()):
             row = self._table.get(session_id)
             if row is None:
-                self.over(session_id, None)
+                self.over(session_id, ending.last)
             else:
                 self._drive(row, ending)
+
+    def note_last(self, row: Row) -> None:
+        """Keep the last snapshot of a session that is about to go, for who waits for its end."""
+        ending, session = self._book.endings.get(row.id), row.session()
+        if ending is not None and session.state is SessionState.CLEANED:
+            ending.last = session
 
     def _drive(self, row: Row, ending: Ending) -> None:
         if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
@@ -306,33 +313,45 @@ class Ender:
             draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=ending.reason)
             steps = to_undo(services.plan(draft.session))
             if steps and self._must_be_undone(ending):
-                refusal = self._refusal_of(draft)
+                outcome = self._outcome_of(draft)
                 draft.let_go()
+                if outcome is CommitOutcome.FENCED:
+                    return self._overtaken(row, ending)
                 # One that is half spawned is undone whether or not it is noted that it ends.
-                if refusal is not None and not self._must_end(row, ending):
-                    return self._refused(row, ending, refusal)
+                if isinstance(outcome, StoreError) and not self._must_end(row, ending):
+                    return self._refused(row, ending, outcome)
                 self._send_undertaker(row, ending, steps)
                 return True
             draft.move(Transition.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
-            refusal = self._refusal_of(draft)
-            if refusal is not None:
+            outcome = self._outcome_of(draft)
+            if outcome is CommitOutcome.FENCED:
+                return self._overtaken(row, ending)
+            if isinstance(outcome, StoreError):
                 draft.let_go()
-                return self._refused(row, ending, refusal)
+                return self._refused(row, ending, outcome)
         self._desk.remove(row)
         return True
 
     # -- refused by the store ----------------------------------------------
 
-    def _refusal_of(self, draft: Draft) -> StoreError | None:
+    def _outcome_of(self, draft: Draft) -> StoreError | CommitOutcome:
         """Keep what was changed, if anything; or return why the store did not, all undone."""
         if not draft.has_changed:
-            return None
+            return CommitOutcome.COMMITTED
         try:
-            self._services.keep(draft)
+            return self._services.keep(draft)
         except StoreError as error:
             draft.rebase()
             return error
-        return None
+
+    def _overtaken(self, row: Row, ending: Ending) -> bool:
+        """Go on with an ending whose commit came too late: an incarnation has begun meanwhile.
+
+        Its partition had been asked for it before it was told to forget the session; none comes
+        after that one.
+        """
+        self._drive(row, ending)
+        return True
 
     def refused(self, message: EndRefused) -> None:
         """Tell who waits for an end that the store refused it: the session goes on."""

@@ -124,6 +124,7 @@ class Judge:
 
     def remove(self, row: Row) -> None:
         """Take a row out of the table, and tell everybody who waits for that."""
+        self._ender.note_last(row)
         last = self._table.remove(row.id)
         if last is not None and self._services.feed.is_heard:
             self._tell_the_end(row, last)

@@ -923,6 +923,36 @@ def test_an_entry_says_what_is_to_be_kept(opened: SessionSystem, store: FakeStor
     assert (last.reply, last.value) == (None, None)
 
 
+class TestAnEndThatIsOvertaken:
+    """By an incarnation that its partition had on the way, while the store took its time."""
+
+    @pytest.mark.parametrize("has_folder", [False, True])
+    def test_is_kept_before_the_session_goes(
+        self, stage: Stage, store: FakeStore, *, has_folder: bool
+    ) -> None:
+        workspaces = FakeWorkspaces()
+        sessions = stage.open(store=store, workspace=workspaces if has_folder else None)
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(PassivateSession(ada))
+
+        def overtake(_method: str, session_id: str) -> None:
+            store.on_call = None
+            row = services_of(sessions).table.row(session_id)
+            row.begin(row.incarnation + 1)
+
+        store.on_call = overtake
+        ended = later(sessions, TerminateSession(ada, grace_s=1.0))
+        stage.settle()
+        assert not ended.is_done
+
+        stage.advance(2.0)
+
+        assert ended.get(timeout=PATIENT_S).state is SessionState.CLEANED
+        assert store.entries[-1].version.session.state is SessionState.CLEANED
+        assert workspaces.folders == {}
+        assert broken(stage, sessions, store) == []
+
+
 class TestACreateOnly:
     def test_is_kept_before_it_is_answered(
         self, stage: Stage, opened: SessionSystem, store: FakeStore

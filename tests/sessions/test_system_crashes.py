@@ -11,13 +11,16 @@ from callboard.actors import (
     Presence,
     SessionCrashed,
     SessionNotFound,
+    SessionState,
     SessionSystem,
     TerminateSession,
 )
+from callboard.actors.sessions.table import Table
 from callboard.supervision import ActorDeadError, Crashed, DeliveryError, Timeout
 from callboard.supervision.testing import Simulation
 from tests.laws import broken_laws
 from tests.sessions.stage import (
+    PATIENT_S,
     Boom,
     Decline,
     DeclineLater,
@@ -282,6 +285,25 @@ class TestHealth:
 
 
 class TestTheManager:
+    def test_that_falls_when_a_session_has_just_gone_has_a_successor_that_tells_of_its_end(
+        self, opened: SessionSystem, ada: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        remove = Table.remove
+
+        def fall(table: Table, session_id: str) -> None:
+            monkeypatch.undo()
+            remove(table, session_id)
+            raise Boom("the manager falls")
+
+        monkeypatch.setattr(Table, "remove", fall)
+
+        last = opened.ask(TerminateSession(ada), timeout=PATIENT_S)
+
+        assert (last.id, last.state) == (ada, SessionState.CLEANED)
+        assert part_of(opened, "front/manager").incarnation == 2
+        with pytest.raises(SessionNotFound):
+            opened.get(ada)
+
     def test_of_the_manager_leaves_a_message_to_a_session_that_is_about_to_come_back(
         self, stage: Stage, opened: SessionSystem, ada: str
     ) -> None:
