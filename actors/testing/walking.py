@@ -341,9 +341,10 @@ class _Walk:
             if operation in state.used or each.expected not in {None, state.version}:
                 continue
             if operation.is_doubtful:
-                if not is_needed or each.changes in kinds:
+                kind = (each.changes, each.expected)
+                if not is_needed or kind in kinds:
                     continue
-                kinds.append(each.changes)
+                kinds.append(kind)
             yield self._update(state, each)
 
     def _update(self, state: State, update: Update) -> Commit:

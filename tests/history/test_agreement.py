@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from callboard.actors import CreateSession, DuplicateSession
 from callboard.actors.testing.history import check
 from callboard.actors.testing.operations import Operation
 from tests.history.making import PLANTS, SESSION, history, mutated
@@ -31,6 +32,15 @@ def histories(seeds: Iterable[int]) -> Iterator[tuple[int, list[Operation]]]:
         yield seed, mutated(seed, operations)
 
 
+def is_certain(operations: list[Operation]) -> bool:
+    """Say whether each creator was told that there is a session.
+
+    Else there may have been one for a moment, which was taken back: then less is certain.
+    """
+    creates = [each for each in operations if isinstance(each.message, CreateSession)]
+    return all(each.is_answered or each.is_refused_as(DuplicateSession) for each in creates)
+
+
 def compare(seeds: range) -> None:
     """See that both say the same of all histories."""
     unclear = refused = 0
@@ -39,7 +49,10 @@ def compare(seeds: range) -> None:
         assert judged is not None, seed
         unclear += finding.unclear is not None
         refused += not judged
-        assert finding.unclear is not None or (finding.told is None) == judged, (seed, finding)
+        if judged or finding.unclear is not None or not is_certain(operations):
+            assert not judged or finding.told is None, (seed, finding)
+        else:
+            assert finding.told is not None, seed
     assert refused >= len(seeds) / 5
     assert unclear <= 2 * len(seeds) * UNCLEAR_MAX
 

@@ -111,6 +111,11 @@ RIGHT: dict[str, list[tuple[Request[Any], Any] | tuple[Request[Any], Any, int]]]
         (append("b", "k"), IdempotencyConflict("client_msg_id", "k")),
         (GetMessages("s"), page("a", key="k")),
     ],
+    "two updates alike have both happened, the one that needs its version first": [
+        (update(n=1), Timeout()),
+        (update(1, n=1), Timeout()),
+        (GetSession("s"), at(3, n=1)),
+    ],
     "an update of the version that there is": [(update(1, n=1), at(2, n=1)), (update(2), at(3))],
     "one of another": [(update(7), VersionConflict("s", expected_version=7, version=1))],
     "an activity is a version": [(RecordActivity("s"), 1.0), (GetSession("s"), at(2))],
