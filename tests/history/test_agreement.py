@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -14,7 +15,8 @@ from tests.history.score import made, score
 from tests.history.searching import is_right
 
 SEEDS = range(200)
-MANY_SEEDS = range(200, 10_000)
+IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
+MANY_SEEDS = range(200, 1_000 if IS_SHORT else 10_000)
 """Those that are tried when they are asked for."""
 
 SHOWN_MIN = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,8 @@ from callboard.supervision.testing import Simulation, simulate
 from tests.history.talking import FAULTS, talk
 
 SCHEDULES = 150
-MANY_SCHEDULES = 3_000
+IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
+MANY_SCHEDULES = 200 if IS_SHORT else 3_000
 
 FOUND_WITHIN = 40
 """Schedules within which a planted bug is found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import islice
 
@@ -14,7 +15,9 @@ from tests.simulation.mixed import LAWS, PATHS, PLAN, TAKING_OVER, mixed
 SCHEDULES = 150
 """Always made: enough to see everything."""
 
-MANY_SCHEDULES = 10_000
+IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
+
+MANY_SCHEDULES = 250 if IS_SHORT else 10_000
 """Made when they are asked for."""
 
 FOUND_IN = 1_000
