@@ -347,9 +347,13 @@ class SessionManager(AttendingActor):
 
     @handles(SessionGivenUp)
     def on_session_given_up(self, message: SessionGivenUp) -> None:
-        """Quarantine a session that crashed too often."""
+        """Quarantine a session that crashed too often.
+
+        Not while it is started anew: a manager before this one was killed with this word on its
+        way, and what has been asked for since is answered, its failures counted.
+        """
         row = self._table.get(message.session_id)
-        if row is not None:
+        if row is not None and not self._book.starts.is_asked(row.id):
             last, reason, failed_on = message.incarnation, message.reason, message.failed_on
             self.learn(row, GivenUp(incarnation=last, reason=reason, failed_on=failed_on))
 

@@ -125,6 +125,30 @@ def test_a_session_that_has_come_back_is_not_given_up_for_its_last_life() -> Non
         assert sessions.get(ada).presence is Presence.AWAKE
 
 
+def test_a_session_that_is_started_anew_is_not_given_up_for_its_last_life() -> None:
+    """The end of the one that was being started was taken for a restart, which nobody made."""
+    plan = FaultPlan(
+        (
+            faults.Slow(of="SessionActor", on="on_start", seconds=1.0, nth=2),
+            faults.Crash(of="SessionActor", on="on_start", nth=2),
+        )
+    )
+    with (
+        Simulation(explore=DULL, faults=plan) as sim,
+        SessionSystem(runtime=sim.runtime, partitions=1) as sessions,
+    ):
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(PassivateSession(ada))
+        manager: Any = sessions.manager
+        sim.spawn("asker", partial(sessions.ask, AppendMessage(ada, Role.USER, "hello")))
+        sim.settle()
+
+        manager.notify(SessionGivenUp(ada, 1, Killed(), None))
+        sim.run()
+
+        assert len(sessions.messages(ada)) == 1
+
+
 @simulate(schedules=60, faults=FaultPlan((faults.Kill(of="inner", on="ChildExited", nth=1),)))
 def test_a_supervisor_that_is_killed_in_a_restart_leaves_no_name_behind(sim: Simulation) -> None:
     """It took the name for the next incarnation, which it then could not start any more."""
