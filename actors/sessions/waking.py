@@ -69,6 +69,9 @@ Promise: TypeAlias = Callable[[], Future[Any]]
 WOKEN_AT_ONCE_MAX = 64
 """Starts under way in one partition while more of its sessions wait to be woken."""
 
+_TO_BE_WOKEN = frozenset({Presence.ASLEEP, Presence.RESTARTING})
+"""Who restarts may have been lost with a partition since; to ask for one twice does no harm."""
+
 REFUSED_RETRY_S = 0.1
 """How long a session that is to be woken waits when its partition's mailbox was full."""
 
@@ -129,7 +132,7 @@ class Waker:
             if row is None:
                 start.fail(SessionNotFound(start.session_id))
                 starts.settle(start)
-            elif start.cause is Cause.WAKE and row.presence is not Presence.ASLEEP:
+            elif start.cause is Cause.WAKE and row.presence not in _TO_BE_WOKEN:
                 starts.settle(start)  # it runs, or must not run, by now
             else:
                 self._ask(start, row, partition)

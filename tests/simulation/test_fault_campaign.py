@@ -37,6 +37,20 @@ def test_managers_take_over_what_was_begun_whatever_strikes(sim: Simulation) -> 
     mixed(sim)
 
 
+@pytest.mark.parametrize("seed", [456, 663, 804, 1720, 2878])
+def test_a_schedule_that_once_broke_a_law_keeps_it(seed: int) -> None:
+    """All of managers that take over: of sessions that nobody started, or whose end was lost."""
+    with Simulation(seed, faults=TAKING_OVER) as sim:
+        mixed(sim)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1_200)
+@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=TAKING_OVER)
+def test_managers_take_over_for_long(sim: Simulation) -> None:
+    mixed(sim)
+
+
 @pytest.mark.stress
 @pytest.mark.timeout(1_200)
 @simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=PLAN, must_see=(*PATHS, *LAWS))
