@@ -94,9 +94,7 @@ class Creator:
             raise
         draft.let_go()
         row.note(asleep(NO_INCARNATION))
-        session = row.session()
-        self._book.creates.replied(row.id, session)
-        return session
+        return self._book.creates.replied(row.id, row.session())
 
     def _repeated(self, key: Key, content: bytes, known: Created) -> Session | Start:
         """Return the first reply, or what it is waiting for."""
@@ -105,7 +103,11 @@ class Creator:
         if known.reply is not None:
             return known.reply
         start = self._book.starts.get(known.session_id)
-        return self._table.row(known.session_id).session() if start is None else start
+        if start is not None:
+            return start
+        # A manager was killed before it had kept what it told, or told it.
+        row = self._table.row(known.session_id)
+        return self._book.creates.replied(row.id, row.session())
 
     def _first_snapshot(self, message: CreateSession) -> Session:
         services = self._services

@@ -80,12 +80,19 @@ class Creates:
         if len(self._created) > CREATES_MAX:
             self._forget_first()
 
-    def replied(self, session_id: str, reply: Session) -> None:
-        """Keep what the first asker is told."""
+    def replied(self, session_id: str, reply: Session) -> Session:
+        """Keep what the first asker is told; return it: whoever asks again is told the same.
+
+        A manager may be killed between keeping a reply and giving it. Its successor, who cannot
+        know, comes with what the session is by then.
+        """
         key = self._keys.get(session_id)
         created = None if key is None else self._created.get(key)
-        if created is not None and created.reply is None:
+        if created is None:
+            return reply
+        if created.reply is None:
             created.reply = reply
+        return created.reply
 
     def forget(self, session_id: str) -> None:
         """Let a create be repeated: the session never came to be."""

@@ -195,7 +195,7 @@ class Waker:
                 if spawns.get(row.id) is None or not spawns.join(row.id, start.replies):
                     session = row.session()
                     if start.cause is Cause.CREATE:
-                        self._book.creates.replied(row.id, session)
+                        session = self._book.creates.replied(row.id, session)
                     start.answer(session)
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:

@@ -160,6 +160,16 @@ class TestKeys:
         ] * 3
         assert len(creates) == 3
 
+    def test_have_one_reply_whatever_a_later_manager_comes_with(self) -> None:
+        """One that follows on a manager killed before it answered knows only what is there now."""
+        creates = Creates()
+        creates.remember(key("k"), b"content", "s", now_s=0.0)
+        first, later_on = Session(id="s", version=3), Session(id="s", version=6)
+
+        assert creates.replied("s", first) is first
+        assert creates.replied("s", later_on) is first
+        assert creates.replied("another", later_on) is later_on
+
     def test_of_what_never_came_to_be_is_free_again(self) -> None:
         creates = Creates()
         creates.remember(key("k"), b"", "s", now_s=0.0)
