@@ -103,11 +103,7 @@ class Creator:
         if known.reply is not None:
             return known.reply
         start = self._book.starts.get(known.session_id)
-        if start is not None:
-            return start
-        # A manager was killed before it had kept what it told, or told it.
-        row = self._table.row(known.session_id)
-        return self._book.creates.replied(row.id, row.session())
+        return self._table.row(known.session_id).session() if start is None else start
 
     def _first_snapshot(self, message: CreateSession) -> Session:
         services = self._services
