@@ -26,8 +26,7 @@ from callboard.actors.sessions.states import Presence, SessionState
 from callboard.supervision.model.requests import Request
 
 if TYPE_CHECKING:
-    # ruff does not look for types in the text of a base class.
-    from callboard.actors.sessions.subscriptions import Subscription  # noqa: F401
+    from callboard.actors.sessions.subscriptions import Subscription  # noqa: F401 -- in a base's text
 
 R_co = TypeVar("R_co", covariant=True)
 
