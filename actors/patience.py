@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from callboard.actors.checks import check
@@ -34,10 +35,14 @@ _LASTING: Final = (
     Shutdown,
 )
 
+_KINDS_MAX: Final = 1_024
+"""Types of messages of which it is remembered: every ask looks, and to look costs 0.5 us."""
 
-def lasts(message: object) -> bool:
-    """Say whether an answer may take longer than an ask waits by default."""
-    return isinstance(message, _LASTING)
+
+@lru_cache(maxsize=_KINDS_MAX)
+def lasts(kind: type[Any]) -> bool:
+    """Say whether the answer to messages of a type may take longer than an ask waits by default."""
+    return issubclass(kind, _LASTING)
 
 
 def patience_s(services: Services, message: Request[Any]) -> float:

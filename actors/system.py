@@ -462,7 +462,7 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
-        if timeout is None and lasts(message):
+        if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return self._recipient(message).ask(message, timeout=timeout)
 
@@ -472,7 +472,7 @@ class SessionSystem:
         done, result = self._read(message)
         if done:
             return cast("R", result)
-        if timeout is None and lasts(message):
+        if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return await self._recipient(message).ask_async(message, timeout=timeout)
 

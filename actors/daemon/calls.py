@@ -104,7 +104,7 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
             WrongReply: the handler answered what it may not.
         """
         wait_s = self.settings.ask_s
-        if lasts(message):
+        if lasts(type(message)):
             patience_s = min(self.sessions.patience_s(message), self.settings.work_s)
             if patience_s > wait_s:
                 wait_s = patience_s
