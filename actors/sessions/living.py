@@ -130,11 +130,15 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         """End this session when this handler has returned: cleaned up, its place given back.
 
         As `TerminateSession` does, whom a handler must not ask for its own session: it would
-        wait for itself. A handler that is refused or crashes has not ended it.
+        wait for itself. It is a part of what the handler commits: nothing else can be changed
+        after it, a handler that is refused or crashes has not ended the session, and what was
+        committed comes about whatever dies meanwhile.
 
         Args:
             reason: why, for the snapshot and the events.
         """
+        wall_s = self.system.clock.wall_s()
+        self._working().move(Transition.TERMINATE, wall_s=wall_s, reason=reason)
         notice = EndSession(self._row.id, reason)
         self._pledge(partial(self.actor_ref.notify, notice), lambda _: None)
 

@@ -24,7 +24,7 @@ from callboard.actors import (
 )
 from callboard.actors.testing import FakeStore
 from callboard.supervision import LATER, ActorDeadError, Future, Later, Refusal, handles
-from tests.sessions.stage import Stage, later, until
+from tests.sessions.stage import Stage, cell_of, later, until
 
 
 class Full(Refusal):
@@ -232,6 +232,17 @@ class TestItsOwnEnd:
         assert kinds[-1] is EventKind.TERMINATED
         with pytest.raises(SessionNotFound):
             sessions.ask(AppendMessage(ada, Role.USER, "too late"))
+
+    def test_comes_though_its_actor_is_killed_as_soon_as_it_has_answered(
+        self, stage: Stage, host: Hosted
+    ) -> None:
+        sessions, ada, _ = host
+        ref = cell_of(sessions, ada)
+
+        assert sessions.ask(Leave(ada)) == "bye"
+        ref.kill()
+
+        until(stage, lambda: not sessions.ask(CountSessions()))
 
     @pytest.mark.parametrize("then", ["refuse", "crash"])
     def test_does_not_come_when_its_handler_is_undone(
