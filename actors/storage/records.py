@@ -1,0 +1,162 @@
+"""What does a durable store keep of a session? Plain records, and the port of every such store.
+
+A store knows nothing of sessions: it keeps bytes by id and number. What they say is said by
+`actors/sessions/coding.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from callboard.actors.errors import StoreError
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What changes with every commit: columns of their own, so that an append writes little.
+
+    Args:
+        state: where the session is in its life, as text.
+        incarnation: whose commit it was.
+        version: the snapshot's.
+        last_seq: number of the last message of the log.
+        message_count: how many messages there are.
+        last_active_at: UTC, seconds since the epoch.
+    """
+
+    state: str
+    incarnation: int
+    version: int
+    last_seq: int
+    message_count: int
+    last_active_at: float
+
+
+class MessageRecord(msgspec.Struct, frozen=True, gc=False):
+    """One message of a log.
+
+    Args:
+        seq: its number in the session.
+        key: the sender's `client_msg_id`, or None.
+        body: the rest of it, as JSON.
+    """
+
+    seq: int
+    key: str | None
+    body: bytes
+
+
+class CreateRecord(msgspec.Struct, frozen=True):
+    """Under which idempotency key a session was created.
+
+    Args:
+        org_id: the organisation that the key belongs to.
+        user_id: the user.
+        key: the key.
+        digest: of the content of the create, by which a repeated one is known.
+        used_at: when it was used first: UTC, seconds since the epoch.
+    """
+
+    org_id: str | None
+    user_id: str | None
+    key: str
+    digest: bytes
+    used_at: float
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction changes of one session: the sum of its commits in a batch.
+
+    Args:
+        id: which session.
+        is_new: it is the first write of this session: whatever is kept under this id goes.
+        head: what it is after the last of these commits; None: no commit, a standing alone.
+        body: the rest of the snapshot, as JSON; None: as it was.
+        after_seq: messages with a greater number are replaced.
+        messages: those that follow that number, in order.
+        standing: what is known of its incarnations, as JSON; None: as it was.
+        created: its idempotency key, with the first write.
+        ended_at: it is CLEANED since then (UTC): kept as history until it is purged. None: it
+            lives.
+    """
+
+    id: str
+    is_new: bool = False
+    head: Head | None = None
+    body: bytes | None = None
+    after_seq: int = 0
+    messages: tuple[MessageRecord, ...] = ()
+    standing: bytes | None = None
+    created: CreateRecord | None = None
+    ended_at: float | None = None
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One session as it is kept, without its messages.
+
+    Args:
+        id: which.
+        head: what changes with every commit.
+        body: the rest of the snapshot, as JSON.
+        standing: what is known of its incarnations, as JSON; None: nothing.
+        created: its idempotency key, if it was created with one.
+        ended_at: since when it is CLEANED; None: it lives.
+    """
+
+    id: str
+    head: Head
+    body: bytes
+    standing: bytes | None = None
+    created: CreateRecord | None = None
+    ended_at: float | None = None
+
+
+class Store(Protocol):
+    """Where commits are kept for longer than the process. The port of every durable store.
+
+    One thread at a time: the journal's writer calls `write` and `purge`, its reader reads by a
+    `Store` of its own that `reader` has made. Everything may block.
+    """
+
+    def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
+        """Keep these changes in one transaction, durably when it returns.
+
+        Writing what has been written already, by an earlier attempt, changes nothing.
+
+        Returns:
+            Ids of sessions of which nothing was kept, with the cause: one that cannot be kept
+            takes no other along. Empty: all was kept.
+
+        Raises:
+            StoreOutcomeUnknown: the store was lost while it committed.
+            StoreError: nothing was kept.
+        """
+        ...
+
+    def sessions(self) -> Iterator[Stored]:
+        """Yield every session that has not ended, in the order of their creation."""
+        ...
+
+    def messages(
+        self, session_id: str, *, after_seq: int, up_to_seq: int
+    ) -> tuple[MessageRecord, ...]:
+        """Return the messages with `after_seq < seq <= up_to_seq`, in order."""
+        ...
+
+    def keyed(self, session_id: str, *, up_to_seq: int, limit: int) -> tuple[MessageRecord, ...]:
+        """Return the last `limit` messages that have a key, up to a number, in order."""
+        ...
+
+    def purge(self, *, ended_before: float, limit: int) -> int:
+        """Delete up to `limit` sessions that ended before that time; return how many."""
+        ...
+
+    def reader(self) -> Store:
+        """Return a store that reads the same, for another thread; it writes nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files, connections and locks. Harmless when repeated."""
+        ...
