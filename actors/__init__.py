@@ -164,7 +164,7 @@ from callboard.actors.sessions.states import Presence as Presence
 from callboard.actors.sessions.states import SessionState as SessionState
 from callboard.actors.sessions.states import SessionStatus as SessionStatus
 from callboard.actors.sessions.subscriptions import Subscription as Subscription
-from callboard.actors.storage.journal import CommitOutcome as CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome as CommitOutcome
 from callboard.actors.storage.memory import MemoryStore as MemoryStore
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem

@@ -34,10 +34,14 @@ from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.internal import (
     AreYouThere,
     Audited,
+    CreateRefused,
     DrainCheck,
     EndAll,
+    EndKept,
     EndRefused,
     GraceOver,
+    Learned,
+    LogLoaded,
     PartitionReady,
     PauseOver,
     PlacesLeft,
@@ -47,6 +51,7 @@ from callboard.actors.sessions.internal import (
     SessionStays,
     SessionWaits,
     StartAnswered,
+    StartKept,
     Undone,
     WalkOn,
 )
@@ -60,6 +65,7 @@ from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import (
     GivenUp,
     News,
+    PartitionLost,
 )
 from callboard.actors.sessions.waking import Waker
 from callboard.actors.sessions.walks import Walk
@@ -114,7 +120,9 @@ class SessionManager(AttendingActor):
     def _take_over(self, row: Row) -> None:
         self._is_looked_at(row)
         self._watcher.look_at(row)
-        if row.presence is Presence.ASLEEP and is_waited_for(row):
+        if row.presence is Presence.ASLEEP and self._ender.is_left(row):
+            self.learn(row, PartitionLost())  # the process died with its end, or with its spawn
+        elif row.presence is Presence.ASLEEP and is_waited_for(row):
             self._waker.wake(row)
 
     @staticmethod
@@ -146,9 +154,11 @@ class SessionManager(AttendingActor):
         """Reserve a place and start the session; reply its snapshot when it is active."""
         check(message, self._services.limits)
         try:
-            begun = self._creator.create(message)
+            begun = self._creator.create(message, lambda: self.reply_later(outlives=True))
         except ShuttingDown as error:
             return self._refused(error)
+        if isinstance(begun, Later):
+            return begun
         if isinstance(begun, Session) and (
             begun.state is SessionState.ACTIVE or not message.activate
         ):
@@ -302,6 +312,11 @@ class SessionManager(AttendingActor):
         """Watch what was started and answer those who wanted it; or say why it was not."""
         self._waker.answered(message)
 
+    @handles(StartKept)
+    def on_start_kept(self, message: StartKept) -> None:
+        """Do the same: the store has what the session began with, or has refused it."""
+        self._waker.answered(message.answer)
+
     @handles(PauseOver)
     def on_pause_over(self, message: PauseOver) -> None:
         """Try a start again that failed before."""
@@ -339,6 +354,30 @@ class SessionManager(AttendingActor):
         if row is not None:
             self._waker.answer_sleepers(row, message.error)
             self._ender.stays(row.id)
+
+    @handles(CreateRefused)
+    def on_create_refused(self, message: CreateRefused) -> None:
+        """Take back a session that a durable store has not kept."""
+        self._creator.refused(message)
+
+    @handles(LogLoaded)
+    def on_log_loaded(self, message: LogLoaded) -> None:
+        """Start a session whose last messages had to be read from a durable store first."""
+        row = self._table.get(message.row.id)
+        if row is not None and row is message.row:
+            self._waker.loaded(row, message)
+
+    @handles(Learned)
+    def on_learned(self, message: Learned) -> None:
+        """Carry on with what was learned of a session: a durable store has all of it by now."""
+        row = self._table.get(message.row.id)
+        if row is not None and row is message.row:
+            self.learn(row, message.news)
+
+    @handles(EndKept)
+    def on_end_kept(self, message: EndKept) -> None:
+        """Go on with an ending: a durable store has its last commit, or has refused it."""
+        self._ender.kept(message)
 
     @handles(EndRefused)
     def on_end_refused(self, message: EndRefused) -> None:

@@ -89,6 +89,11 @@ def _is_watchdog(value: object) -> bool:
     return _has(value, "beat") and _is_above_zero(interval_s) and interval_s != math.inf
 
 
+def _is_store(value: object) -> bool:
+    is_path = isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
+    return is_path or _has(value, "commit") or _has(value, *_STORE)
+
+
 def _is_place(value: object) -> bool:
     return isinstance(value, (str, os.PathLike)) or _has(value, *_PROVIDER)
 
@@ -125,6 +130,7 @@ def _named(methods: tuple[str, ...]) -> str:
 
 _BEHAVIOUR: Final = "Give a subclass of SessionActor."
 _PROVIDER: Final = ("sweep", "make", "remove", "clear", "close")
+_STORE: Final = ("write", "sessions", "messages", "keyed", "purge", "reader", "close")
 _FLAG: Final = _a(bool, "Give True or False.")
 
 OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
@@ -158,7 +164,13 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "audit_required": _FLAG,
         "metrics": _a_port("counter", "gauge", "histogram"),
         "log": _a_port("log"),
-        "store": _a_port("commit"),
+        "store": _or_none(
+            Option(
+                _is_store,
+                "Give the path of a file, a Store such as PostgresStore(...), or an object with"
+                " commit().",
+            )
+        ),
         "hung_after_s": Option(
             _is_above_zero, "Give seconds above zero, or math.inf to call none hung."
         ),

@@ -50,10 +50,12 @@ from callboard.actors.sessions.internal import EndAll
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.reads import answer
+from callboard.actors.sessions.recovering import recover
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
 from callboard.actors.sessions.subscriptions import Subscription
+from callboard.actors.storage.records import Store
 from callboard.actors.tree import BUDGET_OF_ROOT, tree
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
@@ -142,8 +144,11 @@ class SessionSystem:
             That is recorded when it has happened.
         metrics: where numbers go; None: nowhere.
         log: a logger that gets one line for each event of a session; None: none.
-        store: where the sessions' commits are kept (`SessionStore`); None: in memory alone. A
-            `commit` that hangs holds up more than its session: see `SessionStore`.
+        store: where sessions are kept for longer than the process: the path of an SQLite file, or
+            a `Store`, as `PostgresStore(...)`. What a reply has confirmed survives kill -9 and
+            power cut then, and the next system with the same store goes on with all sessions.
+            Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
+            one that hangs holds up more than its session. None: in memory alone.
         hung_after_s: so long at work on one message, a session is named in `health`.
         part_hung_after_s: so long at one message, the manager, the janitor or a partition is: then
             `health` is not healthy, and the watchdog hears nothing. What hangs there is a call of
@@ -189,7 +194,7 @@ class SessionSystem:
         audit_required: bool = False,
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
-        store: SessionStore | None = None,
+        store: str | os.PathLike[str] | Store | SessionStore | None = None,
         hung_after_s: float = HUNG_AFTER_S,
         part_hung_after_s: float = PART_HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
@@ -220,7 +225,6 @@ class SessionSystem:
             "audit_required": audit_required,
             "metrics": metrics,
             "log": log,
-            "store": store,
             "hung_after_s": hung_after_s,
             "part_hung_after_s": part_hung_after_s,
         }
@@ -233,6 +237,8 @@ class SessionSystem:
                 prompts, default=default_prompt, is_strict=strict_prompt, limits=limits
             )
         self._cleaner = cleaner
+        self._store = store
+        self._durable: Store | None = None
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
         self._connectors = connectors
         self._watchdog = watchdog
@@ -275,6 +281,7 @@ class SessionSystem:
             # A crash under `tell` has no asker: without a line in the log nobody would know.
             system.on_event = self._log = EventLog(now_s=system.clock.now_s)
         manager: Address[Any] = system.reserve(MANAGER, keeps_mailbox=True)
+        self._durable, committer = _opened(self._store)
         services = self._services = Services(
             system,
             kinds=self._kinds,
@@ -282,6 +289,8 @@ class SessionSystem:
             partitions=self._partitions,
             manager=manager,
             workspace=self._workspace,
+            store=committer,
+            durable=self._durable,
             **self._options,
         )
         services.connections = Switchboard(
@@ -295,6 +304,8 @@ class SessionSystem:
         )
         services.planners += self._planners(services)
         try:
+            if services.storing is not None:
+                system.emit(recover(services))
             self._sweep(services)
         except BaseException:
             self.stop()
@@ -365,6 +376,8 @@ class SessionSystem:
                 self._services.observing.close()
             if self._workspace is not None:
                 self._workspace.close()
+            if self._services is not None and self._services.storing is not None:
+                self._services.storing.close()
             return stopped.with_also(StopReport(left=self._left))
         finally:
             self._is_over = True
@@ -375,11 +388,14 @@ class SessionSystem:
         """End the sessions that have something to undo; note what they leave all the same.
 
         Their state lives in memory and is gone with the system: nobody would come back
-        to their folders. What is not done in time is swept at the next start.
+        to their folders. What is not done in time is swept at the next start. With a durable
+        store they sleep, and keep what they have.
         """
         services, now_s = self._services, system.dispatcher.now_s
         if services is None or services.root is None or not system.is_open:
             return  # nothing has been started, or it is stopped; or another process does it
+        if services.storing is not None:
+            return
         until_s = now_s() + within_s
         failed: tuple[str, ...] = ()
         if services.planners and not services.root.is_dead:
@@ -637,6 +653,19 @@ class SweepFailed(msgspec.Struct, frozen=True):
     log_event: ClassVar[str] = "workspace.sweep_failed"
 
     error: str
+
+
+def _opened(
+    store: str | os.PathLike[str] | Store | SessionStore | None,
+) -> tuple[Store | None, SessionStore | None]:
+    """Return the durable store that is meant, opened; or the host's own."""
+    if isinstance(store, (str, os.PathLike)):
+        from callboard.actors.storage.sqlite import SqliteStore
+
+        return SqliteStore(store), None
+    if store is not None and hasattr(store, "write"):
+        return cast("Store", store), None
+    return None, cast("SessionStore | None", store)
 
 
 async def _elsewhere(act: Callable[[], object]) -> None:

@@ -1,6 +1,7 @@
 """The tree of a session system: what runs, in which order, and what restarts with what.
 
     root (rest for one)
+    |- storage           who writes to the durable store, and reads from it, if there is one
     |- services          the hub of events and those who write them down
     |- sessions          a partition's sessions each
     |- connections       a partition's agents, MCP clients and clients each
@@ -29,6 +30,7 @@ from callboard.actors.sessions.naming import (
     MANAGER,
     PARTITIONS,
     SERVICES,
+    STORAGE,
 )
 from callboard.actors.sessions.observing import DELAYS
 from callboard.actors.sessions.partition import SessionPartition
@@ -58,7 +60,9 @@ def tree(
         switchboard: what the connections share.
         watchdog: is told that the tree is healthy; None: nobody is.
     """
+    storing = services.storing
     return (
+        *(() if storing is None else (_group(STORAGE, storing.specs),)),
         _group(SERVICES, services.observing.specs),
         _spread(PARTITIONS, SessionPartition, services, services.partitions),
         _spread(CONNECTIONS, ConnectionsPartition, switchboard, services.partitions),

@@ -220,7 +220,7 @@ class Addresses:
     """
 
     def __init__(
-        self, system: ActorSystem, announce: Callable[[object], None], gate: Gate | None = None
+        self, system: ActorSystem, announce: Callable[[object], object], gate: Gate | None = None
     ) -> None:
         self._system = system
         self._gate = gate

@@ -9,7 +9,12 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from callboard.actors.checks import check, check_own
-from callboard.actors.errors import InvalidField, SessionTerminating, StoreError
+from callboard.actors.errors import (
+    InvalidField,
+    SessionTerminating,
+    StoreError,
+    StoreOutcomeUnknown,
+)
 from callboard.actors.messages import AppendMessage, SessionMessage
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
@@ -17,8 +22,9 @@ from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.states import takes_messages
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import (
+    LATER,
     FencedError,
     Future,
     InvalidSpec,
@@ -27,6 +33,7 @@ from callboard.supervision import (
     Timeout,
 )
 from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.futures import PortFuture
 
 if TYPE_CHECKING:
     from callboard.actors.sessions.services import Services
@@ -55,6 +62,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     _draft: Draft | None = None
 
+    _is_async = False
+    """Whether an `async` handler is at work."""
+
     _pledges: list[Pledge] | None = None
     """What is to be done when that which the handler at work has changed is kept."""
 
@@ -70,6 +80,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
         super().__init__()
         self._row = row
         self._services = services
+        self._is_durable = services.journal is not None
 
     # -- what a behaviour may use ------------------------------------------
 
@@ -150,12 +161,48 @@ class CommittingActor(SupervisedActor, Generic[D]):
     def commit(self) -> None:
         """Keep what this handler has changed so far, whatever becomes of the rest of it.
 
+        With a durable store it returns when that has kept it; but in an `async` handler, which
+        must not block, and while the actor starts, when it is handed in: the first of them
+        has `await self.commit_async()`.
+
+        Raises:
+            StoreError: the store did not keep it: the session is at its last commit.
+            StoreOutcomeUnknown: it has not answered in the time that the asker has.
+        """
+        settled = self._settled()
+        if settled is not None and self.actor_ref.is_started and not self._is_async:
+            try:
+                settled.get(timeout=self.system.settings.ask_timeout_s)
+            except Timeout:
+                msg = "the store has not answered in time"
+                raise StoreOutcomeUnknown(msg) from None
+            except StoreError:
+                self._working().rebase()
+                raise
+
+    async def commit_async(self) -> None:
+        """Do the same in an `async` handler: it has been kept when this returns.
+
         Raises:
             StoreError: the store did not keep it: the session is at its last commit.
         """
+        settled = self._settled()
+        if settled is not None:
+            try:
+                await settled
+            except StoreError:
+                self._working().rebase()
+                raise
+
+    def _settled(self) -> Future[None] | None:
+        """Hand in what has changed; return what is done when all is kept, None when it is."""
         draft = self._working()
         if draft.has_changed:
             self._keep(draft)
+        if not self._is_durable:
+            return None
+        settled: Future[None] = PortFuture(blocker=self.system.dispatcher)
+        return settled if draft.when_kept(partial(_settle, settled)) else None
 
     def reply_later(self, *, outlives: bool = False) -> Future[Any]:
         """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.
@@ -219,6 +266,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
     # -- one message, one commit -------------------------------------------
 
     def _handle_receive(self, message: Any) -> Any:
+        if self._is_durable and self._working().is_given_up:
+            self._working().rebase()  # what was handed in before was not kept
         is_asked = isinstance(message, SessionMessage)
         if is_asked:
             known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply
@@ -240,6 +289,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
             result = handle(message)
         except Refusal as refusal:
             self._undo(refusal)
+            if self._is_durable and is_asked and self._replied_when_kept(None, refusal):
+                return LATER
             raise
         finally:
             if is_asked:  # once it is over, for it may have taken long; meanwhile it is busy
@@ -252,6 +303,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
     async def _awaited(
         self, begin: Callable[[], Coroutine[Any, Any, Any]], *, is_asked: bool
     ) -> Any:
+        self._is_async = True
         # The handler's coroutine is made when this one begins: one that is cancelled before it
         # began must not leave another behind that nobody awaits.
         try:
@@ -259,8 +311,12 @@ class CommittingActor(SupervisedActor, Generic[D]):
         except BaseException as error:
             # A refusal, or cancelled since its asker's time ran out: the actor lives on.
             self._undo(error)
+            refusal = error if isinstance(error, Refusal) and self._is_durable else None
+            if refusal and is_asked and self._replied_when_kept(None, refusal):
+                return LATER
             raise
         finally:
+            self._is_async = False
             if is_asked:
                 self._row.heard_s = self.system.clock.now_s()
         return self._kept(result, is_asked=is_asked)
@@ -289,7 +345,50 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self._keep(draft)
         elif self._pledges is not None:
             self._keep_pledges()
-        return result
+        is_waited_for = self._is_durable and is_asked and result is not LATER
+        return LATER if is_waited_for and self._replied_when_kept(result) else result
+
+    # -- with a durable store ----------------------------------------------
+
+    def _replied_when_kept(self, value: Any, error: Exception | None = None) -> bool:
+        """Have the message in hand answered when all is kept that the answer is built upon.
+
+        Returns:
+            False when nothing waits for the store: answer now.
+        """
+        draft = self._working()
+        if draft.is_kept:
+            return False
+        reply = self._asker(outlives=True)
+
+        def answer(refusal: StoreError | None) -> None:
+            wrong = refusal or error
+            if wrong is None:
+                reply.offer(value)
+            else:
+                reply.offer_exception(wrong)
+
+        if not draft.when_kept(answer):
+            answer(None)
+        return True
+
+    def _go_on_when_kept(self, draft: Draft) -> None:
+        """Have done what waits for this commit, by the writer of the store."""
+        pledges, self._pledges = self._pledges, None
+        follows = draft.session.client is not None
+        if not (pledges or follows):
+            return
+
+        def go_on(refusal: StoreError | None) -> None:
+            for each in pledges or ():
+                if refusal is None:
+                    each.keep()
+                else:
+                    each.drop(refusal)
+            if follows and refusal is None:
+                self._log_grew()
+
+        draft.when_kept(go_on)
 
     def _keep(self, draft: Draft) -> None:
         services = self._services
@@ -308,6 +407,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
+        if outcome is CommitOutcome.WAITING:
+            self._go_on_when_kept(draft)
+            return
         if self._pledges is not None:
             self._keep_pledges()
         if draft.session.client is not None:
@@ -320,3 +422,10 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     def _log_grew(self) -> None:
         """Be told that there is more in the log, of a session that a client follows."""
+
+
+def _settle(settled: Future[None], error: StoreError | None) -> None:
+    if error is None:
+        settled.offer(None)
+    else:
+        settled.offer_exception(error)

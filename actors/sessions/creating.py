@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from callboard.actors.checks import check_tenant
 from callboard.actors.errors import (
     IdempotencyConflict,
@@ -15,14 +17,18 @@ from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.frozen import freeze
+from callboard.actors.sessions.internal import CreateRefused
 from callboard.actors.sessions.keys import Created, Key, content_of, key_of
 from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Cause, Start
-from callboard.actors.sessions.table import Row, asleep
-from callboard.actors.sessions.waking import Waker
+from callboard.actors.sessions.table import DurableRow, Row, asleep
+from callboard.actors.sessions.waking import Promise, Waker
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.kept import NO_INCARNATION
+from callboard.actors.storage.records import CreateRecord
+from callboard.supervision import LATER, Future, Later
 
 
 class Creator:
@@ -40,8 +46,11 @@ class Creator:
         self._table = services.table
         self._book = services.book
 
-    def create(self, message: CreateSession) -> Session | Start:
+    def create(self, message: CreateSession, promise: Promise) -> Session | Start | Later:
         """Reserve a session and have it started; return its start unless there is none.
+
+        `LATER` when it is to be created and no more, and a store has not kept it yet: then the
+        future that `promise` makes is answered.
 
         A manager may be killed between any two steps: what has no start yet, and
         no standing, is taken back by the next one (`came_to_be`).
@@ -59,7 +68,7 @@ class Creator:
             content = content_of(message)
             known = self._book.creates.find(key, now_s=now_s)
             if known is not None:
-                return self._repeated(key, content, known)
+                return self._repeated(key, content, known, promise)
         if self._book.is_draining:  # what was created before is told all the same
             msg = "the sessions are being shut down"
             raise ShuttingDown(msg, address=MANAGER)
@@ -69,16 +78,21 @@ class Creator:
             active_s=now_s,
             limits=services.limits,
             unique_role=services.unique_role,
+            made=services.new_row,
         )
         first = row.latest().session
         services.tell(first, EventKind.CREATED, kind=first.kind, agent_role=first.agent_role)
         if key is not None:
             self._book.creates.remember(key, content, row.id, now_s=now_s)
+            if isinstance(row, DurableRow):
+                row.created = CreateRecord(*key, content, first.created_at)
         if first.client is not None:
             services.connections.attach(row.id, first.client.number, message.client, 0)
-        return self._waker.start(row, Cause.CREATE) if message.activate else self._keep(row)
+        if message.activate:
+            return self._waker.start(row, Cause.CREATE)
+        return self._keep(row, promise)
 
-    def _keep(self, row: Row) -> Session:
+    def _keep(self, row: Row, promise: Promise) -> Session | Later:
         """Commit a session that is created and no more, or give its place back.
 
         The first incarnation of the others does that.
@@ -88,22 +102,51 @@ class Creator:
         """
         draft = Draft(row, row.latest(), self._services.limits)
         try:
-            self._services.keep(draft)
+            outcome = self._services.keep(draft)
         except StoreError as error:
             self._waker.never_was(row, error)
             raise
         draft.let_go()
         row.note(asleep(NO_INCARNATION))
+        if outcome is CommitOutcome.WAITING:
+            return self._told_when_kept(row, promise())
         return self._book.creates.replied(row.id, row.session())
 
-    def _repeated(self, key: Key, content: bytes, known: Created) -> Session | Start:
+    def _told_when_kept(self, row: Row, reply: Future[Any]) -> Later:
+        """Answer with the snapshot of a session that was created and no more when it is kept."""
+
+        def tell(error: StoreError | None) -> None:
+            if error is None and row.is_kept:
+                reply.offer(self._book.creates.replied(row.id, row.session()))
+            else:
+                error = error or StoreError("the session's first commit was not kept")
+                if not self._services.announce(CreateRefused(row, error, reply)):
+                    reply.offer_exception(error)  # there is no manager any more
+
+        if not row.when_settled(tell):
+            tell(None)
+        return LATER
+
+    def refused(self, message: CreateRefused) -> None:
+        """Take a session back that was to be created and no more: the store has not kept it."""
+        row = self._table.get(message.row.id)
+        if row is not None and row is message.row:
+            self._waker.never_was(row, message.error)
+        message.reply.offer_exception(message.error)
+
+    def _repeated(
+        self, key: Key, content: bytes, known: Created, promise: Promise
+    ) -> Session | Start | Later:
         """Return the first reply, or what it is waiting for."""
         if content != known.content:
             raise IdempotencyConflict("idempotency_key", key[-1])
         if known.reply is not None:
             return known.reply
         start = self._book.starts.get(known.session_id)
-        return self._table.row(known.session_id).session() if start is None else start
+        if start is not None:
+            return start
+        row = self._table.row(known.session_id)
+        return row.session() if row.is_kept else self._told_when_kept(row, promise())
 
     def _first_snapshot(self, message: CreateSession) -> Session:
         services = self._services

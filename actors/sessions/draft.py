@@ -17,6 +17,7 @@ from callboard.actors.errors import (
     IdempotencyConflict,
     SessionHasLog,
     SessionTerminating,
+    StoreError,
     VersionConflict,
 )
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
@@ -26,7 +27,8 @@ from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import SessionState, Transition, next_state, takes_messages
-from callboard.actors.storage.journal import Committer, Entry
+from callboard.actors.storage.chain import Act, DurableLedger, Handed
+from callboard.actors.storage.commits import Committer, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 
 SessionKept: TypeAlias = Kept[Session, Log]
@@ -53,6 +55,7 @@ class Draft:
     __slots__ = (
         "_base",
         "_holds",
+        "_is_durable",
         "active_s",
         "incarnation",
         "ledger",
@@ -78,6 +81,7 @@ class Draft:
         self._holds: dict[Hold, None] | None = None
         self.new_holds: list[Hold] | None = None
         """Those of the handler at work, which `discard` undoes too."""
+        self._is_durable = isinstance(ledger, DurableLedger)
         ledger.hold(self)
 
     # -- changes -----------------------------------------------------------
@@ -280,21 +284,19 @@ class Draft:
         """
         return events.changes(self._base.session, self.session, self.log, at=at)
 
-    def hand_in(
-        self, *, reply: object = None, value: object = None, events: tuple[object, ...] = ()
-    ) -> SessionEntry:
+    def hand_in(self, *, events: tuple[object, ...] = ()) -> SessionEntry:
         """Make one entry of all changes so far, and go on upon it.
 
         Args:
-            reply: whom the journal is to answer; None: nobody waits for it.
-            value: what to answer.
             events: what to announce once it is committed.
         """
         base = self._base
-        version = Kept(self.incarnation, self.session, self.log, self.active_s, {})
+        version = self.ledger.made(self.incarnation, self.session, self.log, self.active_s, {})
         self._base = version
         self.new_holds = None
-        return Entry(self.session.id, self.ledger, base, version, reply, value, events)
+        if self._is_durable:
+            self.log = self.log.trimmed(up_to_seq=self.ledger.head.session.last_seq)
+        return Entry(self.session.id, self.ledger, base, version, events)
 
     def discard(self) -> None:
         """Undo what the handler has changed and held: it raised."""
@@ -304,11 +306,40 @@ class Draft:
             each.release()
 
     def rebase(self) -> None:
-        """Return to what is published: the store did not keep what was handed in."""
-        latest = self.ledger.latest()
+        """Return to what there is: the store did not keep, or take, what was handed in."""
+        tip = self.ledger.tip()
         # A later incarnation's commit is not ours to go on from; let the fence refuse us.
-        if latest.incarnation == self.incarnation:
-            self._return_to(latest)
+        if tip.incarnation == self.incarnation:
+            self._return_to(tip)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all that this goes on upon is published."""
+        return self._base is self.ledger.latest()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether what this goes on upon is no more: the store has not kept it, or a fence."""
+        return bool(self._base.successor)
+
+    def when_kept(self, act: Act) -> bool:
+        """Have `act` called when all that this goes on upon is kept, or not. Once; see `Pending`.
+
+        Returns:
+            False when it is kept: then it is not called.
+        """
+        base, ledger = self._base, self.ledger
+        if base is ledger.latest() or not isinstance(ledger, DurableLedger):
+            return False
+        if isinstance(base, Handed):
+            base.pending.when_settled(act)
+            return True
+        # An incarnation that has handed in nothing yet: what its predecessor did.
+        if ledger.when_settled(act):
+            return True
+        if self.is_given_up:
+            act(StoreError("an earlier commit of the session was not kept"))
+        return self.is_given_up
 
     # -- what goes on ------------------------------------------------------
 

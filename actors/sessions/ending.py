@@ -10,7 +10,6 @@ import msgspec
 
 from callboard.actors.errors import SessionNotFound, SessionTerminating, StoreError
 from callboard.actors.messages import CleanupInactive, TerminateSession
-from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.book import Ending
 from callboard.actors.sessions.busy import is_busy
 from callboard.actors.sessions.caretaking import take_care
@@ -20,20 +19,19 @@ from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.errands import Undertaker
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.internal import (
+    EndKept,
     EndRefused,
     EndSession,
-    ForgetSession,
     GraceOver,
     Undone,
 )
-from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import STRUCK, Step, must_end, to_undo
 from callboard.actors.sessions.states import Presence, SessionState, Transition, takes_messages
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import PartitionLost
 from callboard.actors.sessions.walks import Walk
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import Backoff, Future
 from callboard.supervision.model.reasons import is_abnormal
 
@@ -254,7 +252,9 @@ class Ender:
 
     def _drive(self, row: Row, ending: Ending) -> None:
         if row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
-            if self.spares(row, ending):
+            if not row.is_settled:
+                self._wait_for_store(row, ending)
+            elif self.spares(row, ending):
                 self.over(row.id, None)
             else:
                 self.clean_up(row, ending)
@@ -262,6 +262,10 @@ class Ender:
         left_s = max(0.0, ending.until_s - self._system.clock.now_s())
         self._desk.send_after(left_s, GraceOver(row.id, ending.number))
         self.remind(row, ending)
+
+    def is_left(self, row: Row) -> bool:
+        """Say whether a session that rests must end, and nobody sees to it."""
+        return row.id not in self._book.endings and must_end(row.latest().session)
 
     def spares(self, row: Row, ending: Ending) -> bool:
         """Say whether a cleanup of the idle leaves this session alone, as things are by now."""
@@ -306,7 +310,7 @@ class Ender:
         if ending.undertaker is not None and not ending.undertaker.is_dead:
             self._wait_for_undertaker(row.id, ending)
             return True
-        self._call_off(row)
+        self._services.call_off(row)
         services, clock = self._services, self._system.clock
         draft = take_care(services.addresses.kept(row), services.limits)
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
@@ -317,6 +321,8 @@ class Ender:
                 draft.let_go()
                 if outcome is CommitOutcome.FENCED:
                     return self._overtaken(row, ending)
+                if outcome is CommitOutcome.WAITING:
+                    return self._wait_for_store(row, ending)
                 # One that is half spawned is undone whether or not it is noted that it ends.
                 if isinstance(outcome, StoreError) and not self._must_end(row, ending):
                     return self._refused(row, ending, outcome)
@@ -329,15 +335,43 @@ class Ender:
             if isinstance(outcome, StoreError):
                 draft.let_go()
                 return self._refused(row, ending, outcome)
+            if outcome is CommitOutcome.WAITING:
+                return self._wait_for_store(row, ending)
+        elif not draft.is_kept:
+            return self._wait_for_store(row, ending)
         self._desk.remove(row)
         return True
+
+    def _wait_for_store(self, row: Row, ending: Ending) -> bool:
+        """Go on with an ending when the store has kept what has been handed in of it."""
+        session_id, number = row.id, ending.number
+
+        def tell(error: StoreError | None) -> None:
+            self._services.announce(EndKept(session_id, number, error))
+
+        if not row.when_settled(tell):
+            tell(None)
+        return True
+
+    def kept(self, message: EndKept) -> None:
+        """Go on with an ending whose last commit is kept, or is not."""
+        row = self._table.get(message.session_id)
+        ending = self._book.endings.get(message.session_id)
+        if row is None or ending is None or ending.number != message.number:
+            return
+        if message.error is not None:
+            self._refused(row, ending, message.error)
+        elif self.spares(row, ending):
+            self.over(row.id, None)
+        else:
+            self.clean_up(row, ending)
 
     # -- refused by the store ----------------------------------------------
 
     def _outcome_of(self, draft: Draft) -> StoreError | CommitOutcome:
         """Keep what was changed, if anything; or return why the store did not, all undone."""
         if not draft.has_changed:
-            return CommitOutcome.COMMITTED
+            return CommitOutcome.COMMITTED if draft.is_kept else CommitOutcome.WAITING
         try:
             return self._services.keep(draft)
         except StoreError as error:
@@ -441,18 +475,6 @@ class Ender:
             row, ending = self._table.get(waiting), self._book.endings.get(waiting)
             if row is not None and ending is not None:
                 self.clean_up(row, ending)
-
-    def _call_off(self, row: Row) -> None:
-        """Kill what runs of a session, and have nothing more of it started."""
-        partition = self._system.lookup(partition_name(row.partition))
-        # The partition learns first: its mailbox keeps the order, so that it has forgotten the
-        # session before it hears of the kill, however long it is busy with something else.
-        if partition is not None:
-            partition.notify(ForgetSession(row.id))
-        address = address_of(row)
-        cell = None if address is None else address.ref
-        if cell is not None:
-            cell.kill()
 
     def over(self, session_id: str, outcome: Outcome) -> None:
         """Answer everybody who waited for an end, if somebody did."""

@@ -25,6 +25,40 @@ class EndSession(Notice, frozen=True):
     number: int | None = None
 
 
+class EndKept(Notice, frozen=True):
+    """To the manager: the store has kept what was handed in of an ending, or `error` says why not.
+
+    `number` is the ending's.
+    """
+
+    session_id: str
+    number: int
+    error: Any
+
+
+class CreateRefused(Notice, frozen=True):
+    """To the manager: the store did not keep a session that was to be created and no more."""
+
+    row: Any
+    error: Any
+    reply: Any
+
+
+class Learned(Notice, frozen=True):
+    """To the manager: the store knows all of this session by now; this was learned before."""
+
+    row: Any
+    news: Any
+
+
+class LogLoaded(Notice, frozen=True):
+    """To the manager: the last messages of a session that rests, or why they cannot be read."""
+
+    row: Any
+    log: Any
+    error: Any
+
+
 class EndRefused(msgspec.Struct, frozen=True):
     """To the manager: the store did not keep the end of a session, which stays as it was."""
 
@@ -97,6 +131,7 @@ class StartAnswered(msgspec.Struct, frozen=True):
     `cell` is the incarnation that was started, if one was: it may have ended since.
     `number` is that of the request: an earlier manager may have asked, too.
     `is_lost` says that the partition was ending when it answered: it stopped what it was starting.
+    `refusal` is why a durable store has not kept what the incarnation began with.
     """
 
     session_id: str
@@ -104,6 +139,13 @@ class StartAnswered(msgspec.Struct, frozen=True):
     error: Any
     cell: Any
     is_lost: bool = False
+    refusal: Any = None
+
+
+class StartKept(Notice, frozen=True):
+    """To the manager: the store has what an incarnation began with, or `answer` says why not."""
+
+    answer: Any
 
 
 class PauseOver(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.internal import Learned
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.states import SessionState
@@ -44,11 +45,16 @@ class Judge:
         self._ender = ender
 
     def learn(self, row: Row, news: News) -> None:
-        """Put news of a session before the verdict, and carry that out."""
+        """Put news of a session before the verdict, and carry that out.
+
+        What it has handed in comes first: the verdict goes by what is kept.
+        """
+        if row.when_settled(lambda _: self._services.announce(Learned(row, news))):
+            return
         before = row.standing
         decision = decide(news, view_of(row), now_s=self._clock.now_s())
         if decision.standing is not None:
-            row.note(decision.standing)
+            self._services.note(row, decision.standing)
         ending = self._book.endings.get(row.id)
         if self._services.feed.is_heard:
             self._tell(row, news, before, decision)

@@ -73,7 +73,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         self._go_on(draft, services.plan(draft.session) if services.planners or has_links else ())
         if has_links:
             self._wake_links()
-        self.commit()
+        self.commit()  # handed in: whoever waits for the start is told when a store has it
         if has_links:
             self._look()
             self._log_grew()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -20,6 +20,12 @@ KEYS_MAX = 1_024
 KEYS_PER_GENERATION = 128
 """Keys are forgotten this many at a time: up to so many more may be remembered."""
 
+HERE_CHUNKS_MIN = 8
+"""So many chunks of the last messages stay here when a durable store has the rest: 200 or more."""
+
+HERE_CHUNKS_MAX = 12
+"""With so many, those that are too many go: seldom, so that an append does not pay for it."""
+
 _MASK = CHUNK_MESSAGES - 1
 _GENERATIONS_MAX = KEYS_MAX // KEYS_PER_GENERATION + 1
 
@@ -35,8 +41,13 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
     place, so any thread may read any version, and an incarnation that has been
     left behind can extend only what it holds itself.
 
+    Of a session that a durable store keeps only the last messages are here; who wants the others
+    asks the store for them (`first_seq`).
+
     Args:
         last_seq: number of the last message; they count from 1 without holes.
+        first_seq: number of the first one that is here, if any is; the first of a chunk.
+        is_here: whether the last ones, and the keys, are here: else nothing can be appended.
     """
 
     last_seq: int = 0
@@ -44,29 +55,43 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
     _root: _Node = ()
     _tail: tuple[Message, ...] = ()
     _keys: tuple[dict[str, Message], ...] = ()
+    first_seq: int = 1
+    is_here: bool = True
 
     def __len__(self) -> int:
         return self.last_seq
 
     def __iter__(self) -> Iterator[Message]:
-        for chunk in range((self.last_seq + _MASK) >> CHUNK_BITS):
+        """Yield what is here."""
+        for chunk in range(self._chunks):
             yield from self._chunk(chunk)
+
+    @property
+    def _chunks(self) -> int:
+        return (self.last_seq - self.first_seq + 1 + _MASK) >> CHUNK_BITS
 
     def append(self, message: Message) -> Log:
         """Return this log with one more message, whose `seq` must be the next one."""
         last_seq, tail = self.last_seq, self._tail
         assert message.seq == last_seq + 1, "a log has no holes"
+        assert self.is_here, "it was loaded before its session began"
         key = message.client_msg_id
         keys = self._keys if key is None else _remembered(self._keys, key, message)
+        first_seq = self.first_seq
         if len(tail) < CHUNK_MESSAGES:
-            return Log(last_seq + 1, self._shift, self._root, (*tail, message), keys)
-        shift, root = _pushed(self._root, self._shift, (last_seq - 1) >> CHUNK_BITS, tail)
-        return Log(last_seq + 1, shift, root, (message,), keys)
+            return Log(last_seq + 1, self._shift, self._root, (*tail, message), keys, first_seq)
+        shift, root = _pushed(self._root, self._shift, (last_seq - first_seq) >> CHUNK_BITS, tail)
+        return Log(last_seq + 1, shift, root, (message,), keys, first_seq)
 
     def slice(self, *, after_seq: int = 0, limit: int) -> tuple[Message, ...]:
-        """Return up to `limit` messages that follow number `after_seq`, in order."""
+        """Return up to `limit` messages that follow number `after_seq`, in order.
+
+        Of those that are here: what comes before `first_seq` is left out.
+        """
+        skipped = self.first_seq - 1
         start = max(after_seq, 0)
-        stop = min(self.last_seq, start + max(limit, 0))
+        stop = min(self.last_seq, start + max(limit, 0)) - skipped
+        start = max(start - skipped, 0)
         parts: list[tuple[Message, ...]] = []
         while start < stop:
             offset = start & _MASK
@@ -94,8 +119,25 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
                 return message
         return None
 
+    def trimmed(self, *, up_to_seq: int) -> Log:
+        """Return this log with fewer messages here, if there are too many.
+
+        Args:
+            up_to_seq: those with a greater number stay in any case.
+        """
+        chunks = self._chunks
+        if chunks < HERE_CHUNKS_MAX:
+            return self
+        kept = max(up_to_seq - self.first_seq + 1, 0) >> CHUNK_BITS  # whole ones, on the disk
+        first = min(chunks - HERE_CHUNKS_MIN, kept)
+        if first <= 0:
+            return self
+        messages = chain.from_iterable(self._chunk(each) for each in range(first, chunks))
+        first_seq = self.first_seq + (first << CHUNK_BITS)
+        return log_of(messages, first_seq=first_seq, keys=self._keys)
+
     def _chunk(self, index: int) -> tuple[Message, ...]:
-        if index == (self.last_seq - 1) >> CHUNK_BITS:
+        if index == (self.last_seq - self.first_seq) >> CHUNK_BITS:
             return self._tail
         node = self._root
         for level in range(self._shift, -1, -CHUNK_BITS):
@@ -105,6 +147,44 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 EMPTY_LOG = Log()
 """The one empty log that all new sessions share."""
+
+
+def elsewhere(last_seq: int) -> Log:
+    """Return a log of which nothing is here: a store has it."""
+    return Log(last_seq, first_seq=last_seq + 1, is_here=False) if last_seq else EMPTY_LOG
+
+
+def here_from(last_seq: int) -> int:
+    """Return the number of the first message that a log of this length should have here."""
+    chunks = (last_seq + _MASK) >> CHUNK_BITS
+    return (max(0, chunks - HERE_CHUNKS_MIN) << CHUNK_BITS) + 1
+
+
+def log_of(
+    messages: Iterable[Message],
+    *,
+    first_seq: int = 1,
+    keys: tuple[dict[str, Message], ...] | None = None,
+    keyed: Iterable[Message] = (),
+) -> Log:
+    """Return a log that holds messages.
+
+    Args:
+        messages: in order, without holes.
+        first_seq: number of the first one: the first of a chunk.
+        keys: those that are remembered; None: those of `keyed`, and of the messages.
+        keyed: earlier messages whose keys are to be remembered, in order.
+    """
+    remembered: tuple[dict[str, Message], ...] = () if keys is None else keys
+    for message in keyed if keys is None else ():
+        if message.client_msg_id is not None and message.seq < first_seq:
+            remembered = _remembered(remembered, message.client_msg_id, message)
+    log = Log(first_seq - 1, _keys=remembered, first_seq=first_seq)
+    for message in messages:
+        if keys is not None:  # it knows them all
+            log = msgspec.structs.replace(log, _keys=())
+        log = log.append(message)
+    return log if keys is None else msgspec.structs.replace(log, _keys=keys)
 
 
 def _remembered(

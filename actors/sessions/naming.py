@@ -19,6 +19,15 @@ FRONT: Final = "front"
 HEART: Final = "heart"
 """The id in the tree of what tells a watchdog that the tree is healthy."""
 
+STORAGE: Final = "storage"
+"""The line's id in the tree of what a durable store needs."""
+
+WRITER: Final = "writer"
+"""The name of who writes to a durable store."""
+
+READER: Final = "reader"
+"""The name of who reads from a durable store."""
+
 SERVICES: Final = "services"
 """The line's id in the tree of what serves all sessions."""
 

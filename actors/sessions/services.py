@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from callboard.actors.audit import AuditSink
 from callboard.actors.keeping import Keeping
@@ -11,16 +11,18 @@ from callboard.actors.limits import SessionLimits
 from callboard.actors.memory import Memory
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
-from callboard.actors.sessions.address import Addresses
+from callboard.actors.sessions.address import Addresses, address_of
 from callboard.actors.sessions.attending import PART_HUNG_AFTER_S, has_hung
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.clearing import Clearing
+from callboard.actors.sessions.coding import SessionCoder, standing_to_keep
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import Draft, SessionEntry, SessionStore
 from callboard.actors.sessions.events import EventKind, SessionEvent, event_of
 from callboard.actors.sessions.gate import Gate
 from callboard.actors.sessions.hung import HUNG_AFTER_S
-from callboard.actors.sessions.internal import Crowded
+from callboard.actors.sessions.internal import Crowded, ForgetSession
+from callboard.actors.sessions.log import Log
 from callboard.actors.sessions.naming import (
     CLEARER,
     JANITOR,
@@ -32,10 +34,13 @@ from callboard.actors.sessions.observing import Observing
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.relief import Relief
 from callboard.actors.sessions.spawn import Planner, Step, plan
-from callboard.actors.sessions.table import Row, Table
+from callboard.actors.sessions.storing import Storing
+from callboard.actors.sessions.table import DurableRow, Row, Standing, Table
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.guarded import GuardedStore
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.journal import Journal
 from callboard.actors.storage.memory import MemoryStore
+from callboard.actors.storage.records import Store
 from callboard.actors.workspace import WorkspaceProvider
 from callboard.supervision import ActorSystem
 
@@ -63,6 +68,7 @@ class Services:
         metrics: where numbers go; None: nowhere.
         log: a logger that gets a line for each event of a session; None: none.
         store: keeps the commits; None: memory alone does.
+        durable: keeps them for longer than the process; None: nothing does.
         workspace: where sessions have their folders; None: they have none.
         hung_after_s: so long at work on one message, a session is called hung.
         part_hung_after_s: so long at one message, a part of the tree fails.
@@ -87,6 +93,7 @@ class Services:
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
         store: SessionStore | None = None,
+        durable: Store | None = None,
         workspace: WorkspaceProvider | None = None,
         hung_after_s: float = HUNG_AFTER_S,
         part_hung_after_s: float = PART_HUNG_AFTER_S,
@@ -119,6 +126,13 @@ class Services:
         which the draft is to be rebased. Any thread."""
         if store is not None:
             self.commit = GuardedStore(store, system.count).commit
+        self.storing: Storing | None = None
+        """The durable store and who writes to it; None: there is none."""
+        if durable is not None:
+            self.storing = Storing(
+                system, durable, SessionCoder(kinds), self._emit_kept, self.announce
+            )
+            self.commit = self.storing.journal.commit
         self.connections: Any = None
         """Sees to the sessions' connections: a `Switchboard`, made above."""
         self.clearing = None if workspace is None else Clearing(system, workspace)
@@ -146,6 +160,30 @@ class Services:
         self.is_crowded = False
         """Whether the janitor has been told that too many are awake, and is at it."""
 
+    @property
+    def journal(self) -> Journal[Session, Log] | None:
+        """Where commits wait for a durable store; None: there is none."""
+        return None if self.storing is None else self.storing.journal
+
+    def new_row(self, session: Session, *, active_s: float) -> Row:
+        """Return the row of a new session."""
+        if self.storing is None:
+            return Row(session, active_s=active_s)
+        journal = self.storing.journal
+        return DurableRow(session, journal, self.storing.older, active_s=active_s)
+
+    def note(self, row: Row, standing: Standing) -> None:
+        """Write down what has been learned of a session's incarnations. The manager alone.
+
+        A durable store keeps what the next process must know: what failed, and who is quarantined.
+        """
+        row.note(standing)
+        if isinstance(row, DurableRow) and (standing.restarts or standing.last_error is not None):
+            clock = self.system.clock
+            said = standing_to_keep(standing, wall_s=clock.wall_s(), now_s=clock.now_s())
+            row.standing_to_keep = said
+            row.mark()
+
     def plan(self, session: Session) -> tuple[Step, ...]:
         """Return what a session needs, in the order in which it is done. Any thread."""
         steps = plan(self.planners, session) if self.planners else ()
@@ -153,16 +191,21 @@ class Services:
             steps = (*steps, *self.connections.plan(session))
         return steps
 
-    def announce(self, notice: object) -> None:
-        """Tell the manager; while it restarts the notice waits in its mailbox."""
-        self.manager.notify(notice)
+    def announce(self, notice: object) -> bool:
+        """Tell the manager; while it restarts the notice waits in its mailbox.
+
+        Returns:
+            False when there is none any more: the system has been stopped.
+        """
+        return self.manager.notify(notice)
 
     def failing_parts(self) -> tuple[str, ...]:
         """Return the names of the parts that do not run, or hang. Any thread, no message."""
         numbers = range(self.partitions)
         lines = (*map(partition_name, numbers), *map(connections_partition_name, numbers))
         front = (JANITOR, MANAGER) if self.clearing is None else (JANITOR, CLEARER, MANAGER)
-        parts = (*self.observing.parts, *lines, *front)
+        storing = () if self.storing is None else self.storing.parts
+        parts = (*storing, *self.observing.parts, *lines, *front)
         now_s, after_s = self.system.clock.now_s(), self.part_hung_after_s
         found = ((name, self.system.lookup(name)) for name in parts)
         return tuple(
@@ -209,6 +252,8 @@ class Services:
     def keep(self, draft: Draft) -> CommitOutcome:
         """Commit what a working state has changed, and tell what that says. Any thread.
 
+        With a durable store it is told when that has kept it: `WAITING` until then.
+
         Raises:
             StoreError: it was not kept, and nothing is told; the draft is to be rebased.
         """
@@ -219,6 +264,21 @@ class Services:
         if outcome is CommitOutcome.COMMITTED:
             self.emit(*told)
         return outcome
+
+    def _emit_kept(self, told: tuple[object, ...]) -> None:
+        self.emit(*cast("tuple[SessionEvent, ...]", told))
+
+    def call_off(self, row: Row) -> None:
+        """Kill what runs of a session, and have nothing more of it started. The manager."""
+        partition = self.system.lookup(partition_name(row.partition))
+        # The partition learns first: its mailbox keeps the order, so that it has forgotten the
+        # session before it hears of the kill, however long it is busy with something else.
+        if partition is not None:
+            partition.notify(ForgetSession(row.id))
+        address = address_of(row)
+        cell = None if address is None else address.ref
+        if cell is not None:
+            cell.kill()
 
     def find_part(self, path: str) -> Any:
         """Return the living part of the tree at this path below the root, or None."""

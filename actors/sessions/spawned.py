@@ -72,7 +72,7 @@ class SpawnedActor(CommittingActor[D]):
                     break
             else:
                 draft.move(Transition.ACTIVATE, wall_s=clock.wall_s())
-                self.commit()
+                await self.commit_async()
         except SessionError as cause:
             if is_again and spawning.cancelled is None:
                 raise RespawnFailed(str(cause)) from cause
@@ -88,7 +88,7 @@ class SpawnedActor(CommittingActor[D]):
         reason = str(spawning.cause) if spawning.cancelled is None else spawning.cancelled
         draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=reason)
         try:
-            self.commit()
+            await self.commit_async()
         except StoreError as cause:
             if is_again:  # it was ACTIVE before, so it stays: whoever wanted its end is told
                 self._stay(cause)
@@ -112,7 +112,7 @@ class SpawnedActor(CommittingActor[D]):
             self.system.emit(StepDoneWithout(draft.session.id, step.name, str(cause)))
             changes = step.otherwise
         draft.enter(changes)
-        self.commit()
+        await self.commit_async()
 
     async def _clean_up(self, steps: tuple[Step, ...], reason: str = STRUCK) -> None:
         """Undo steps, in this order, and end; the manager then removes the row."""
@@ -128,7 +128,8 @@ class SpawnedActor(CommittingActor[D]):
         reason = draft.move(Transition.TERMINATE, wall_s=wall_s, reason=reason).state_reason or ""
         draft.move(Transition.CLEAN, wall_s=wall_s, reason=reason)
         with suppress(StoreError):  # the manager finds it so, and tries again
-            self.commit()
+            if draft.has_changed:
+                self._keep(draft)  # the manager waits for a durable store
         self.stop()
 
     def _stay(self, error: StoreError) -> None:

@@ -98,7 +98,7 @@ class Start:
         """Tell everybody why it does not; the first reason stays."""
         self.error = self.error or error
         for reply in self.replies:
-            reply.offer_exception(error)
+            reply.offer_exception(self.error)
 
 
 class Starts:

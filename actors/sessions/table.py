@@ -12,7 +12,7 @@ made anew by `recount` when a manager that may have died half-way is restarted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final, TypeAlias
@@ -25,14 +25,22 @@ from callboard.actors.errors import (
     InvalidField,
     MaxSessionsReached,
     SessionNotFound,
+    StoreError,
 )
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
-from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import Presence, takes_messages
+from callboard.actors.storage.chain import Opening
+from callboard.actors.storage.journal import Journal, StoredLedger
 from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Kept, Ledger
+from callboard.actors.storage.records import CreateRecord, Write
+from callboard.supervision import Future
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.routing import partition_of
+
+Pages: TypeAlias = "Callable[[str, int, int], Future[tuple[Message, ...]]]"
+"""Asks a store for messages of a session: by its id, after one number up to another."""
 
 _Ids: TypeAlias = "str | dict[str, None]"
 """Ids of sessions, in the order of their creation. Of a million users most have one session: that
@@ -120,7 +128,7 @@ class Row(Ledger[Session, Log]):
     @property
     def incarnation(self) -> int:
         """The current incarnation: the last one that has begun. 0 before the first."""
-        return self.latest().incarnation
+        return self.tip().incarnation
 
     @property
     def active_s(self) -> float:
@@ -130,13 +138,13 @@ class Row(Ledger[Session, Log]):
     @property
     def is_closed(self) -> bool:
         """Whether it has left the table: no incarnation begins here any more."""
-        return self.latest().incarnation == CLOSED
+        return self.incarnation == CLOSED
 
     @property
     def presence(self) -> Presence:
         """Whether its actor runs, as far as is known."""
         standing = self.standing
-        if standing is None or standing.incarnation < self.latest().incarnation:
+        if standing is None or standing.incarnation < self.incarnation:
             return Presence.AWAKE
         return standing.presence
 
@@ -200,7 +208,118 @@ class Row(Ledger[Session, Log]):
         standing = self.standing
         if standing is None:
             return kept.session
-        return seen(kept.session, standing, kept.incarnation)
+        return seen(kept.session, standing, self.incarnation)
+
+    def when_settled(self, act: Callable[[StoreError | None], object]) -> bool:
+        """Have `act` called when all that was handed in is kept, or not; False: nothing waits.
+
+        On any thread, once, with why it was not; a row in memory never waits.
+        """
+        del act
+        return False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that was handed in waits: in memory nothing does."""
+        return True
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has been kept at all: a row in memory is, from the reservation on."""
+        return True
+
+    def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
+        """Return messages that follow a number, as far as they are not here but in a store.
+
+        Args:
+            after_seq: what follows this number.
+            limit: how many at most; fewer may come.
+
+        Returns:
+            None when what follows that number is here. Else what waits for the store.
+        """
+        del after_seq, limit
+        return None
+
+
+class DurableRow(StoredLedger[Session, Log], Row):
+    """The place of a session that a durable store keeps.
+
+    Args:
+        session: the first snapshot, or the stored one.
+        journal: where its commits are handed in.
+        pages: asks for messages by the session's id, after one number up to another.
+        active_s: as of every row.
+        log: what has been said, when it comes from the store.
+        incarnation: the last incarnation, when it comes from the store.
+        is_stored: whether it comes from the store.
+    """
+
+    __slots__ = ("created", "is_stored", "is_whole", "journal", "pages", "standing_to_keep")
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal[Session, Log],
+        pages: Pages,
+        *,
+        active_s: float,
+        log: Log = EMPTY_LOG,
+        incarnation: int = NO_INCARNATION,
+        is_stored: bool = False,
+    ) -> None:
+        Row.__init__(self, session, active_s=active_s, log=log, incarnation=incarnation)
+        self.journal = journal
+        self.pages = pages
+        self.is_stored = self.is_whole = is_stored
+        self.created: CreateRecord | None = None
+        self.standing_to_keep: bytes | None = None
+
+    def begin(self, incarnation: int) -> Kept[Session, Log] | None:
+        """Hand the session over to a new incarnation: see `DurableLedger.begin`."""
+        first = super().begin(incarnation)
+        if first is not None and self.standing is not None:
+            self._file()
+        return first
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing that was handed in waits for the store."""
+        return not self.waiting()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the store has it."""
+        return self.is_stored
+
+    def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
+        """Return messages that follow a number, as far as they are in the store alone."""
+        after_seq, first_seq = max(after_seq, 0), self.latest().log.first_seq
+        if after_seq + 1 >= first_seq or limit < 1:
+            return None
+        return self.pages(self.id, after_seq, min(after_seq + limit, first_seq - 1))
+
+    def load(self, log: Log) -> None:
+        """Have the last messages here, of a session that has no actor. The manager alone."""
+        tip = self.tip()
+        if not tip.log.is_here and tip.log.last_seq == log.last_seq:
+            self.claim(tip, Opening(tip.incarnation, tip.session, log, tip.active_s, {}))
+
+    def mark(self) -> None:
+        """Have the writer look at it."""
+        self.journal.mark(self)
+
+    def note_kept(self, write: Write) -> None:
+        """Note that the store has this. The writer alone."""
+        self.is_stored = self.is_whole = True
+        if self.created is write.created:
+            self.created = None
+        if self.standing_to_keep is write.standing:
+            self.standing_to_keep = None
+
+    def note_doubt(self) -> None:
+        """Note that nobody knows what of it the store has. The writer alone."""
+        self.is_whole = False
 
 
 def seen(session: Session, standing: Standing, incarnation: int) -> Session:
@@ -403,6 +522,7 @@ class Table:
         active_s: float,
         limits: SessionLimits = DEFAULT_LIMITS,
         unique_role: bool = False,
+        made: Callable[..., Row] = Row,
     ) -> Row:
         """Take a place, the id and the role for a session that is to be started.
 
@@ -411,6 +531,7 @@ class Table:
             active_s: monotonic now.
             limits: how many sessions there may be.
             unique_role: refuse a role that the user's living sessions play already.
+            made: makes the row.
 
         Raises:
             DuplicateSession, DuplicateRole, MaxSessionsReached: nothing is taken.
@@ -423,7 +544,7 @@ class Table:
                 if other.latest().session.user_id == user_id:
                     raise DuplicateRole(session.agent_role, session_id=other.id)
         self._check_places(session, limits)
-        return self.restore(Row(session, active_s=active_s))
+        return self.restore(made(session, active_s=active_s))
 
     def restore(self, row: Row) -> Row:
         """Add a row that exists already, whatever the limits say: it comes from a store.

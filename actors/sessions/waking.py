@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from callboard.actors.errors import (
     InvalidField,
     SessionError,
@@ -23,9 +25,11 @@ from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.events import EventKind
 from callboard.actors.sessions.internal import (
     FallAsleep,
+    LogLoaded,
     PauseOver,
     PlacesLeft,
     StartAnswered,
+    StartKept,
     StartSession,
 )
 from callboard.actors.sessions.naming import partition_name
@@ -37,7 +41,7 @@ from callboard.actors.sessions.states import (
     Transition,
     takes_messages,
 )
-from callboard.actors.sessions.table import Row
+from callboard.actors.sessions.table import DurableRow, Row
 from callboard.actors.sessions.verdict import (
     GivenUp,
     NeverStarted,
@@ -50,7 +54,7 @@ from callboard.actors.sessions.verdict import (
     view_of,
 )
 from callboard.actors.sessions.watching import Watcher
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import (
     LATER,
     Address,
@@ -96,6 +100,7 @@ class Waker:
         self._table = services.table
         self._book = services.book
         self._starts = services.book.starts
+        self._is_durable = services.storing is not None
         self._partitions = [partition_name(number) for number in range(services.partitions)]
 
     # -- asking for a start ------------------------------------------------
@@ -152,7 +157,30 @@ class Waker:
         # One that is ending takes nothing any more: its successor says when it is there.
         return None if cell is None or cell.reason is not None else partition
 
+    def _must_load(self, start: Start, row: Row) -> bool:
+        """Say whether a session's last messages are read from a store before it starts."""
+        if row.tip().log.is_here:
+            return False
+        storing = self._services.storing
+        assert storing is not None, "else all of it is here"
+        self._starts.pause(start)
+        storing.load(row)
+        return True
+
+    def loaded(self, row: Row, message: LogLoaded) -> None:
+        """Go on with a start: the last messages are here, or cannot be read."""
+        start = self._starts.get(row.id)
+        if message.error is None:
+            assert isinstance(row, DurableRow), "no other is loaded"
+            row.load(message.log)
+            self.resume(row.id)
+        elif start is not None:
+            self._starts.refuse(row.id, message.error)
+            self._failed(start, row, message.error)
+
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
+        if self._must_load(start, row):
+            return
         announce, session_id, asked = self._services.announce, row.id, partition.ref
         self._starts.ask(start)
         number = start.number
@@ -184,6 +212,10 @@ class Waker:
         if start.phase is not Phase.ASKED or answer.number != start.number:
             return  # a manager before this one had asked; it has been asked again since, or will be
         match answer.error:
+            case None if answer.refusal is not None:
+                self._not_kept(start, row, answer)
+            case None if self._waits_for_store(row, answer):
+                return
             case None:
                 self._watcher.started(row, answer.cell)
                 if row.presence is Presence.RESTARTING and not _comes_back(answer.cell):
@@ -208,8 +240,22 @@ class Waker:
                 self._starts.wait(start)  # until PartitionReady
                 if start.cause is Cause.WAKE:
                     self._watcher.started(row, None)  # it may have begun all the same
+            case _ if start.cause is Cause.CREATE and self._waits_for_store(row, answer):
+                return  # what has begun and failed may have handed in something
             case error:
                 self._failed(start, row, error)
+
+    def _waits_for_store(self, row: Row, answer: StartAnswered) -> bool:
+        """Say whether it is to be told later that a session runs: what it begins with waits."""
+        announce, replace = self._services.announce, msgspec.structs.replace
+        return row.when_settled(lambda error: announce(StartKept(replace(answer, refusal=error))))
+
+    def _not_kept(self, start: Start, row: Row, answer: StartAnswered) -> None:
+        """Carry on with a session that runs, though the store has not kept its first commit."""
+        assert answer.refusal is not None, "see the caller"
+        self._starts.refuse(row.id, answer.refusal)
+        self._services.call_off(row)
+        self._failed(start, row, answer.refusal)
 
     def _not_taken(self, start: Start, row: Row, error: DeliveryError) -> None:
         """Carry on with what the partition has not begun: it was full, or the asker gave up."""
@@ -233,7 +279,12 @@ class Waker:
         if is_wake and start.refusal is None:
             self._wake_again(start, row, reason)
             return
-        start.fail(start.refusal or SpawnError(f"session {row.id} did not start: {reason}"))
+        why = start.refusal or SpawnError(f"session {row.id} did not start: {reason}")
+        if start.cause is Cause.CREATE and start.refusal is None and self._is_durable:
+            start.error = why
+            self.never_was(row, error)  # it may have to end first: its creator is told after that
+            return
+        start.fail(why)
         self._starts.settle(start)
         if start.cause is Cause.CREATE:
             self.never_was(row, start.refusal or error)
@@ -259,7 +310,8 @@ class Waker:
         start = self._starts.get(row.id)
         if start is None or start.cause is not Cause.CREATE or start.error is None:
             return False
-        self._starts.settle(start)
+        if not self._is_durable or start.refusal is not None:  # else he is told when it has gone
+            self._starts.settle(start)
         self.never_was(row, start.error)
         return True
 
@@ -272,7 +324,7 @@ class Waker:
             self._starts.settle(start)
             self._desk.learn(row, news)
             return
-        row.note(noted)
+        self._services.note(row, noted)
         self.answer_sleepers(row)
         self._starts.pause(start)
         failures = 1 if noted.spent is None else len(noted.spent.restarts)
@@ -320,7 +372,9 @@ class Waker:
             StoreError: the patch was not kept; the session is what it was.
         """
         row, patch = self._table.row(message.session_id), message.patch
-        presence = row.presence
+        presence, storing = row.presence, self._services.storing
+        if storing is not None and row.id in storing.unreadable:
+            raise storing.unreadable[row.id]
         if presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
             if patch is not None:
                 remedy = f"Send UpdateSession: the session is {presence.value}."
@@ -333,7 +387,7 @@ class Waker:
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
         self._starts.want(row.id, row.partition, cause)
-        row.note(revived(resting))
+        self._services.note(row, revived(resting))
         start = self.start(row, cause)
         if is_kept:
             return start
@@ -351,7 +405,8 @@ class Waker:
             return False
         try:
             draft.update(patch, wall_s=clock.wall_s(), now_s=clock.now_s())
-            return services.keep(draft) is CommitOutcome.COMMITTED
+            # One that waits for the store is what the start goes on upon: told when it is kept.
+            return services.keep(draft) is not CommitOutcome.FENCED
         except SessionError:
             services.addresses.give_up(row)
             raise

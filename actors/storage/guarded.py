@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
-from callboard.actors.storage.journal import CommitOutcome, Committer, Entry
+from callboard.actors.storage.commits import CommitOutcome, Committer, Entry
 from callboard.actors.storage.memory import MemoryStore
 
 S = TypeVar("S")

@@ -1,355 +1,299 @@
-"""What is committed, in which batch, and what may be told to whom once it is? Pure: no disk here.
+"""What is written next, and what is told when it is kept? Pure: the writer carries it out.
 
-Sessions use of this `Entry`, `CommitOutcome` and `Committer`. The `Journal`, the `Store` that it
-writes to and `CommitOutcome.WAITING` are for the durable store, which is to come: nothing runs
-them yet.
+    journal.commit(entry)      a handler returned and had changed something: any thread
+    batch = journal.take()     what to write now                           | the writer alone,
+    journal.settle(batch, ...) how the store answered: publish, then tell  | one batch at a time
 
-One journal belongs to one incarnation of the writer, and only that touches it:
-
-    journal.begin(...)          an incarnation of a session starts
-    journal.hand_in(entry)      a handler returned and had changed something
-    batch = journal.take()      what to write now; at most one batch at a time
-    journal.settle(batch, ...)  how the store answered: publish, then release
-    journal.done()              what `settle` returned has been released
-
-The writer must not be interruptible: a call here is done as a whole or not at
-all. Every call returns what is to be released; the writer carries that out. The
-writer's successor goes on with `journal.heir()`: it releases `unreleased`
-first; what was in flight is written again, which the store must take
-(`Store.write`). Releasing twice is harmless: a reply is given once.
+The system owns it, so no crash of the writer loses a commit: what waits is in the chains of the
+sessions (`chain.py`), and which of them have something is in the order of the marks. The
+writer's next incarnation calls `resume` first: what was in flight is written again, which a store
+must take (`Store.write`), and what was not told is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
-from itertools import chain
-from typing import Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, Protocol, TypeVar, cast
 
-import msgspec
+from callboard.actors.errors import StoreError
+from callboard.actors.storage.chain import DurableLedger, Handed
+from callboard.actors.storage.commits import CommitOutcome, Entry
+from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Write
 
-from callboard.actors.errors import StoreError, StoreOutcomeUnknown
-from callboard.actors.storage.kept import Kept, Ledger
+BATCH_COMMITS_MAX: Final = 256
+"""Commits that are written in one transaction; those of one session are not parted."""
 
-S = TypeVar("S")
+WAITING_MAX: Final = 10_000
+"""Commits of all sessions that may wait for the store; one more is refused with StoreError."""
+
+WAITING_PER_SESSION_MAX: Final = 64
+"""Commits of one session that may wait for the store; one more is refused with StoreError."""
+
+
+class Snapshot(Protocol):
+    """What the journal sees of a session."""
+
+    @property
+    def version(self) -> int:
+        """One more with every commit."""
+        ...
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last message."""
+        ...
+
+
+S = TypeVar("S", bound=Snapshot)
 L = TypeVar("L")
 
-BATCH_ENTRIES_MAX = 64
-"""Commits that are written together, in one transaction of the durable store, which is to come."""
+
+class StoredLedger(DurableLedger[S, L]):
+    """A ledger that knows what of it is on the disk; the writer notes it. A mixin for rows."""
+
+    __slots__ = ()
+
+    id: str
+    is_stored: bool
+    """Whether it has been written at all."""
+    is_whole: bool
+    """Whether the store is known to have what seldom changes."""
+    created: CreateRecord | None
+    """Under which key it was created, until that is written."""
+    standing_to_keep: bytes | None
+    """What is known of its incarnations, as JSON, until that is written."""
+
+    def note_kept(self, write: Write) -> None:
+        """Note that the store has this."""
+        raise NotImplementedError
+
+    def note_doubt(self) -> None:
+        """Note that nobody knows what of it the store has: all is to be written again."""
+        raise NotImplementedError
 
 
-class CommitOutcome(StrEnum):
-    """What became of a commit, as far as is known when it has been handed in."""
-
-    COMMITTED = "committed"
-    """It is kept and published: reply now."""
-    WAITING = "waiting"
-    """The journal has it; it will be released, one way or the other.
-
-    For the durable store, which is to come: sessions do not take it from a `Committer` yet.
-    """
-    FENCED = "fenced"
-    """Refused: the incarnation is not the current one any more."""
+S_contra = TypeVar("S_contra", bound=Snapshot, contravariant=True)
+L_contra = TypeVar("L_contra", contravariant=True)
 
 
-class Entry(msgspec.Struct, Generic[S, L], frozen=True, eq=False):
-    """One commit: all that one handler changed, and what waits for it.
+class Coder(Protocol[S_contra, L_contra]):
+    """Says in bytes what the store is to keep. Any thread."""
 
-    Args:
-        session_id: whose.
-        ledger: where it is published.
-        base: the version it was built upon, committed or handed in before.
-        version: what the session is after it.
-        reply: whom to answer; the journal only carries it. None: nobody waits.
-        value: what to answer.
-        events: what to announce.
-    """
+    def messages(self, log: L_contra, after_seq: int) -> tuple[MessageRecord, ...]:
+        """Return what follows a number in a log."""
+        ...
 
-    session_id: str
-    ledger: Ledger[S, L]
-    base: Kept[S, L]
-    version: Kept[S, L]
-    reply: object = None
-    value: object = None
-    events: tuple[object, ...] = ()
-
-
-class Release(msgspec.Struct, frozen=True, eq=False):
-    """Something to be told to somebody now.
-
-    Args:
-        reply: whom to answer: an entry's `reply`, or a beginning's. None: nobody.
-        value: what to answer, when there is no error. For a beginning the `Kept`
-            to start from, or None when a later incarnation has begun already.
-        error: why it was not committed. The session is at its last commit again.
-        is_fenced: not committed because its incarnation is not the current one.
-        events: what to announce; empty when it was not committed.
-    """
-
-    reply: object
-    value: object = None
-    error: StoreError | None = None
-    is_fenced: bool = False
-    events: tuple[object, ...] = ()
-
-
-class Batch(msgspec.Struct, Generic[S, L], frozen=True, eq=False):
-    """Entries that are written together, each session's in its order."""
-
-    entries: tuple[Entry[S, L], ...]
-
-
-class Store(Protocol[S, L]):
-    """Where commits are kept for longer than the process. The port of every durable store to come.
-
-    Nothing calls it yet: a store of the host's is a `Committer`.
-    """
-
-    def write(self, entries: tuple[Entry[S, L], ...]) -> Mapping[str, StoreError]:
-        """Keep these commits, durably when it returns.
-
-        In one transaction, in order. An entry whose incarnation is older than
-        the stored one is refused, and so is every later one of its session. An
-        entry that an earlier attempt has written (same session, incarnation and
-        version) is taken again without effect.
-
-        Returns:
-            Session ids of which nothing was kept, with the cause. Empty: all was kept.
+    def body(self, session: S_contra, before: S_contra | None) -> bytes | None:
+        """Return what of a snapshot seldom changes; None when it is as it was before.
 
         Raises:
-            StoreOutcomeUnknown: the store was lost meanwhile. The journal hands
-                the same entries in again until it has an answer.
-            StoreError: nothing was kept, by this attempt or an earlier one.
+            InvalidSpec: it cannot be said: the behaviour's own slip.
         """
         ...
 
+    def head(self, session: S_contra, incarnation: int) -> Head:
+        """Return what of a snapshot changes with every commit."""
+        ...
 
-class Committer(Protocol[S, L]):
-    """Where sessions hand in their commits: the port of `SessionSystem(store=...)`.
-
-    The rows are the memory, whatever else a store keeps: `MemoryStore().commit(entry)`
-    publishes a commit. A store of the host's keeps it first, and then calls that.
-    """
-
-    def commit(self, entry: Entry[S, L]) -> CommitOutcome:
-        """Keep one commit and publish it; it is told, and its asker answered, after that.
-
-        Called on the threads of the sessions, of their partitions and of the manager, so it must
-        not wait for long: bound every wait in it, for nothing can end a call on another's
-        thread. While the first commit of a session hangs, or one that the manager makes in
-        the place of a session that rests, nobody is created, ended or woken; `health` names
-        the parts that wait (`part_hung_after_s`), and the watchdog hears nothing. Called by
-        several at once, but for one session by one at a time, in the order of its
-        versions. Whatever it raises that is no StoreError counts as StoreOutcomeUnknown.
-
-        Args:
-            entry: the commit: `entry.version.session` and `.log` are to be kept. Its
-                `reply` and `value` are empty. The first of a session is CREATED, of version 0,
-                or version 1; the last is CLEANED.
-
-        Returns:
-            `COMMITTED`, or `FENCED` when its incarnation is not the current one: what
-            publishing it returned. The next incarnation may begin while it is being kept;
-            then that one's commit of the same version follows. Not `WAITING`: that is for
-            a journal with a writer, as durable stores will have; sessions take it for
-            StoreOutcomeUnknown yet.
-
-        Raises:
-            StoreError: nothing was kept. The asker gets it, and the session is at its last
-                commit again; another commit of the same version follows in its time.
-            StoreOutcomeUnknown: whether it was kept is not known. The session goes on from
-                what is published, so a later commit of the same version takes its place. So
-                it does when whoever hands it in is killed meanwhile.
-        """
+    def ended_at(self, session: S_contra) -> float | None:
+        """Return since when a session is CLEANED; None when it is not."""
         ...
 
 
-class _Beginning(msgspec.Struct, frozen=True, eq=False):
-    incarnation: int
-    reply: object
+class Part(Generic[S, L]):
+    """What of one session is in a batch.
 
+    Args:
+        ledger: whose.
+        handed: its commits, in order.
+        write: the sum of them.
+    """
 
-class _Line(Generic[S, L]):
-    """What waits for one session: its entries, then perhaps one beginning."""
+    __slots__ = ("error", "handed", "is_settled", "ledger", "write")
 
-    __slots__ = ("beginning", "tip", "unsettled")
-
-    def __init__(self, tip: Kept[S, L]) -> None:
-        self.tip = tip
-        self.unsettled = 0
-        self.beginning: _Beginning | None = None
+    def __init__(
+        self, ledger: StoredLedger[S, L], handed: list[Handed[S, L]], write: Write
+    ) -> None:
+        self.ledger = ledger
+        self.handed = handed
+        self.write = write
+        self.is_settled = False
+        """Whether it is published, or given up; then those who wait are told."""
+        self.error: StoreError | None = None
+        """Why it was given up."""
 
 
 class Journal(Generic[S, L]):
-    """The commits that wait for the store, in order, and the rule who may add to them.
+    """The commits that wait for the store.
 
-    For the durable store, which is to come: nothing runs it yet.
-
-    An entry is taken only on top of the version it was built upon: the last one
-    handed in, or the last one committed. From this one rule follow the order,
-    the fence (a begun incarnation is the last version), and that after a
-    failure everything built upon what failed fails too, until the session
-    has returned to its last commit.
+    Args:
+        coder: says in bytes what is to be kept.
+        wake: tells the writer that there is something, unless he has been told and has not looked
+            since; it may be called on any thread.
+        announce: emits the events of what is kept; it does not raise.
+        waiting_max: in place of `WAITING_MAX`.
+        batch_commits_max: in place of `BATCH_COMMITS_MAX`.
     """
 
-    def __init__(self, *, batch_entries_max: int = BATCH_ENTRIES_MAX) -> None:
-        self._batch_entries_max = batch_entries_max
-        self._waiting: list[Entry[S, L]] = []
-        self._in_flight: Batch[S, L] | None = None
-        # There is a line for a ledger exactly while entries of it are unsettled.
-        self._lines: dict[Ledger[S, L], _Line[S, L]] = {}
-        self._unreleased: tuple[Release, ...] = ()
+    def __init__(
+        self,
+        coder: Coder[S, L],
+        wake: Callable[[], object],
+        announce: Callable[[tuple[object, ...]], object],
+        *,
+        waiting_max: int = WAITING_MAX,
+        batch_commits_max: int = BATCH_COMMITS_MAX,
+    ) -> None:
+        self._coder = coder
+        self._wake = wake
+        self._announce = announce
+        self._waiting_max = waiting_max
+        self._batch_commits_max = batch_commits_max
+        self._marks: deque[StoredLedger[S, L]] = deque()
+        self._in_flight: list[Part[S, L]] = []
+
+    # -- any thread --------------------------------------------------------
 
     @property
     def waiting(self) -> int:
-        """How many entries wait to be written; those in flight do not count."""
-        return len(self._waiting)
+        """How many commits wait to be written; those in flight do not count."""
+        return len(self._marks)
+
+    def commit(self, entry: Entry[S, L]) -> CommitOutcome:
+        """Take one commit; `WAITING`, or `FENCED` when its incarnation is not the current one.
+
+        Raises:
+            StoreError: too many wait, or an earlier one of the session was not kept.
+            InvalidSpec: it cannot be said in JSON: the behaviour's own slip.
+        """
+        ledger = cast("StoredLedger[S, L]", entry.ledger)
+        version = cast("Handed[S, L]", entry.version)
+        before, session = entry.base.session, version.session
+        ahead = session.version - ledger.head.session.version
+        if len(self._marks) >= self._waiting_max or ahead > WAITING_PER_SESSION_MAX:
+            msg = f"{max(ahead, len(self._marks))} commits wait for the store, which is slow"
+            raise StoreError(msg)
+        pending = version.pending
+        pending.events = entry.events
+        pending.messages = self._coder.messages(version.log, before.last_seq)
+        pending.body = self._coder.body(session, before)
+        winner = ledger.claim(entry.base, version)
+        if winner is None:
+            self.mark(ledger)
+            return CommitOutcome.WAITING
+        if winner.incarnation != version.incarnation:
+            return CommitOutcome.FENCED
+        msg = "an earlier commit of the session was not kept"
+        raise StoreError(msg)
+
+    def mark(self, ledger: StoredLedger[S, L]) -> None:
+        """Have the writer look at a ledger: something of it waits. It never waits."""
+        self._marks.append(ledger)
+        self._wake()
+
+    # -- the writer alone --------------------------------------------------
+
+    def take(self) -> list[Part[S, L]]:
+        """Return what to write next, in one transaction; nothing when nothing waits."""
+        marks, count = self._marks, 0
+        parts, seen = self._in_flight, dict[StoredLedger[S, L], None]()
+        assert not parts, "one batch at a time"
+        while marks and count < self._batch_commits_max:
+            # Taken off the marks when it is in flight: a writer that dies in between leaves it.
+            ledger = marks[0]
+            if ledger not in seen:
+                seen[ledger] = None
+                part = self._part(ledger)
+                if part is not None:
+                    parts.append(part)
+                    count += max(1, len(part.handed))
+            marks.popleft()
+        return parts
 
     @property
-    def is_writing(self) -> bool:
-        """Whether a batch has been taken and not yet settled."""
-        return self._in_flight is not None
+    def has_more(self) -> bool:
+        """Whether something waits to be taken."""
+        return bool(self._marks)
 
-    @property
-    def unreleased(self) -> tuple[Release, ...]:
-        """What `settle` has returned since `done` was called last."""
-        return self._unreleased
+    def _part(self, ledger: StoredLedger[S, L]) -> Part[S, L] | None:
+        handed, standing = ledger.waiting(), ledger.standing_to_keep
+        if not handed:
+            if standing is None or not ledger.is_stored:
+                return None
+            return Part(ledger, [], Write(id=ledger.id, standing=standing))
+        last = handed[-1]
+        session, coder = last.session, self._coder
+        body: bytes | None = None
+        messages: tuple[MessageRecord, ...] = ()
+        for each in handed:
+            pending = each.pending
+            body = pending.body or body
+            messages = messages + pending.messages if messages else pending.messages
+        if not ledger.is_whole:
+            body = coder.body(session, None)
+        write = Write(
+            id=ledger.id,
+            is_new=not ledger.is_stored,
+            head=coder.head(session, last.incarnation),
+            body=body,
+            after_seq=ledger.head.session.last_seq,
+            messages=messages,
+            standing=standing,
+            created=ledger.created,
+            ended_at=coder.ended_at(session),
+        )
+        return Part(ledger, handed, write)
 
-    def begin(
-        self, ledger: Ledger[S, L], incarnation: int, *, reply: object
-    ) -> tuple[Release, ...]:
-        """Start an incarnation: fence the older ones now, answer when all they left is settled."""
-        line = self._lines.get(ledger)
-        if line is None:
-            return (Release(reply, ledger.begin(incarnation)),)
-        earlier = line.beginning
-        current = line.tip.incarnation if earlier is None else earlier.incarnation
-        if current >= incarnation:
-            return (Release(reply),)
-        line.beginning = _Beginning(incarnation, reply)
-        return () if earlier is None else (Release(earlier.reply),)
-
-    def hand_in(self, entry: Entry[S, L]) -> tuple[Release, ...]:
-        """Take one commit, or say at once why not."""
-        line = self._lines.get(entry.ledger)
-        tip = entry.ledger.latest() if line is None else line.tip
-        if line is not None and line.beginning is not None:
-            return (_refused(entry, line.beginning.incarnation),)
-        if entry.base is not tip:
-            return (_refused(entry, tip.incarnation),)
-        if line is None:
-            line = self._lines[entry.ledger] = _Line(entry.version)
-        line.tip = entry.version
-        line.unsettled += 1
-        self._waiting.append(entry)
-        return ()
-
-    def take(self) -> Batch[S, L] | None:
-        """Return what to write next, or None: nothing waits, or a batch is being written."""
-        if self._in_flight is not None or not self._waiting:
-            return None
-        count = self._batch_entries_max
-        batch = self._in_flight = Batch(tuple(self._waiting[:count]))
-        del self._waiting[:count]
-        return batch
-
-    def settle(
-        self, batch: Batch[S, L], failed: StoreError | Mapping[str, StoreError] | None = None
-    ) -> tuple[Release, ...]:
-        """Publish what the store has kept, give up what it has not, and say what to release.
+    def settle(self, failed: StoreError | Mapping[str, StoreError] | None = None) -> None:
+        """Publish what the store has kept, give up what it has not, and tell those who wait.
 
         Args:
-            batch: the one that `take` returned last; another one has no effect.
-            failed: why nothing of it was kept, or, by session id, why nothing of
-                that session was. None: all was kept. When the outcome is not
-                known nothing is released, and the batch is to be taken again.
+            failed: why nothing of the batch was kept, or, by session id, why nothing of that
+                session was. None: all was kept.
         """
-        if batch is not self._in_flight:
-            return ()
-        if isinstance(failed, StoreOutcomeUnknown):
-            self._waiting, self._in_flight = [*batch.entries, *self._waiting], None
-            return ()
-        cause_of = _cause_of(failed)
-        released: list[Release] = []
-        given_up: dict[Ledger[S, L], StoreError] = {}
-        for entry in batch.entries:
-            cause = cause_of(entry.session_id)
-            if cause is not None:
-                given_up[entry.ledger] = cause
-                released.append(Release(entry.reply, error=cause))
-            elif entry.ledger.publish(entry.base, entry.version):
-                released.append(Release(entry.reply, entry.value, events=entry.events))
+        for part in self._in_flight:
+            error = (
+                failed
+                if isinstance(failed, (StoreError, type(None)))
+                else failed.get(part.write.id)
+            )
+            if not part.is_settled:
+                self._publish(part, error)
+            self._tell(part)
+        self._in_flight = []
+
+    def _publish(self, part: Part[S, L], error: StoreError | None) -> None:
+        ledger = part.ledger
+        part.error = error
+        if error is None:
+            ledger.note_kept(part.write)
+            if part.handed:
+                ledger.advance(part.handed[-1])
+        elif part.handed:
+            if not error.is_outcome_known:
+                ledger.note_doubt()
+            part.handed = ledger.give_up()
+        part.is_settled = True
+
+    def _tell(self, part: Part[S, L]) -> None:
+        for each in part.handed:
+            pending, error = each.pending, part.error
+            if error is None and pending.events:
+                self._announce(pending.events)
+            pending.settle(error)
+
+    def resume(self) -> None:
+        """Go on where a writer before this one was stopped: tell, or write again, what it took."""
+        in_flight, self._in_flight = self._in_flight, []
+        for part in in_flight:
+            if part.is_settled:
+                self._tell(part)
             else:
-                released.append(_refused(entry, entry.ledger.latest().incarnation))
-        dropped = [entry for entry in self._waiting if entry.ledger in given_up]
-        released += [Release(each.reply, error=given_up[each.ledger]) for each in dropped]
-        waiting = [entry for entry in self._waiting if entry.ledger not in given_up]
-        released += self._leave(batch.entries, dropped)
-        self._unreleased += tuple(released)
-        self._in_flight, self._waiting = None, waiting
-        return tuple(released)
+                self._marks.appendleft(part.ledger)
 
-    def done(self) -> None:
-        """Forget what `settle` has returned: it has been released."""
-        self._unreleased = ()
-
-    def heir(self) -> Journal[S, L]:
-        """Return the journal with which the writer's next incarnation goes on.
-
-        It owns copies: whatever the previous writer still does to this one has
-        no effect on the heir. What was in flight is written once more.
-        """
-        heir: Journal[S, L] = Journal(batch_entries_max=self._batch_entries_max)
-        flying = () if self._in_flight is None else self._in_flight.entries
-        # In both when the writer died while it took them.
-        entries = tuple(dict.fromkeys((*flying, *self._waiting)))
-        heir._take_over(entries, self._lines, self._unreleased)
-        return heir
-
-    def _take_over(
-        self,
-        entries: tuple[Entry[S, L], ...],
-        lines: Mapping[Ledger[S, L], _Line[S, L]],
-        unreleased: tuple[Release, ...],
-    ) -> None:
-        self._waiting, self._unreleased = list(entries), unreleased
-        for entry in entries:
-            line = self._lines.setdefault(entry.ledger, _Line(entry.version))
-            line.tip = entry.version
-            line.unsettled += 1
-        for ledger, line in lines.items():
-            if ledger in self._lines:
-                self._lines[ledger].beginning = line.beginning
-
-    def _leave(self, *settled: Iterable[Entry[S, L]]) -> list[Release]:
-        """Count entries out of their lines; an empty line lets its next incarnation begin."""
-        released: list[Release] = []
-        for entry in chain(*settled):
-            line = self._lines[entry.ledger]
-            line.unsettled -= 1
-            if line.unsettled:
-                continue
-            del self._lines[entry.ledger]
-            begun = line.beginning
-            if begun is not None:
-                kept = entry.ledger.begin(begun.incarnation)
-                released.append(Release(begun.reply, kept))
-        return released
-
-
-def _cause_of(
-    failed: StoreError | Mapping[str, StoreError] | None,
-) -> Callable[[str], StoreError | None]:
-    if failed is None:
-        return lambda _: None
-    if isinstance(failed, StoreError):
-        return lambda _: failed
-    return failed.get
-
-
-def _refused(entry: Entry[S, L], current: int) -> Release:
-    """Say why an entry does not follow what is there: it is too old, or its base has failed."""
-    if entry.version.incarnation != current:
-        return Release(entry.reply, is_fenced=True)
-    error = StoreError("an earlier commit of the session was not kept")
-    return Release(entry.reply, error=error)
+    def fail_all(self, error: StoreError) -> None:
+        """Give up everything that waits: nothing is written any more."""
+        while self._marks or self._in_flight:
+            self.settle(error)
+            self.take()

@@ -17,7 +17,7 @@ The protocol, which everything above relies on:
 from __future__ import annotations
 
 import sys
-from typing import Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -65,6 +65,9 @@ class Ledger(Generic[S, L]):
 
     __slots__ = ("head", "holder")
 
+    made: ClassVar[type[Kept[Any, Any]]] = Kept
+    """What a new version is made as, before it is handed in."""
+
     def __init__(self, session: S, log: L, *, active_s: float, incarnation: int = 0) -> None:
         self.head: Kept[S, L] = Kept(incarnation, session, log, active_s, {})
         self.holder: Holder | None = None
@@ -75,6 +78,9 @@ class Ledger(Generic[S, L]):
         while kept.successor:
             kept = kept.successor[0]
         return kept
+
+    tip = latest
+    """The last version that was handed in: in memory, what is handed in is committed."""
 
     def publish(self, base: Kept[S, L], version: Kept[S, L]) -> bool:
         """Make `version` the one that follows `base`; say whether it does.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from callboard.actors.storage.journal import CommitOutcome, Entry
+from callboard.actors.storage.commits import CommitOutcome, Entry
 
 S = TypeVar("S")
 L = TypeVar("L")

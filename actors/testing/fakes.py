@@ -14,7 +14,7 @@ from callboard.actors.secrets import SecretError, SecretRef
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draft import SessionEntry
 from callboard.actors.sessions.naming import session_name
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.actors.testing.store_faults import (
     StoreDies,

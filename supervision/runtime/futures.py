@@ -376,6 +376,15 @@ class Future(PykkaFuture[T]):
         return joined
 
 
+class PortFuture(Future[T]):
+    """What a port owes an actor, not another actor: a store, say.
+
+    It may be waited for wherever the actor runs, by hand-off too: its asker waits with it.
+    """
+
+    __slots__ = ()
+
+
 def completed(value: T) -> Future[T]:
     """Return a future that has its value already."""
     future: Future[T] = Future()

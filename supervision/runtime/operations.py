@@ -341,7 +341,7 @@ class Task(Operation):
             self.cell.system.count("cancelled_handlers")
         else:
             error = asyncio.CancelledError("the handler's task was cancelled")
-        if error is None and self.future is not None and not self.cell.is_dead:
+        if error is None and self.future is not None and not (self.cell.is_dead or result is LATER):
             # The reply needs no worker; the mailbox opens again when one has come by.
             self.future.offer(result)
         self.cell.end_operation(self, result, error)

@@ -290,6 +290,9 @@ class TurningCell(BornCell[A]):
     ) -> None:
         if error is not None:
             self._failed(error, None, future)
+        elif result is LATER:
+            if future is not None:
+                future.owner = None  # whoever answers, it need not be this actor
         elif future is not None and (self.is_dead or not future.offer(result)):
             self._refuse_reply(future)
 
@@ -316,7 +319,8 @@ class TurningCell(BornCell[A]):
 
         Its asker is told when this incarnation ends before that, unless the answer `outlives` it.
         """
-        is_told = self.in_hand is None and self.runner is not None  # a hand-off has neither
+        # A hand-off has neither. What goes on by an operation has its future there.
+        is_told = self.in_hand is None and self.runner is not None and self.operation is None
         future = self.future_in_hand()
         if not outlives and not is_told:
             self.when_dead(
@@ -327,6 +331,9 @@ class TurningCell(BornCell[A]):
 
     def future_in_hand(self, timeout: float | None = None) -> Future[Any]:
         """Return the future of the message in hand; a told message gets one that nobody sees."""
+        operation = self.operation
+        if operation is not None and operation.future is not None:
+            return operation.future
         if self.in_hand is None:
             runner = local.runner
             deadline_s = None if runner is None else runner.deadline_s

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from callboard.supervision.runtime.current import Runner
 from callboard.supervision.runtime.cycles import refuse_cycle
+from callboard.supervision.runtime.futures import PortFuture
 from callboard.supervision.runtime.waiting import wait_as_actor
 from callboard.supervision.testing.errors import BlockedInHandOff, MissingExtra
 
@@ -185,9 +186,9 @@ class OutsideRunner(Runner):
     __slots__ = ()
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
-        """Refuse: only a hand-off can be under way here."""
-        del until_s
+        """Refuse, but for what a port owes: only a hand-off can be under way here."""
         refuse_in_hand_off(self, future)
+        future.blocker.block(future, until_s)
 
 
 def refuse_in_hand_off(runner: Runner, future: Future[Any]) -> None:
@@ -197,7 +198,7 @@ def refuse_in_hand_off(runner: Runner, future: Future[Any]) -> None:
         AskCycle: the wait would never end.
         BlockedInHandOff: with the name of the actor.
     """
-    if runner.depth:
+    if runner.depth and not isinstance(future, PortFuture):
         cell = runner.cell
         assert cell is not None
         refuse_cycle(cell, future)

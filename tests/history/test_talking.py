@@ -15,7 +15,7 @@ from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.keys import Creates, Key
 from callboard.actors.sessions.log import Log
 from callboard.actors.storage.guarded import GuardedStore
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision.testing import Simulation, simulate
 from tests.history.talking import FAULTS, talk
 

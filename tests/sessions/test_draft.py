@@ -20,7 +20,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.states import SessionState, Transition
 from callboard.actors.sessions.table import Row
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import InvalidSpec
 

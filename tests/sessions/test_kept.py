@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from callboard.actors.storage.journal import CommitOutcome, Entry
+from callboard.actors.storage.commits import CommitOutcome, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 from callboard.actors.storage.memory import MemoryStore
 

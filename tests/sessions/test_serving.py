@@ -9,7 +9,7 @@ import pytest
 
 from callboard.actors import CreateSession, MemoryStore, SessionActor, SessionEntry, SessionSystem
 from callboard.actors.sessions.naming import partition_name
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.testing import FakeAudit
 from callboard.supervision.testing import ManualClock
 from tests.runtime.kit import Gate

@@ -44,7 +44,7 @@ from callboard.actors.sessions.ending import END_AGAIN
 from callboard.actors.sessions.spawn import Step
 from callboard.actors.sessions.starts import Cause
 from callboard.actors.storage.guarded import REFUSED_COMMITS
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.testing import FakeStore, FakeWorkspaces
 from callboard.supervision import Future, InvalidSpec, Request, handles
 from callboard.supervision.runtime.notices import Notice

@@ -33,7 +33,7 @@ from callboard.actors.keeping import Keeping
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.caretaking import take_care_of_resting
 from callboard.actors.sessions.table import Row
-from callboard.actors.storage.journal import CommitOutcome, Entry
+from callboard.actors.storage.commits import CommitOutcome, Entry
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision.testing import Simulation, simulate
 from tests.laws import broken_laws

@@ -21,7 +21,7 @@ from callboard.actors.sessions.data import Role, Session
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.states import Presence, SessionState, Transition
 from callboard.actors.sessions.table import Row, Standing, Table
-from callboard.actors.storage.journal import CommitOutcome
+from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import partition_of
 

@@ -1,0 +1,251 @@
+"""How is a session said in bytes, and read again? JSON by msgspec: no pickle, no eval.
+
+What changes with every commit is columns of the store's own (`Head`); the rest of the snapshot is
+one JSON object, written when it has changed. What is known of the incarnations (presence,
+restarts, last error) is not a part of it: see `Standing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
+
+import msgspec
+
+from callboard.actors.sessions.data import Message, Role, Session
+from callboard.actors.sessions.frozen import EMPTY, FrozenDict
+from callboard.actors.sessions.log import Log
+from callboard.actors.sessions.states import Presence, SessionState
+from callboard.actors.sessions.table import Standing
+from callboard.actors.storage.records import Head, MessageRecord, Stored
+from callboard.supervision import InvalidSpec
+
+_HEAD: Final = frozenset({"state", "version", "last_seq", "message_count", "last_active_at"})
+_DERIVED: Final = frozenset({"id", "presence", "restarts", "last_error", "failed_on", "messages"})
+_BODY: Final = tuple(field for field in Session.__struct_fields__ if field not in _HEAD | _DERIVED)
+_body_of = attrgetter(*_BODY)
+
+
+class _Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a message stands in its JSON."""
+
+    role: Role
+    content: str
+    timestamp: float
+    metadata: Mapping[str, object] = EMPTY
+
+
+class _Rested(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a standing is kept: times of the monotonic clock mean nothing to the next process."""
+
+    is_quarantined: bool = False
+    since: float = 0.0
+    """Since when it is, UTC."""
+    restarts: int = 0
+    last_error: str | None = None
+    failed_on: str | None = None
+
+
+class Unreadable(Exception):
+    """A stored session or message does not say what it should."""
+
+
+def _sayable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    raise NotImplementedError
+
+
+_encode = msgspec.json.Encoder(enc_hook=_sayable).encode
+_message = msgspec.json.Decoder(_Said)
+_session = msgspec.json.Decoder(Session)
+_standing = msgspec.json.Decoder(_Rested)
+
+
+def data_type_of(behaviour: type[Any]) -> Any:
+    """Return of which type a behaviour's `data` is, as `SessionActor[...]` says; None: none."""
+    for each in behaviour.__mro__:
+        for base in getattr(each, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and hasattr(origin, "_callboard_handlers"):
+                (said,) = get_args(base)
+                if not isinstance(said, TypeVar):
+                    return said
+    return None
+
+
+class SessionCoder:
+    """Says sessions in bytes. Any thread.
+
+    Args:
+        kinds: name -> behaviour class: they say of which type the `data` is.
+    """
+
+    def __init__(self, kinds: Mapping[str, type[Any]]) -> None:
+        self._types: dict[str, Any] = {name: data_type_of(each) for name, each in kinds.items()}
+
+    # -- to the store ------------------------------------------------------
+
+    @staticmethod
+    def messages(log: Log, after_seq: int) -> tuple[MessageRecord, ...]:
+        """Return what follows a number in a log."""
+        count = log.last_seq - after_seq
+        if count <= 0:
+            return ()
+        return tuple(
+            MessageRecord(
+                each.seq,
+                each.client_msg_id,
+                _encode(_Said(each.role, each.content, each.timestamp, each.metadata)),
+            )
+            for each in log.slice(after_seq=after_seq, limit=count)
+        )
+
+    def body(self, session: Session, before: Session | None) -> bytes | None:
+        """Return what of a snapshot seldom changes; None when it is as it was before.
+
+        Raises:
+            InvalidSpec: its `data` is not of the type that the behaviour declares, or holds
+                something that JSON cannot say: the behaviour's own slip.
+        """
+        values = _body_of(session)
+        if before is not None and values == _body_of(before):
+            return None
+        said = dict(zip(_BODY, values, strict=True))
+        if session.data is None:
+            del said["data"]
+        else:
+            self._check_type(session)
+        try:
+            return _encode(said)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise InvalidSpec("data", type(session.data).__name__, f"JSON: {error}") from None
+
+    def _check_type(self, session: Session) -> None:
+        declared, data = self._types.get(session.kind), session.data
+        if declared is None or (isinstance(declared, type) and type(data) is not declared):
+            name = type(data).__name__
+            remedy = f"A store must know it: class Behaviour(SessionActor[{name}])."
+            raise InvalidSpec("data", name, remedy)
+
+    @staticmethod
+    def head(session: Session, incarnation: int) -> Head:
+        """Return what of a snapshot changes with every commit."""
+        return Head(
+            session.state.value,
+            incarnation,
+            session.version,
+            session.last_seq,
+            session.message_count,
+            session.last_active_at,
+        )
+
+    @staticmethod
+    def ended_at(session: Session) -> float | None:
+        """Return since when a session is CLEANED; None when it is not."""
+        return session.state_since if session.state is SessionState.CLEANED else None
+
+    # -- from the store ----------------------------------------------------
+
+    def session(self, stored: Stored) -> Session:
+        """Return a stored snapshot.
+
+        Raises:
+            Unreadable: it does not say one.
+        """
+        try:
+            read = _session.decode(_with_id(stored))
+            head, data = stored.head, read.data
+            if data is not None:
+                declared = self._types.get(read.kind)
+                if declared is None:
+                    msg = f"no behaviour of kind {read.kind!r} declares its data"
+                    raise Unreadable(msg)
+                data = frozen(msgspec.convert(data, declared))
+            return msgspec.structs.replace(
+                read,
+                state=SessionState(head.state),
+                version=head.version,
+                last_seq=head.last_seq,
+                message_count=head.message_count,
+                last_active_at=head.last_active_at,
+                variables=frozen(read.variables),
+                metadata=frozen(read.metadata),
+                client_capabilities=frozen(read.client_capabilities),
+                mcp_servers=frozen(read.mcp_servers),
+                agent=frozen(read.agent),
+                data=data,
+            )
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise Unreadable(str(error)) from None
+
+
+def message(record: MessageRecord) -> Message:
+    """Return a stored message.
+
+    Raises:
+        Unreadable: it does not say one.
+    """
+    try:
+        said = _message.decode(record.body)
+    except msgspec.MsgspecError as error:
+        msg = f"message {record.seq}: {error}"
+        raise Unreadable(msg) from None
+    metadata = frozen(said.metadata) if said.metadata else EMPTY
+    return Message(record.seq, said.role, said.content, said.timestamp, metadata, record.key)
+
+
+def _with_id(stored: Stored) -> bytes:
+    """Return the JSON of a whole session: the body with the id in front."""
+    said = msgspec.json.encode(stored.id)
+    return b'{"id":' + said + (b"," if stored.body != b"{}" else b"") + stored.body[1:]
+
+
+def frozen(value: Any) -> Any:
+    """Return what was read from JSON as it was: tuples for lists, `FrozenDict` for objects."""
+    kind = type(value)
+    if kind is dict:
+        return FrozenDict({key: frozen(each) for key, each in value.items()}) if value else EMPTY
+    if kind in {list, tuple}:
+        return tuple(map(frozen, value))
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        made = {name: new for name, old in fields.items() if (new := frozen(old)) is not old}
+        return msgspec.structs.replace(value, **made) if made else value
+    return value
+
+
+# -- what is known of the incarnations -------------------------------------
+
+
+def standing_to_keep(standing: Standing, *, wall_s: float, now_s: float) -> bytes:
+    """Return what the next process is to know of a session's incarnations."""
+    is_quarantined = standing.presence is Presence.QUARANTINED
+    since = wall_s - (now_s - standing.since_s) if is_quarantined else 0.0
+    rested = _Rested(
+        is_quarantined, since, standing.restarts, standing.last_error, standing.failed_on
+    )
+    return _encode(rested)
+
+
+def standing_of(stored: Stored, *, wall_s: float, now_s: float) -> Standing:
+    """Return what is known of a stored session's incarnations: it sleeps, or is quarantined.
+
+    Raises:
+        Unreadable: what is stored says nothing.
+    """
+    if stored.standing is None:
+        return Standing(stored.head.incarnation, Presence.ASLEEP)
+    try:
+        rested = _standing.decode(stored.standing)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
+    return Standing(
+        stored.head.incarnation,
+        Presence.QUARANTINED if rested.is_quarantined else Presence.ASLEEP,
+        now_s - max(0.0, wall_s - rested.since) if rested.is_quarantined else 0.0,
+        rested.restarts,
+        rested.last_error,
+        rested.failed_on,
+    )

@@ -1,0 +1,143 @@
+"""What was there when the last process ended? Rows for what a durable store has kept.
+
+Before the tree starts, on the host's thread. Every session that is found sleeps, or is still
+quarantined. Its messages stay in the store until it is woken; half-done work is marked as
+interrupted, and the manager ends what was being spawned or ended when the process died.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import ClassVar, Final
+
+import msgspec
+
+from callboard.actors.errors import StoreError
+from callboard.actors.sessions.coding import Unreadable, standing_of
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.linking import falling_asleep
+from callboard.actors.sessions.log import elsewhere
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.states import Presence
+from callboard.actors.sessions.storing import CHECK, Storing
+from callboard.actors.sessions.table import DurableRow, Standing
+from callboard.actors.storage.records import Stored
+
+INTERRUPTED: Final = "the process ended while it worked on a prompt"
+"""What an agent's `error` says whose prompt was under way when the process died."""
+
+
+class SessionUnreadable(msgspec.Struct, frozen=True):
+    """An event of the system's hook: a stored session cannot be read; it is kept, and not run.
+
+    Args:
+        session_id: which.
+        error: what is wrong with it.
+    """
+
+    log_level: ClassVar[int] = logging.ERROR
+    log_event: ClassVar[str] = "store.session_unreadable"
+
+    session_id: str
+    error: str
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """An event of the system's hook: the sessions of the last process are here again.
+
+    Args:
+        sessions: how many.
+        unreadable: how many of them cannot be read.
+        seconds: how long it took.
+    """
+
+    log_level: ClassVar[int] = logging.INFO
+    log_event: ClassVar[str] = "store.recovered"
+
+    sessions: int
+    unreadable: int
+    seconds: float
+
+
+def recover(services: Services) -> Recovered:
+    """Make a row of every session that the store has.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    storing, clock = services.storing, services.system.clock
+    assert storing is not None, "there is nothing to recover from"
+    began_s, wall_s = clock.now_s(), clock.wall_s()
+    found = unreadable = 0
+    for stored in storing.store.sessions():
+        found += 1
+        try:
+            session = storing.coder.session(stored)
+            standing = standing_of(stored, wall_s=wall_s, now_s=began_s)
+        except Unreadable as error:
+            unreadable += 1
+            services.system.emit(SessionUnreadable(stored.id, str(error)))
+            _restore_unreadable(services, storing, stored, str(error), now_s=began_s)
+            continue
+        age_s = _idle_s(services, wall_s - session.last_active_at)
+        row = DurableRow(
+            _interrupted(session, wall_s=wall_s) if session.has_links else session,
+            storing.journal,
+            storing.older,
+            active_s=began_s - age_s,
+            log=elsewhere(session.last_seq),
+            incarnation=stored.head.incarnation,
+            is_stored=True,
+        )
+        row.standing = standing
+        services.table.restore(row)
+        if stored.created is not None:
+            created = stored.created
+            key = (created.org_id, created.user_id, created.key)
+            used_s = began_s - max(0.0, wall_s - created.used_at)
+            services.book.creates.remember(key, created.digest, row.id, now_s=used_s)
+            services.book.creates.replied(row.id, row.session())
+    return Recovered(found, unreadable, clock.now_s() - began_s)
+
+
+def _idle_s(services: Services, age_s: float) -> float:
+    """Return how long a session counts as idle that was last active so long ago.
+
+    The wall clock may have jumped while nobody looked: it expires nobody before the janitor's
+    second look.
+    """
+    keeping = services.keeping
+    most_s = max(0.0, keeping.max_idle_s - keeping.cleanup_interval_s)
+    return min(max(0.0, age_s), most_s) if most_s < math.inf else max(0.0, age_s)
+
+
+def _interrupted(session: Session, *, wall_s: float) -> Session:
+    """Return a snapshot whose connections have ended, as they have; a prompt was interrupted."""
+    session = msgspec.structs.replace(session, **falling_asleep(session, wall_s=wall_s))
+    agent = session.agent
+    if agent is not None and agent.is_busy:
+        agent = msgspec.structs.replace(agent, is_busy=False, pid=None, error=INTERRUPTED)
+        session = msgspec.structs.replace(session, agent=agent)
+    return session
+
+
+def _restore_unreadable(
+    services: Services, storing: Storing, stored: Stored, error: str, *, now_s: float
+) -> None:
+    """Keep the place of a session that cannot be read: it is quarantined, and is not revived."""
+    msg = f"session {stored.id} cannot be read from the store: {error}"
+    refusal = StoreError(msg)
+    refusal.remedy = CHECK
+    storing.unreadable[stored.id] = refusal
+    row = DurableRow(
+        Session(id=stored.id, version=stored.head.version, last_seq=stored.head.last_seq),
+        storing.journal,
+        storing.older,
+        active_s=now_s,
+        log=elsewhere(stored.head.last_seq),
+        incarnation=stored.head.incarnation,
+        is_stored=True,
+    )
+    row.standing = Standing(stored.head.incarnation, Presence.QUARANTINED, now_s, last_error=error)
+    services.table.restore(row)

@@ -1,0 +1,329 @@
+"""Who writes to a durable store, and reads from it? The journal and its two actors.
+
+The system owns the journal and the store, so no actor's death loses a commit or a file. Each actor
+has a thread of its own: a disk may take its time, and nobody else waits in line with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from callboard.actors.errors import StoreError, StoreOutcomeUnknown
+from callboard.actors.sessions.coding import SessionCoder, Unreadable, message
+from callboard.actors.sessions.data import Message, Session
+from callboard.actors.sessions.internal import FailNow, LogLoaded, LookAgain
+from callboard.actors.sessions.log import KEYS_MAX, Log, here_from, log_of
+from callboard.actors.sessions.naming import READER, WRITER
+from callboard.actors.sessions.table import Row
+from callboard.actors.storage.journal import Journal
+from callboard.actors.storage.records import MessageRecord, Store, Write
+from callboard.supervision import (
+    ActorSystem,
+    Address,
+    CallboardError,
+    ExitReason,
+    Future,
+    PinnedActor,
+    Request,
+    handles,
+)
+from callboard.supervision.model.backoff import Backoff
+from callboard.supervision.model.specs import ChildSpec
+from callboard.supervision.runtime.futures import PortFuture
+
+DELAYS: Final = Backoff(delays_s=(0.0, 0.1, 1.0, 10.0))
+"""How long to wait before a restart of the writer: a store that fails it again and again must not
+use up the budget of the line."""
+
+WRITER_SHUTDOWN_S: Final = 10.0
+"""Seconds that the writer has to write the rest when the system stops."""
+
+BATCHES_PER_TURN: Final = 16
+"""Transactions before the writer looks whether it is to do something else."""
+
+UNKNOWN_TRIES: Final = 2
+"""How often a batch is written whose outcome is not known, before its askers are told so."""
+
+OCCUPIED_CHECK_S: Final = 0.01
+"""How often a writer looks whether the killed one before it has come back from the disk."""
+
+
+class Storing:
+    """The durable store of one system.
+
+    Args:
+        system: the actor system.
+        store: where commits are kept.
+        coder: says sessions in bytes.
+        emit: emits the events of what is kept.
+        announce: tells the manager.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        store: Store,
+        coder: SessionCoder,
+        emit: Callable[[tuple[object, ...]], object],
+        announce: Callable[[object], object],
+    ) -> None:
+        self.store = store
+        self.coder = coder
+        self.announce = announce
+        self._system = system
+        self._reader: Address[Any] = system.reserve(READER, keeps_mailbox=True)
+        self._writer: Address[Any] = system.reserve(WRITER, keeps_mailbox=True)
+        self.journal: Journal[Session, Log] = Journal(coder, self._wake, emit)
+        self.unreadable: dict[str, StoreError] = {}
+        """Sessions that the store has, and cannot be read: why they are not run."""
+        self.occupied_by: object = None
+        """Which writer is at the store; a killed one may still be."""
+        self.specs: tuple[ChildSpec, ...] = (
+            ChildSpec(
+                id=WRITER,
+                start=StoreWriter,
+                args=(self,),
+                name=WRITER,
+                backoff=DELAYS,
+                shutdown_s=WRITER_SHUTDOWN_S,
+            ),
+            ChildSpec(id=READER, start=StoreReader, args=(self,), name=READER, backoff=DELAYS),
+        )
+        """The children of the line, in order."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of its actors."""
+        return tuple(str(spec.name) for spec in self.specs)
+
+    def _wake(self) -> None:
+        # One of these in its mailbox is enough. Whoever has put it there may have been killed
+        # before the writer was told, so it is told again; a mark of our own could be lost so.
+        if self._writer.mailbox_size:
+            self._writer.poke()
+        else:
+            self._writer.notify(LookAgain())
+
+    def close(self) -> None:
+        """Let go of the store; what it has not kept is refused. When the system has stopped."""
+        self.journal.fail_all(StoreError("the system was stopped before this was kept"))
+        self.store.close()
+
+    def older(self, session_id: str, after_seq: int, up_to_seq: int) -> Future[tuple[Message, ...]]:
+        """Ask the reader for messages; see `Row.older`. Any thread; it never waits."""
+        wanted: Future[tuple[Message, ...]] = PortFuture(blocker=self._system.dispatcher)
+        read = ReadMessages(session_id, after_seq, up_to_seq)
+        try:
+            asked = self._reader.ask(read, block=False)
+        except CallboardError as error:
+            wanted.offer_exception(error)
+            return wanted
+
+        def pass_on() -> None:
+            if asked.error is None:
+                wanted.offer(asked.get())
+            else:
+                wanted.offer_exception(asked.error)
+
+        asked.when_done(pass_on)
+        return wanted
+
+    def load(self, row: Row) -> None:
+        """Have the manager told what the last messages of a session are. Any thread."""
+        self._reader.notify(LoadLog(row))
+
+    def write(self) -> bool:
+        """Write one batch and settle it; False when there is none. On the writer's thread."""
+        parts = self.journal.take()
+        if parts:
+            self.journal.settle(self._written([part.write for part in parts]))
+        return bool(parts)
+
+    def _written(self, writes: list[Write]) -> StoreError | Mapping[str, StoreError] | None:
+        failed: StoreError | None = None
+        for _ in range(UNKNOWN_TRIES):
+            try:
+                return self.store.write(writes)
+            except StoreOutcomeUnknown as error:  # the same again does no harm
+                failed = error
+            except StoreError as error:
+                return error
+            except Exception as error:  # noqa: BLE001 -- a host's store may raise anything
+                # Its type alone: the text is a stranger's, and may hold what nobody is to read.
+                failed = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")
+        return failed
+
+
+class StoreWriter(PinnedActor):
+    """Writes what the journal holds, what gathered meanwhile in one transaction.
+
+    It is never interrupted: what it has begun it ends, also when it is killed. Its successor
+    waits until it has.
+
+    Args:
+        storing: what the system owns.
+    """
+
+    interruptible = False
+
+    begun_s: float | None = None
+    """Since when it is at the store, on the monotonic clock; None: it is not. See `has_hung`."""
+
+    def __init__(self, storing: Storing) -> None:
+        super().__init__()
+        self._storing = storing
+        self._is_fresh = True
+
+    def on_start(self) -> None:
+        """Go on with what waits."""
+        self.actor_ref.notify(LookAgain())
+
+    @handles(LookAgain)
+    def on_look_again(self, message: LookAgain) -> None:
+        """Write what waits, then let others have their turn."""
+        if not self._enter():
+            self.begun_s = self.begun_s or self.system.clock.now_s()
+            self.send_after(OCCUPIED_CHECK_S, message)
+            return
+        try:
+            for _ in range(BATCHES_PER_TURN):
+                self.begun_s = self.system.clock.now_s()
+                if self.actor_ref.is_dead or not self._storing.write():
+                    break
+        finally:
+            self.begun_s = None
+            self._storing.occupied_by = None
+        if self._storing.journal.has_more:
+            self.actor_ref.notify(message)
+
+    def _enter(self) -> bool:
+        """Be the one who is at the store; False while a killed one is still there."""
+        storing = self._storing
+        if storing.occupied_by is not None:
+            return False
+        storing.occupied_by = self.actor_ref
+        if self._is_fresh:
+            self._is_fresh = False
+            storing.journal.resume()
+        return True
+
+    @handles(FailNow)
+    def on_fail_now(self, message: FailNow) -> None:
+        """Crash, because fault injection says so."""
+        raise RuntimeError(message)
+
+    def terminate(self, reason: ExitReason) -> None:
+        """Write the rest: nothing else runs any more that could commit."""
+        del reason
+        if self._enter():
+            try:
+                while self._storing.write():
+                    pass
+            finally:
+                self._storing.occupied_by = None
+
+
+class ReadMessages(Request["tuple[Message, ...]"], frozen=True):
+    """To the reader: return these messages."""
+
+    session_id: str
+    after_seq: int
+    up_to_seq: int
+
+
+class LoadLog(msgspec.Struct, frozen=True):
+    """To the reader: tell the manager what the last messages of this session are."""
+
+    row: Any
+
+
+class StoreReader(PinnedActor):
+    """Reads what is not in memory, over a connection of its own.
+
+    Args:
+        storing: what the system owns.
+    """
+
+    begun_s: float | None = None
+    """Since when it is at the store, on the monotonic clock; None: it is not. See `has_hung`."""
+
+    def __init__(self, storing: Storing) -> None:
+        super().__init__()
+        self._storing = storing
+        self._store = storing.store.reader()
+
+    @handles(ReadMessages)
+    def on_read_messages(self, message: ReadMessages) -> tuple[Message, ...]:
+        """Return messages of a session.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        return self._read(message.session_id, message.after_seq, message.up_to_seq)
+
+    @handles(LoadLog)
+    def on_load_log(self, message: LoadLog) -> None:
+        """Tell the manager what the last messages of a session are."""
+        row: Row = message.row
+        try:
+            log = self._log(row.id, row.tip().log.last_seq)
+        except StoreError as error:
+            self._storing.announce(LogLoaded(row, None, error))
+        else:
+            self._storing.announce(LogLoaded(row, log, None))
+
+    def _log(self, session_id: str, last_seq: int) -> Log:
+        first_seq = here_from(last_seq)
+        keyed: tuple[Message, ...] = ()
+        if first_seq > 1:
+            self.begun_s = self.system.clock.now_s()
+            try:
+                found = self._store.keyed(session_id, up_to_seq=first_seq - 1, limit=KEYS_MAX)
+            finally:
+                self.begun_s = None
+            keyed = _readable(session_id, found)
+        messages = self._read(session_id, first_seq - 1, last_seq)
+        return log_of(messages, first_seq=first_seq, keyed=keyed)
+
+    def _read(self, session_id: str, after_seq: int, up_to_seq: int) -> tuple[Message, ...]:
+        self.begun_s = self.system.clock.now_s()
+        try:
+            found = self._store.messages(session_id, after_seq=after_seq, up_to_seq=up_to_seq)
+        finally:
+            self.begun_s = None
+        messages = _readable(session_id, found)
+        if [each.seq for each in messages] != list(range(after_seq + 1, up_to_seq + 1)):
+            msg = f"messages of session {session_id} are missing after {after_seq}"
+            raise _damaged(msg)
+        return messages
+
+    @handles(FailNow)
+    def on_fail_now(self, message: FailNow) -> None:
+        """Crash, because fault injection says so."""
+        raise RuntimeError(message)
+
+    def terminate(self, reason: ExitReason) -> None:
+        """Let go of the connection."""
+        del reason
+        self._store.close()
+
+
+CHECK: Final = "Look at it with `callboard store check`."
+"""What to do about a session that the store does not have as it should."""
+
+
+def _readable(session_id: str, found: tuple[MessageRecord, ...]) -> tuple[Message, ...]:
+    try:
+        return tuple(map(message, found))
+    except Unreadable as error:
+        msg = f"a message of session {session_id} cannot be read: {error}"
+        raise _damaged(msg) from None
+
+
+def _damaged(msg: str) -> StoreError:
+    error = StoreError(msg)
+    error.remedy = CHECK
+    return error
