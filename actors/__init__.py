@@ -64,7 +64,10 @@ from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
 from callboard.actors.errors import StoreError as StoreError
+from callboard.actors.errors import StoreLocked as StoreLocked
 from callboard.actors.errors import StoreOutcomeUnknown as StoreOutcomeUnknown
+from callboard.actors.errors import StoreRefused as StoreRefused
+from callboard.actors.errors import StoreTooNew as StoreTooNew
 from callboard.actors.errors import SubscriptionClosed as SubscriptionClosed
 from callboard.actors.errors import TooManyCalls as TooManyCalls
 from callboard.actors.errors import TransitionError as TransitionError
@@ -323,7 +326,10 @@ __all__ = [
     "SpawnError",
     "StartedAlready",
     "StoreError",
+    "StoreLocked",
     "StoreOutcomeUnknown",
+    "StoreRefused",
+    "StoreTooNew",
     "Subscribe",
     "Subscription",
     "SubscriptionClosed",

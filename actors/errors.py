@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
-from callboard.supervision.model.errors import DeliveryError, Refusal
+from callboard.supervision.model.errors import CallboardError, DeliveryError, Refusal
 from callboard.supervision.model.showing import shown, shown_path
 
 
@@ -602,6 +603,66 @@ class StoreOutcomeUnknown(StoreError):
     code: ClassVar[str] = "store_outcome_unknown"
     remedy: str = "Wait until the store answers again; then read the session."
     is_outcome_known: ClassVar[bool] = False
+
+
+class StoreRefused(CallboardError):
+    """A store cannot be used as it is. Nothing that is kept in it was touched.
+
+    Args:
+        path: which.
+        why: what is in the way.
+        remedy: what would be right, as a sentence.
+    """
+
+    code: ClassVar[str] = "store_refused"
+
+    def __init__(self, path: str, why: str, remedy: str) -> None:
+        super().__init__(f"the store {shown_path(path)} cannot be used: {why}")
+        self.path = path
+        self.remedy = remedy
+
+
+class StoreLocked(StoreRefused):
+    """Another process, or another system in this one, uses the store.
+
+    Args:
+        path: which store.
+        pid: the process that has it; None: it has not said so yet.
+        since: since when: UTC, seconds since the epoch.
+    """
+
+    code: ClassVar[str] = "store_locked"
+    is_retryable: ClassVar[bool] = True
+
+    def __init__(self, path: str, *, pid: int | None, since: float) -> None:
+        who = "a process" if pid is None else f"process {pid}"
+        when = datetime.fromtimestamp(since, UTC).isoformat(sep=" ", timespec="seconds")
+        why = f"{who} uses it since {when}"
+        super().__init__(path, why, "Stop that process, or give each a store of its own.")
+        self.pid = pid
+        self.since = since
+
+
+class StoreTooNew(StoreRefused):
+    """A newer callboard has written the store, in a way that this one does not know.
+
+    Args:
+        path: which store.
+        version: of its schema.
+        known: the last version that is known here.
+    """
+
+    code: ClassVar[str] = "store_too_new"
+
+    def __init__(self, path: str, *, version: int, known: int) -> None:
+        why = f"its schema has version {version}, and {known} is the last that is known here"
+        remedy = (
+            "Use the callboard that has written it, or a newer one; or the copy of the older"
+            f" store that was kept beside it ({shown_path(path)}.v{known}-backup)."
+        )
+        super().__init__(path, why, remedy)
+        self.version = version
+        self.known = known
 
 
 class SessionRestarting(DeliveryError):

@@ -133,6 +133,9 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "subscription_closed": Status(410, EX_NOINPUT),
         "store_error": Status(503, EX_IOERR),
         "store_outcome_unknown": Status(503, EX_IOERR),
+        "store_refused": Status(500, EX_CONFIG),
+        "store_locked": Status(503, EX_TEMPFAIL),
+        "store_too_new": Status(500, EX_CONFIG),
         # Messages that got no answer.
         "session_restarting": Status(503, EX_TEMPFAIL),
         "session_asleep": Status(409, EX_TEMPFAIL),

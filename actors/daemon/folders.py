@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from callboard.actors import private
 from callboard.actors.daemon.errors import FolderNotPrivate
 
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
-
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+FILE_MODE = private.FILE_MODE
 
 
 def default_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -46,36 +43,6 @@ def private_folder(folder: Path) -> Path:
             written by others; or it cannot be made.
     """
     try:
-        folder = folder.absolute()
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        folder = folder.resolve(strict=True)
-        found = folder.stat()
-    except OSError as error:
-        msg = f"{folder} cannot be used: {error.strerror}"
-        raise FolderNotPrivate(msg) from error
-    if not stat.S_ISDIR(found.st_mode):
-        msg = f"{folder} is no folder"
-        raise FolderNotPrivate(msg)
-    if found.st_uid != os.geteuid():
-        msg = f"{folder} belongs to somebody else"
-        raise FolderNotPrivate(msg)
-    if found.st_mode & _OTHERS_WRITE:
-        msg = f"others may write to {folder}"
-        raise FolderNotPrivate(msg)
-    for above in folder.parents:
-        _check_above(above)
-    return folder
-
-
-def _check_above(folder: Path) -> None:
-    """Refuse a folder in which others could put another folder in the place of ours."""
-    found = folder.stat()
-    is_sticky = bool(found.st_mode & stat.S_ISVTX)
-    if found.st_uid not in {0, os.geteuid()}:
-        msg = f"{folder}, above, belongs to somebody else"
-        raise FolderNotPrivate(msg)
-    if found.st_mode & _OTHERS_WRITE and not is_sticky:
-        msg = f"others may write to {folder}, above"
-        raise FolderNotPrivate(msg)
+        return private.private_folder(folder)
+    except private.NotPrivate as error:
+        raise FolderNotPrivate(str(error)) from error

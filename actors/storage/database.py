@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
-Value: TypeAlias = "str | bytes | int | float | None"
+Value: TypeAlias = str | bytes | int | float | None
 
 SQLITE_ERROR: Final = 1
 SQLITE_BUSY: Final = 5

@@ -113,27 +113,11 @@ class Stored(msgspec.Struct, frozen=True):
     ended_at: float | None = None
 
 
-class Store(Protocol):
-    """Where commits are kept for longer than the process. The port of every durable store.
+class StoreReader(Protocol):
+    """Reads what a store keeps. One thread at a time; everything may block.
 
-    One thread at a time: the journal's writer calls `write` and `purge`, its reader reads by a
-    `Store` of its own that `reader` has made. Everything may block.
+    A page is read at a time, each as it is then: nothing that is written waits for a reader.
     """
-
-    def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
-        """Keep these changes in one transaction, durably when it returns.
-
-        Writing what has been written already, by an earlier attempt, changes nothing.
-
-        Returns:
-            Ids of sessions of which nothing was kept, with the cause: one that cannot be kept
-            takes no other along. Empty: all was kept.
-
-        Raises:
-            StoreOutcomeUnknown: the store was lost while it committed.
-            StoreError: nothing was kept.
-        """
-        ...
 
     def sessions(self) -> Iterator[Stored]:
         """Yield every session that has not ended, in the order of their creation."""
@@ -149,14 +133,41 @@ class Store(Protocol):
         """Return the last `limit` messages that have a key, up to a number, in order."""
         ...
 
-    def purge(self, *, ended_before: float, limit: int) -> int:
-        """Delete up to `limit` sessions that ended before that time; return how many."""
-        ...
-
-    def reader(self) -> Store:
-        """Return a store that reads the same, for another thread; it writes nothing."""
-        ...
-
     def close(self) -> None:
         """Let go of files, connections and locks. Harmless when repeated."""
+        ...
+
+
+class Store(StoreReader, Protocol):
+    """Where commits are kept for longer than the process. The port of every durable store.
+
+    One thread at a time: the journal's writer calls `write` and `purge`, others read by what
+    `reader` has made for them. Everything may block.
+    """
+
+    def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
+        """Keep these changes, at most one for each session, in one transaction.
+
+        They are durable when it returns. Writing what has been written already, by an earlier
+        attempt, changes nothing.
+
+        Returns:
+            Ids of sessions of which nothing was kept, with the cause: one that cannot be kept
+            takes no other along. Empty: all was kept.
+
+        Raises:
+            StoreOutcomeUnknown: the store was lost while it committed.
+            StoreError: nothing was kept.
+        """
+        ...
+
+    def purge(self, *, ended_before: float, limit: int) -> int:
+        """Delete up to `limit` sessions that ended before that time; return how many.
+
+        What would take too long is done in part: call it again, now and then.
+        """
+        ...
+
+    def reader(self) -> StoreReader:
+        """Return what reads the same, for another thread."""
         ...

@@ -1,0 +1,181 @@
+"""How does a write of a session become SQL? Together with others, or alone.
+
+Together all rows of a kind go through one statement. That is right as long as each session is where
+its write begins, and is seen by the number of rows that change; otherwise each is done alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import astuple
+
+from callboard.actors.errors import StoreError
+from callboard.actors.storage.database import SQLITE_CONSTRAINT, Database, DatabaseError, Value
+from callboard.actors.storage.faults import OF_A_ROW, of_session, unknown_session
+from callboard.actors.storage.records import Write
+
+_Row = tuple[Value, ...]
+
+_INSERT_SESSION: Final = (
+    "INSERT INTO session (state, incarnation, version, last_seq, message_count, last_active_at,"
+    " id, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_SNAPSHOT: Final = (
+    "INSERT INTO snapshot (session, body, standing, created_org_id, created_user_id, created_key,"
+    " created_digest, created_used_at)"
+    " SELECT number, ?, ?, ?, ?, ?, ?, ? FROM session WHERE id = ?"
+)
+_INSERT_MESSAGE: Final = (
+    "INSERT INTO message (session, seq, key, body) SELECT number, ?, ?, ? FROM session WHERE id = ?"
+)
+_SET_HEAD: Final = (
+    "UPDATE session SET state = ?, incarnation = ?, version = ?, last_seq = ?, message_count = ?,"
+    " last_active_at = ?"
+)
+# Where nothing follows the message that the write goes on from, nothing is to be replaced.
+_MOVE_HEAD: Final = f"{_SET_HEAD} WHERE id = ? AND last_seq = ? AND ended_at IS NULL"
+_PUT_HEAD: Final = f"{_SET_HEAD}, ended_at = ? WHERE id = ?"
+_SET_BODY: Final = (
+    "UPDATE snapshot SET body = ? WHERE session = (SELECT number FROM session WHERE id = ?)"
+)
+_SET_STANDING: Final = (
+    "UPDATE snapshot SET standing = ? WHERE session = (SELECT number FROM session WHERE id = ?)"
+)
+_SET_ENDED: Final = "UPDATE session SET ended_at = ? WHERE id = ?"
+_NUMBER: Final = "SELECT number FROM session WHERE id = ?"
+_DELETE_MESSAGES: Final = "DELETE FROM message WHERE session = ? AND seq > ?"
+_DELETE_SNAPSHOT: Final = "DELETE FROM snapshot WHERE session = ?"
+_DELETE_SESSION: Final = "DELETE FROM session WHERE number = ?"
+
+_NO_CREATE: Final[_Row] = (None,) * 5
+
+
+class NotTogether(Exception):
+    """One of these writes has to be done alone. Nothing may be kept of what was done."""
+
+
+def write_together(database: Database, writes: Sequence[Write]) -> None:
+    """Do these writes, at most one for each session, all rows of a kind at once.
+
+    Raises:
+        NotTogether: one session is not where its write begins, or has a row that cannot be kept.
+        DatabaseError: the store failed.
+    """
+    try:
+        for sql, rows in _rows_by_kind(writes):
+            if rows and database.many(sql, rows) != len(rows):
+                raise NotTogether
+    except DatabaseError as error:
+        if error.primary not in OF_A_ROW:
+            raise
+        raise NotTogether from error
+
+
+def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]:
+    """Return the statements in the order in which they are to run, each with its rows."""
+    sessions: list[_Row] = []
+    snapshots: list[_Row] = []
+    heads: list[_Row] = []
+    bodies: list[_Row] = []
+    standings: list[_Row] = []
+    ended: list[_Row] = []
+    messages: list[_Row] = []
+    for write in writes:
+        if write.is_new:
+            sessions.append(_session_row(write))
+            snapshots.append(_snapshot_row(write))
+        else:
+            if write.head is not None:
+                heads.append((*astuple(write.head), write.id, write.after_seq))
+            if write.body is not None:
+                bodies.append((write.body, write.id))
+            if write.standing is not None:
+                standings.append((write.standing, write.id))
+            if write.ended_at is not None:
+                ended.append((write.ended_at, write.id))
+        for message in write.messages:
+            row = (message.seq, message.key, message.body, write.id)
+            messages.append(row)
+    return (
+        (_INSERT_SESSION, sessions),
+        (_INSERT_SNAPSHOT, snapshots),
+        (_MOVE_HEAD, heads),
+        (_SET_BODY, bodies),
+        (_SET_STANDING, standings),
+        (_SET_ENDED, ended),
+        (_INSERT_MESSAGE, messages),
+    )
+
+
+def write_each(database: Database, writes: Sequence[Write]) -> dict[str, StoreError]:
+    """Do these writes one after the other; return those that cannot be kept, with the cause.
+
+    Raises:
+        DatabaseError: the store failed.
+    """
+    refused: dict[str, StoreError] = {}
+    for write in writes:
+        database.execute("SAVEPOINT one")
+        try:
+            _write_alone(database, write)
+        except _Unknown:
+            refused[write.id] = unknown_session(write.id)
+        except DatabaseError as error:
+            if error.primary not in OF_A_ROW:
+                raise
+            refused[write.id] = of_session(write.id, error)
+        if write.id in refused:
+            database.execute("ROLLBACK TO one")
+        database.execute("RELEASE one")
+    return refused
+
+
+def _write_alone(database: Database, write: Write) -> None:
+    """Do one write, whatever is kept of its session: all that it says is absolute."""
+    numbers = database.rows(_NUMBER, (write.id,))
+    if write.is_new:
+        for (number,) in numbers:
+            delete_messages(database, number)
+            delete_session(database, number)
+        database.execute(_INSERT_SESSION, _session_row(write))
+        database.execute(_INSERT_SNAPSHOT, _snapshot_row(write))
+    else:
+        if not numbers:
+            raise _Unknown
+        if write.head is not None:
+            database.execute(_PUT_HEAD, (*astuple(write.head), write.ended_at, write.id))
+            delete_messages(database, numbers[0][0], after_seq=write.after_seq)
+        if write.body is not None:
+            database.execute(_SET_BODY, (write.body, write.id))
+        if write.standing is not None:
+            database.execute(_SET_STANDING, (write.standing, write.id))
+    rows = ((each.seq, each.key, each.body, write.id) for each in write.messages)
+    database.many(_INSERT_MESSAGE, rows)
+
+
+def delete_messages(database: Database, number: int, *, after_seq: int = 0) -> None:
+    """Delete the messages of a session that follow one of them."""
+    database.execute(_DELETE_MESSAGES, (number, after_seq))
+
+
+def delete_session(database: Database, number: int) -> None:
+    """Delete a session that has no messages any more."""
+    database.execute(_DELETE_SNAPSHOT, (number,))
+    database.execute(_DELETE_SESSION, (number,))
+
+
+class _Unknown(Exception):
+    """The store has no such session."""
+
+
+def _session_row(write: Write) -> _Row:
+    if write.head is None:
+        raise DatabaseError(SQLITE_CONSTRAINT, "its first write has no head")
+    return (*astuple(write.head), write.id, write.ended_at)
+
+
+def _snapshot_row(write: Write) -> _Row:
+    created = _NO_CREATE if write.created is None else astuple(write.created)
+    return (write.body, write.standing, *created, write.id)

@@ -1,0 +1,194 @@
+"""How does a database lie on a real disk? For its owner alone, and for one system at a time.
+
+sessions.db              0600, as all that SQLite makes beside it
+sessions.db.lock         there while a system has the store; locked by the kernel for its process
+sessions.db.v1-backup    what was kept before an upgrade of the schema
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from callboard.actors.errors import StoreLocked, StoreRefused
+from callboard.actors.private import FILE_MODE, NotPrivate, private_folder
+from callboard.actors.storage.database import (
+    SQLITE_CANTOPEN,
+    Database,
+    DatabaseError,
+    StandardDatabase,
+)
+
+BUSY_S: Final = 2.0
+"""How long a write waits for a lock on the file that somebody else has, in seconds."""
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_PID_BYTES_MAX: Final = 32
+
+
+class LocalDisk:
+    """The disk of this machine, and SQLite as the standard library brings it.
+
+    Args:
+        busy_s: how long a write waits for a lock that somebody else has, in seconds.
+    """
+
+    def __init__(self, *, busy_s: float = BUSY_S) -> None:
+        self._busy_s = busy_s
+
+    def prepare(self, path: str) -> str:
+        """See that a database can be at this place; return its absolute path, without links.
+
+        Raises:
+            StoreRefused: others may read the file or write it, or put another in its place; it is
+                a link, has a second name, or is no file; or it cannot be made.
+        """
+        try:
+            place = private_folder(Path(path).parent) / Path(path).name
+        except NotPrivate as error:
+            remedy = "Give a file in a folder of your own that others may not write (chmod go-w)."
+            raise StoreRefused(path, str(error), remedy) from error
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(place, flags, FILE_MODE))
+        except FileExistsError:
+            # Not opened: to close it again would take SQLite's locks from this whole process.
+            _check(path, place.lstat())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise StoreRefused(path, why, "Give a file that can be made.") from error
+        else:
+            for folder in (place.parent, place.parent.parent):
+                _sync(folder)
+        return str(place)
+
+    def lock(self, path: str) -> FileLock:
+        """Have this database alone until the process ends, however it ends, or lets go.
+
+        Raises:
+            StoreLocked: somebody has it.
+            StoreRefused: the file beside it that is locked cannot be opened.
+        """
+        return FileLock(path)
+
+    def open(self, path: str, *, is_readonly: bool = False, is_immutable: bool = False) -> Database:
+        """Open a database that is there."""
+        return StandardDatabase(
+            path, busy_s=self._busy_s, is_readonly=is_readonly, is_immutable=is_immutable
+        )
+
+    def identity(self, path: str) -> object:
+        """Return device and inode of the file at this path; None: there is none."""
+        try:
+            found = os.stat(path)  # noqa: PTH116 -- once for every commit: half the time of Path's
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def copy(self, database: Database, path: str) -> None:
+        """Write what is committed in a database to a new file, synced before it gets its name."""
+        part = Path(f"{path}.part")
+        try:
+            part.unlink(missing_ok=True)
+            written = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                database.execute("VACUUM INTO ?", (str(part),))
+                os.fsync(written)
+            finally:
+                os.close(written)
+            part.rename(path)
+            _sync(part.parent)
+        except OSError as error:
+            raise DatabaseError(SQLITE_CANTOPEN, f"{path}: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+class FileLock:
+    """A lock of the kernel on a file beside the database, which says who has it.
+
+    It ends with the process, however that ends, and is not inherited by what the process starts
+    (a bare `fork` that starts nothing keeps it as long as it lives). Since when it is held is the
+    file's own time.
+
+    Args:
+        path: the database.
+
+    Raises:
+        StoreLocked: somebody has it, in another process or in this one.
+        StoreRefused: the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(f"{path}.lock")
+        self._owner = os.getpid()
+        self._held: int | None = self._take(path)
+
+    def _take(self, path: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:  # as often as a holder goes between our opening and our locking
+            try:
+                held = os.open(self._file, flags, FILE_MODE)
+            except OSError as error:
+                remedy = f"Remove {self._file}, or make it a file of your own."
+                raise StoreRefused(path, f"{self._file}: {error.strerror}", remedy) from error
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                said = os.pread(held, _PID_BYTES_MAX, 0).strip()
+                since = os.fstat(held).st_mtime
+                os.close(held)
+                pid = int(said) if said.isdigit() else None
+                raise StoreLocked(path, pid=pid, since=since) from error
+            if self._is_in_place(held):
+                os.ftruncate(held, 0)
+                os.pwrite(held, f"{self._owner}\n".encode(), 0)
+                return held
+            os.close(held)
+
+    def _is_in_place(self, held: int) -> bool:
+        """Say whether the file that is locked still has its name: the last holder removed it."""
+        try:
+            return os.path.samestat(os.fstat(held), self._file.stat())
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let go, and remove the file. In a process that was forked off nothing is let go."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if self._owner == os.getpid():
+            if self._is_in_place(held):
+                with suppress(OSError):
+                    self._file.unlink()
+            fcntl.flock(held, fcntl.LOCK_UN)
+        os.close(held)
+
+
+def _check(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        remedy = "Name a regular file of your own, or one that is not there yet."
+        raise StoreRefused(path, "it is a link, no file, or somebody else's", remedy)
+    if found.st_nlink > 1:
+        remedy = "Remove the other name: SQLite takes the two for two databases."
+        raise StoreRefused(path, "the file has a second name", remedy)
+    if found.st_mode & _OTHERS:
+        mode = f"{stat.S_IMODE(found.st_mode):04o}"
+        why = f"others may read or write it (mode {mode})"
+        raise StoreRefused(path, why, "Make it a file for its owner alone (chmod 600).")
+
+
+def _sync(folder: Path) -> None:
+    """See that the names in a folder are on the disk; where that cannot be done, leave it."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

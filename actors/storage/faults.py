@@ -1,0 +1,141 @@
+"""What is wrong when SQLite fails, and what can be done about it? Its result codes, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from callboard.actors.errors import StoreError, StoreOutcomeUnknown
+from callboard.actors.storage.database import (
+    SQLITE_BUSY,
+    SQLITE_CANTOPEN,
+    SQLITE_CONSTRAINT,
+    SQLITE_CORRUPT,
+    SQLITE_FULL,
+    SQLITE_IOERR,
+    SQLITE_LOCKED,
+    SQLITE_MISMATCH,
+    SQLITE_NOTADB,
+    SQLITE_READONLY,
+    SQLITE_TOOBIG,
+    DatabaseError,
+)
+from callboard.supervision.model.showing import shown, shown_path
+
+_Kind = TypeVar("_Kind", bound=StoreError)
+
+OF_A_ROW: Final = frozenset({SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH})
+"""Codes that say what is wrong with one row: the others may be kept without it."""
+
+PASSING: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL}) | OF_A_ROW
+"""Codes after which the same connection may go on."""
+
+_IOERR_WRITE: Final = SQLITE_IOERR | 3 << 8
+
+_UNDONE: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_READONLY})
+"""Codes of a COMMIT after which nothing was kept: it ended before its last page was written.
+
+After any other, as that of a sync, what was written may still be there after a crash.
+"""
+
+_SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        SQLITE_BUSY: (
+            "another program has locked the file",
+            "End what else uses the file (`fuser FILE` names it); the same may succeed then.",
+        ),
+        SQLITE_LOCKED: (
+            "another connection has locked a table",
+            "Try again in a moment.",
+        ),
+        SQLITE_FULL: (
+            "the disk is full",
+            "Make room on the disk; writes go on by themselves when there is some.",
+        ),
+        SQLITE_READONLY: (
+            "the file cannot be written",
+            (
+                "Mount the disk writable, or let the file's owner write it and its folder"
+                " (chmod u+w); writes go on by themselves then."
+            ),
+        ),
+        _IOERR_WRITE: (
+            "the disk did not take what was written",
+            (
+                "See whether a quota, a limit on the size of files or a failing disk is in the way"
+                " (`ulimit -f`, `quota`, `dmesg`); writes go on by themselves when it is gone."
+            ),
+        ),
+        SQLITE_IOERR: (
+            "the disk failed",
+            "Look at the disk (`dmesg`); writes go on by themselves when it works again.",
+        ),
+        SQLITE_CANTOPEN: (
+            "the file cannot be opened",
+            (
+                "See that it, its folder and what lies beside it may be used, and that there are"
+                " descriptors left (`ulimit -n`); writes go on by themselves then."
+            ),
+        ),
+        SQLITE_CORRUPT: (
+            "the file is damaged",
+            (
+                "Stop, keep a copy of all its files, and see what is whole:"
+                " `callboard store check` and `callboard store export`."
+            ),
+        ),
+        SQLITE_NOTADB: (
+            "the file is no database any more",
+            "Stop, and put the store's own file back.",
+        ),
+    }
+)
+
+_OTHER: Final = ("SQLite refused", "See what SQLite says, and SQLite's page of result codes.")
+
+
+def is_undone(error: DatabaseError) -> bool:
+    """Say whether a COMMIT that failed so has certainly kept nothing."""
+    return error.primary in _UNDONE or error.code == _IOERR_WRITE
+
+
+def failure(path: str, error: DatabaseError) -> StoreError:
+    """Return the error of callers when nothing was kept."""
+    return _told(StoreError, path, error)
+
+
+def unknown(path: str, error: DatabaseError) -> StoreOutcomeUnknown:
+    """Return the error of callers when a COMMIT failed, and may have been kept."""
+    return _told(StoreOutcomeUnknown, path, error)
+
+
+def of_session(session_id: str, error: DatabaseError) -> StoreError:
+    """Return the error of one session, when the others were kept."""
+    said = StoreError(f"session {shown(session_id)} cannot be kept: {error.detail}")
+    said.remedy = "Send less at once, and text that is valid Unicode."
+    return said
+
+
+def unknown_session(session_id: str) -> StoreError:
+    """Return the error of a session that the store does not have, and was to change."""
+    said = StoreError(f"the store has no session {shown(session_id)}")
+    said.remedy = "Create the session again; look who else has changed the store's file."
+    return said
+
+
+def gone(path: str) -> StoreError:
+    """Return the error of callers when the file was removed, or another lies in its place."""
+    said = StoreError(f"store {shown_path(path)}: the file was moved, removed or replaced")
+    said.remedy = (
+        "Put it back, with all that was beside it: writes go on then. Or start anew with what is"
+        " there."
+    )
+    return said
+
+
+def _told(kind: type[_Kind], path: str, error: DatabaseError) -> _Kind:
+    what, remedy = _SAID.get(error.code) or _SAID.get(error.primary) or _OTHER
+    said = kind(f"store {shown_path(path)}: {what} ({error.detail})")
+    said.remedy = remedy
+    return said

@@ -1,0 +1,126 @@
+"""What is kept of which session? The reads of a store in SQLite, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from callboard.actors.storage.database import Database, DatabaseError, Disk, Value
+from callboard.actors.storage.faults import PASSING, failure
+from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Stored
+
+T = TypeVar("T")
+
+SESSIONS_AT_ONCE: Final = 1_000
+"""Sessions that are read together, and held in memory by whoever goes through all."""
+
+_COLUMNS: Final = (
+    "number, id, state, incarnation, version, last_seq, message_count, last_active_at, ended_at,"
+    " body, standing, created_org_id, created_user_id, created_key, created_digest,"
+    " created_used_at"
+)
+# The join is an outer one in this order, so that SQLite goes through the sessions by their numbers.
+_SESSIONS: Final = (
+    f"SELECT {_COLUMNS} FROM session LEFT JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
+    " WHERE number > ? AND (ended_at IS NULL OR ?) ORDER BY number LIMIT ?"
+)
+_MESSAGES: Final = (
+    "SELECT seq, key, body FROM message"
+    " WHERE session = (SELECT number FROM session WHERE id = ?) AND seq > ? AND seq <= ?"
+    " ORDER BY seq"
+)
+_KEYED: Final = (
+    "SELECT seq, key, body FROM message"
+    " WHERE session = (SELECT number FROM session WHERE id = ?) AND key IS NOT NULL AND seq <= ?"
+    " ORDER BY seq DESC LIMIT ?"
+)
+
+
+class SqliteReader:
+    """Reads a store over a connection of its own, which cannot write. One thread at a time.
+
+    After a failure the next read opens the file again.
+
+    Args:
+        disk: where the file is.
+        path: its name there.
+    """
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        self._disk = disk
+        self._path = path
+        self._database: Database | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._path!r})"
+
+    def sessions(self) -> Iterator[Stored]:
+        """Yield every session that has not ended, in the order of their creation."""
+        return self._each(with_ended=False)
+
+    def history(self) -> Iterator[Stored]:
+        """Yield every session that is kept, ended ones too, in the order of their creation."""
+        return self._each(with_ended=True)
+
+    def _each(self, *, with_ended: bool) -> Iterator[Stored]:
+        after = 0
+        while True:
+            rows = self._rows(_SESSIONS, (after, with_ended, SESSIONS_AT_ONCE))
+            yield from map(_stored, rows)
+            if len(rows) < SESSIONS_AT_ONCE:
+                return
+            after = rows[-1][0]
+
+    def messages(
+        self, session_id: str, *, after_seq: int, up_to_seq: int
+    ) -> tuple[MessageRecord, ...]:
+        """Return the messages with `after_seq < seq <= up_to_seq`, in order."""
+        rows = self._rows(_MESSAGES, (session_id, after_seq, up_to_seq))
+        return tuple(MessageRecord(*row) for row in rows)
+
+    def keyed(self, session_id: str, *, up_to_seq: int, limit: int) -> tuple[MessageRecord, ...]:
+        """Return the last `limit` messages that have a key, up to a number, in order."""
+        rows = self._rows(_KEYED, (session_id, up_to_seq, limit))
+        return tuple(MessageRecord(*row) for row in reversed(rows))
+
+    def _rows(self, sql: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
+        return self.look(lambda database: database.rows(sql, values))
+
+    def look(self, see: Callable[[Database], T]) -> T:
+        """Return what somebody sees in the database.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            return see(self._connected())
+        except DatabaseError as error:
+            if error.primary not in PASSING:
+                self._disconnect()
+            raise failure(self._path, error) from error
+
+    def reader(self) -> SqliteReader:
+        """Return another that reads the same, for another thread."""
+        return SqliteReader(self._disk, self._path)
+
+    def close(self) -> None:
+        """Let go of the connection. Harmless when repeated."""
+        self._disconnect()
+
+    def _connected(self) -> Database:
+        if self._database is None:
+            self._database = self._disk.open(self._path, is_readonly=True)
+        return self._database
+
+    def _disconnect(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(DatabaseError):
+                database.close()
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    key = row[13]
+    created = None if key is None else CreateRecord(row[11], row[12], key, row[14], row[15])
+    return Stored(row[1], Head(*row[2:8]), row[9], row[10], created, row[8])

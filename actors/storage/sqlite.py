@@ -1,0 +1,244 @@
+"""How are sessions kept in one SQLite file, so that what was acknowledged survives a power cut?
+
+One connection writes and makes the checkpoints: the defect by which SQLite 3.7.0 to 3.51.2 may
+damage a file when its log begins anew needs two that do. Readers have connections of their own that
+cannot write.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from callboard.actors.errors import StoreError, StoreRefused
+from callboard.actors.storage.changes import (
+    NotTogether,
+    delete_messages,
+    delete_session,
+    write_each,
+    write_together,
+)
+from callboard.actors.storage.database import Database, DatabaseError, Disk
+from callboard.actors.storage.disk import LocalDisk
+from callboard.actors.storage.faults import PASSING, failure, gone, is_undone, unknown
+from callboard.actors.storage.reading import SqliteReader
+from callboard.actors.storage.records import Write
+from callboard.actors.storage.schema import STEPS, Step, bring_up_to_date, refuse_foreign
+
+T = TypeVar("T")
+
+JournalMode: TypeAlias = Literal["wal", "delete"]
+
+CHECKPOINT_PAGES: Final = 4_000
+"""Pages (of 4 KiB) in the write-ahead log after which a commit brings them into the file."""
+
+LOG_BYTES_MAX: Final = 64 * 1024 * 1024
+"""How large the write-ahead log's file may stay once all of it is in the database, in bytes."""
+
+PURGE_MESSAGES_MAX: Final = 10_000
+"""Messages that one `purge` deletes at most; a longer log goes in several, its last ones first."""
+
+SYNCHRONOUS: Final[Mapping[JournalMode, str]] = MappingProxyType({"wal": "FULL", "delete": "EXTRA"})
+"""What makes a commit last through a power cut. EXTRA: a journal that was deleted stays deleted."""
+
+
+class SqliteStore(SqliteReader):
+    """A `Store` in one file, which this process has alone until `close`.
+
+    The file, and the folder that it lies in, are made if they are not there, and are for their
+    owner alone. A write that fails is repaired by itself as soon as what was in its way has gone.
+
+    Args:
+        path: the file.
+        disk: where it is; None: on this machine.
+        journal_mode: "wal", or for tests "delete": SQLite's rollback journal. Both keep what was
+            committed through a power cut.
+        steps: the schema, for tests.
+
+    Raises:
+        StoreLocked: another process, or another store in this one, has it.
+        StoreTooNew: a newer callboard has written it.
+        StoreRefused: it is no file of ours, or others could read or write it.
+        StoreError: it cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        disk: Disk | None = None,
+        journal_mode: JournalMode = "wal",
+        steps: Sequence[Step] = STEPS,
+    ) -> None:
+        disk = LocalDisk() if disk is None else disk
+        super().__init__(disk, disk.prepare(os.fspath(path)))
+        self._journal_mode: JournalMode = journal_mode
+        self._place: tuple[object, object] | None = None
+        self._lock = disk.lock(self._path)
+        try:
+            refuse_foreign(disk, self._path, steps)
+            self._database = self._open(steps)
+        except DatabaseError as error:
+            self.close()
+            raise failure(self._path, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    # -- writing -----------------------------------------------------------
+
+    def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
+        """Keep these changes in one transaction, durably when it returns.
+
+        Returns:
+            Ids of sessions of which nothing was kept, with the cause.
+
+        Raises:
+            StoreOutcomeUnknown: the disk failed while it committed.
+            StoreError: nothing was kept.
+        """
+        try:
+            self.change(lambda database: write_together(database, writes))
+        except NotTogether:
+            return self.change(lambda database: write_each(database, writes))
+        return {}
+
+    def purge(self, *, ended_before: float, limit: int) -> int:
+        """Delete up to `limit` sessions that ended before that time; return how many.
+
+        At most `PURGE_MESSAGES_MAX` messages go at once: of a session with more only its last ones,
+        and it is counted by the call that deletes the rest.
+
+        Raises:
+            StoreError: none was deleted.
+        """
+        return self.change(lambda database: _purge(database, ended_before, limit))
+
+    def change(self, do: Callable[[Database], T]) -> T:
+        """Do something in one transaction, which is durable when this returns.
+
+        Raises:
+            StoreOutcomeUnknown: the disk failed while it committed.
+            StoreError: nothing was kept.
+        """
+        try:
+            database = self._connected()
+            if database.is_in_transaction:  # of a writer that was ended while it undid it
+                database.execute("ROLLBACK")
+            database.execute("BEGIN IMMEDIATE")
+            done = do(database)
+            # Before it is committed: then nothing is kept where nobody finds it.
+            self._be_in_place()
+        except BaseException as error:
+            self._undo(error)
+            if isinstance(error, DatabaseError):
+                raise failure(self._path, error) from error
+            raise
+        try:
+            database.execute("COMMIT")
+        except BaseException as error:
+            self._undo(error)
+            if not isinstance(error, DatabaseError):
+                raise
+            said = failure if is_undone(error) else unknown
+            raise said(self._path, error) from error
+        return done
+
+    def _undo(self, error: BaseException) -> None:
+        """Roll back; where the connection may be what has failed, do without it from now on."""
+        is_passing = isinstance(error, (NotTogether, StoreError))
+        if isinstance(error, DatabaseError):
+            is_passing = error.primary in PASSING
+        database = self._database
+        if database is None:
+            return
+        try:
+            if database.is_in_transaction:
+                database.execute("ROLLBACK")
+        except DatabaseError:
+            is_passing = False
+        if not is_passing:
+            self._disconnect()
+
+    # -- the connection ----------------------------------------------------
+
+    def close(self) -> None:
+        """Bring all into the file, and let go of it. Harmless when repeated."""
+        if self._database is not None:
+            with suppress(DatabaseError):
+                self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        super().close()
+        self._lock.release()
+
+    def _connected(self) -> Database:
+        if self._database is None:
+            if self._disk.identity(self._path) != self._place_of_file():
+                raise gone(self._path)
+            self._database = self._open(())
+        return self._database
+
+    def _place_of_file(self) -> object:
+        return None if self._place is None else self._place[0]
+
+    def _open(self, steps: Sequence[Step]) -> Database:
+        """Open the file for writing, and bring it up to date if there are steps to take."""
+        database = self._disk.open(self._path)
+        try:
+            database.execute(f"PRAGMA synchronous = {SYNCHRONOUS['delete']}")
+            database.execute("PRAGMA fullfsync = ON")  # where fsync does not reach the disk: macOS
+            if steps:
+                bring_up_to_date(self._disk, self._path, database, steps)
+            # Only now: what the file is, is told by its first page, not by a log beside it.
+            self._have_journal(database)
+            database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
+            database.rows("SELECT count(*) FROM sqlite_master")  # the log is there from now on
+            self._place = self._found()
+        except BaseException:
+            with suppress(DatabaseError):
+                database.close()
+            raise
+        return database
+
+    def _have_journal(self, database: Database) -> None:
+        mode = self._journal_mode
+        ((found,),) = database.rows(f"PRAGMA journal_mode = {mode}")
+        if found != mode:
+            remedy = "Give a file on a disk of this machine: SQLite's log needs shared memory."
+            raise StoreRefused(self._path, f"it cannot have a journal of the kind {mode}", remedy)
+        database.execute(f"PRAGMA synchronous = {SYNCHRONOUS[mode]}")
+
+    def _found(self) -> tuple[object, object]:
+        """Return which file is in our place, and which log beside it."""
+        identity = self._disk.identity
+        return identity(self._path), identity(f"{self._path}-wal")
+
+    def _be_in_place(self) -> None:
+        if self._found() != self._place:
+            raise gone(self._path)
+
+
+def _purge(database: Database, ended_before: float, limit: int) -> int:
+    """Delete sessions, those that ended first, until it is enough for once."""
+    room, purged = PURGE_MESSAGES_MAX, 0
+    found = database.rows(
+        "SELECT number, last_seq FROM session WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
+        (ended_before, limit),
+    )
+    for number, last_seq in found:
+        if last_seq > room:
+            left = last_seq - room
+            delete_messages(database, number, after_seq=left)
+            database.execute(
+                "UPDATE session SET last_seq = ?, message_count = ? WHERE number = ?",
+                (left, left, number),
+            )
+            break
+        delete_messages(database, number)
+        delete_session(database, number)
+        room -= last_seq
+        purged += 1
+    return purged
