@@ -12,6 +12,13 @@ from callboard.actors.testing.connections import MemoryMcp as MemoryMcp
 from callboard.actors.testing.connections import MemoryMcpConnection as MemoryMcpConnection
 from callboard.actors.testing.connections import Turn as Turn
 from callboard.actors.testing.connections import echo as echo
+from callboard.actors.testing.disk import MemoryDisk as MemoryDisk
+from callboard.actors.testing.disk_faults import ByChance as ByChance
+from callboard.actors.testing.disk_faults import DiskErrs as DiskErrs
+from callboard.actors.testing.disk_faults import DiskIsFull as DiskIsFull
+from callboard.actors.testing.disk_faults import SyncFails as SyncFails
+from callboard.actors.testing.disk_faults import SyncLies as SyncLies
+from callboard.actors.testing.drive import Loss as Loss
 from callboard.actors.testing.fakes import Fake as Fake
 from callboard.actors.testing.fakes import FakeCleaner as FakeCleaner
 from callboard.actors.testing.fakes import FakeMemory as FakeMemory
@@ -36,7 +43,10 @@ from callboard.actors.testing.store_faults import StoreRefuses as StoreRefuses
 
 __all__ = [
     "Barrier",
+    "ByChance",
     "Callboard",
+    "DiskErrs",
+    "DiskIsFull",
     "Fake",
     "FakeAudit",
     "FakeCleaner",
@@ -51,15 +61,19 @@ __all__ = [
     "Finding",
     "History",
     "HistoryFull",
+    "Loss",
     "MemoryAgent",
     "MemoryAgents",
     "MemoryClient",
+    "MemoryDisk",
     "MemoryMcp",
     "MemoryMcpConnection",
     "StoreDies",
     "StoreForgets",
     "StoreIsSlow",
     "StoreRefuses",
+    "SyncFails",
+    "SyncLies",
     "Turn",
     "Unstopped",
     "broken_laws",
