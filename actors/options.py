@@ -90,8 +90,9 @@ def _is_watchdog(value: object) -> bool:
 
 
 def _is_store(value: object) -> bool:
-    is_path = isinstance(value, (str, os.PathLike)) and bool(os.fspath(value))
-    return is_path or _has(value, "commit") or _has(value, *_STORE)
+    if isinstance(value, (str, os.PathLike)):
+        return bool(str(cast("object", value)))
+    return _has(value, "commit") or _has(value, *_STORE)
 
 
 def _is_place(value: object) -> bool:

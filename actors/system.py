@@ -47,15 +47,17 @@ from callboard.actors.sessions.draft import SessionStore
 from callboard.actors.sessions.hung import HUNG_AFTER_S
 from callboard.actors.sessions.ids import CheckedIds
 from callboard.actors.sessions.internal import EndAll
+from callboard.actors.sessions.log import joined
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.outlets import LogSink
-from callboard.actors.sessions.reads import answer
+from callboard.actors.sessions.reads import answer, elsewhere
 from callboard.actors.sessions.recovering import recover
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
 from callboard.actors.sessions.subscriptions import Subscription
 from callboard.actors.storage.records import Store
+from callboard.actors.storage.sqlite import SqliteStore
 from callboard.actors.tree import BUDGET_OF_ROOT, tree
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
@@ -475,7 +477,8 @@ class SessionSystem:
             Exception: what the handler raised; the session has crashed and comes back.
         """
         check_timeout("timeout", timeout)
-        done, result = self._read(message)
+        wanted = self._elsewhere(message)
+        done, result = self._read(message, () if wanted is None else self._waited(wanted, timeout))
         if done:
             return cast("R", result)
         if timeout is None and lasts(type(message)):
@@ -485,7 +488,9 @@ class SessionSystem:
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer, like `ask`. Cancelling abandons the reply, not the effect."""
         check_timeout("timeout", timeout)
-        done, result = self._read(message)
+        wanted = self._elsewhere(message)
+        older = () if wanted is None else await wanted
+        done, result = self._read(message, older)
         if done:
             return cast("R", result)
         if timeout is None and lasts(type(message)):
@@ -538,6 +543,9 @@ class SessionSystem:
     ) -> tuple[Message, ...]:
         """Return a part of a session's log: no message, no lock.
 
+        What a durable store alone has of it is read from there, which blocks: on a loop await
+        `ask_async(GetMessages(...))`.
+
         Args:
             session_id: which session.
             after_seq: what follows this number; 0: from the first on.
@@ -546,11 +554,14 @@ class SessionSystem:
         Raises:
             SessionNotFound: there is none.
             InvalidField: this is no id, no number or no limit.
+            StoreError: the store has it, and cannot be read.
         """
         services = self._running()
         row = services.table.row(session_id)
         check(GetMessages(session_id, after_seq, limit), services.limits)
-        return row.latest().log.slice(after_seq=after_seq, limit=limit)
+        wanted = row.older(after_seq, limit)
+        older = () if wanted is None else self._waited(wanted, None)
+        return joined(row.latest().log, older, after_seq=after_seq, limit=limit)
 
     def address(self, session_id: SessionId) -> Address[Any]:
         """Return the address of a session's actor: it stays the same over restarts.
@@ -607,11 +618,26 @@ class SessionSystem:
             raise NotStarted(msg)
         return self._end
 
-    def _read(self, message: Request[Any]) -> tuple[bool, object]:
+    def _elsewhere(self, message: Request[Any]) -> Future[tuple[Message, ...]] | None:
+        """Return what waits for messages that are not here, but in a durable store."""
+        services = self._running()
+        if services.storing is None or not isinstance(message, READS):
+            return None
+        check(message, services.limits)
+        return elsewhere(services.table, message)
+
+    def _waited(
+        self, wanted: Future[tuple[Message, ...]], timeout: float | None
+    ) -> tuple[Message, ...]:
+        timeout_s = self._running().system.settings.ask_timeout_s if timeout is None else timeout
+        return wanted.get(timeout=timeout_s)
+
+    def _read(self, message: Request[Any], older: tuple[Message, ...] = ()) -> tuple[bool, object]:
         services = self._running()
         if isinstance(message, READS):
             check(message, services.limits)
-            return True, answer(services.table, message, now_s=services.system.clock.now_s())
+            now_s = services.system.clock.now_s()
+            return True, answer(services.table, message, now_s=now_s, older=older)
         if isinstance(message, LINK_READS):
             check(message, services.limits)
             return True, answer_about_links(services.table, message)
@@ -660,12 +686,9 @@ def _opened(
 ) -> tuple[Store | None, SessionStore | None]:
     """Return the durable store that is meant, opened; or the host's own."""
     if isinstance(store, (str, os.PathLike)):
-        from callboard.actors.storage.sqlite import SqliteStore
-
         return SqliteStore(store), None
-    if store is not None and hasattr(store, "write"):
-        return cast("Store", store), None
-    return None, cast("SessionStore | None", store)
+    given: Any = store  # the options have been checked: one of the two
+    return (None, given) if given is None or hasattr(given, "commit") else (given, None)
 
 
 async def _elsewhere(act: Callable[[], object]) -> None:

@@ -23,8 +23,10 @@ from callboard.actors.connections.ports import (
     ClientSink,
 )
 from callboard.actors.connections.switchboard import Switchboard
+from callboard.actors.sessions.data import Message
 from callboard.actors.sessions.internal import Live, LogGrew
 from callboard.actors.sessions.links import ClientInfo
+from callboard.actors.sessions.log import Log, joined
 from callboard.actors.sessions.table import Row
 from callboard.supervision import ExitReason, handles
 from callboard.supervision.runtime.timers import Timer
@@ -106,12 +108,20 @@ class ClientActor(LinkActor[ClientSink, ClientInfo]):
             most = SENT_AT_ONCE_MAX - len(events)
             if live:
                 most = min(most, live[0][0] - seq)
-            messages = log.slice(after_seq=seq, limit=most)
+            messages = self._said(log, seq, most)
             if not messages:
                 break
             events += [ClientEvent(message=each) for each in messages]
             seq = messages[-1].seq
         return tuple(events), seq
+
+    def _said(self, log: Log, after_seq: int, limit: int) -> tuple[Message, ...]:
+        """Return messages of the log; those that a durable store alone has are waited for."""
+        wanted = self.row.older(after_seq, limit)
+        if wanted is None:
+            return log.slice(after_seq=after_seq, limit=limit)
+        older = wanted.get(timeout=self.system.settings.ask_timeout_s)
+        return joined(log, older, after_seq=after_seq, limit=limit)
 
     @handles(WorkDone)
     def on_work_done(self, message: WorkDone) -> None:

@@ -20,6 +20,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
+from callboard.actors.sessions.log import Log, joined
 from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.states import takes_messages
 from callboard.actors.storage.commits import CommitOutcome
@@ -96,8 +97,39 @@ class CommittingActor(SupervisedActor, Generic[D]):
         return data  # type: ignore[no-any-return]  # its type is the subclass's promise
 
     def messages(self, *, last: int) -> tuple[Message, ...]:
-        """Return the last messages of the log, in order, those of this handler included."""
-        return self._working().log.last(last)
+        """Return the last messages of the log, in order, those of this handler included.
+
+        With a durable store the last 200 are here; more of them are read from there, for which
+        the handler waits. In an `async` one there is `await self.messages_async(last=...)`.
+
+        Raises:
+            StoreError: they cannot be read.
+            InvalidSpec: an `async` handler wants more than are here.
+        """
+        log, after_seq, wanted = self._wanted(last)
+        if wanted is None:
+            return log.last(last)
+        if self._is_async:
+            raise InvalidSpec("last", last, "Await self.messages_async(last=...).")
+        older = wanted.get(timeout=self.system.settings.ask_timeout_s)
+        return joined(log, older, after_seq=after_seq, limit=last)
+
+    async def messages_async(self, *, last: int) -> tuple[Message, ...]:
+        """Return the last messages of the log, as `messages` does, in an `async` handler.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        log, after_seq, wanted = self._wanted(last)
+        if wanted is None:
+            return log.last(last)
+        return joined(log, await wanted, after_seq=after_seq, limit=last)
+
+    def _wanted(self, last: int) -> tuple[Log, int, Future[tuple[Message, ...]] | None]:
+        log = self._working().log
+        after_seq = max(0, log.last_seq - last)
+        wanted = self._row.older(after_seq, log.first_seq - 1 - after_seq)
+        return log, after_seq, wanted if after_seq + 1 < log.first_seq else None
 
     def append(
         self,

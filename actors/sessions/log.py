@@ -149,6 +149,25 @@ EMPTY_LOG = Log()
 """The one empty log that all new sessions share."""
 
 
+def joined(
+    log: Log, older: tuple[Message, ...], *, after_seq: int, limit: int
+) -> tuple[Message, ...]:
+    """Return up to `limit` messages that follow a number, without a hole.
+
+    Args:
+        log: the log, of which not all may be here.
+        older: what a store had of them, if not all was here when it was asked.
+        after_seq: what follows this number.
+        limit: how many at most.
+    """
+    if older:
+        after_seq, limit = older[-1].seq, limit - len(older)
+    if max(after_seq, 0) + 1 < log.first_seq:  # some have left meanwhile: they are another page
+        return older
+    here = log.slice(after_seq=after_seq, limit=limit)
+    return older + here if older else here
+
+
 def elsewhere(last_seq: int) -> Log:
     """Return a log of which nothing is here: a store has it."""
     return Log(last_seq, first_seq=last_seq + 1, is_here=False) if last_seq else EMPTY_LOG

@@ -17,11 +17,16 @@ from callboard.actors.messages import (
     MessagePage,
     SessionPage,
 )
-from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.filters import count, page
+from callboard.actors.sessions.log import joined
 from callboard.actors.sessions.table import Table
+from callboard.supervision import Future
 
 R = TypeVar("R")
+
+Older: TypeAlias = tuple[Message, ...]
+"""Messages that only a store had."""
 
 Read: TypeAlias = (
     GetSession | FindSession | GetSystemPrompt | GetMessages | ListSessions | CountSessions
@@ -30,26 +35,31 @@ Read: TypeAlias = (
 
 
 @overload
-def answer(table: Table, read: GetSession, *, now_s: float) -> Session: ...
+def answer(table: Table, read: GetSession, *, now_s: float, older: Older = ()) -> Session: ...
 @overload
-def answer(table: Table, read: FindSession, *, now_s: float) -> Session | None: ...
+def answer(
+    table: Table, read: FindSession, *, now_s: float, older: Older = ()
+) -> Session | None: ...
 @overload
-def answer(table: Table, read: GetSystemPrompt, *, now_s: float) -> str | None: ...
+def answer(
+    table: Table, read: GetSystemPrompt, *, now_s: float, older: Older = ()
+) -> str | None: ...
 @overload
-def answer(table: Table, read: GetMessages, *, now_s: float) -> MessagePage: ...
+def answer(table: Table, read: GetMessages, *, now_s: float, older: Older = ()) -> MessagePage: ...
 @overload
-def answer(table: Table, read: ListSessions, *, now_s: float) -> SessionPage: ...
+def answer(table: Table, read: ListSessions, *, now_s: float, older: Older = ()) -> SessionPage: ...
 @overload
-def answer(table: Table, read: CountSessions, *, now_s: float) -> int: ...
+def answer(table: Table, read: CountSessions, *, now_s: float, older: Older = ()) -> int: ...
 @overload
-def answer(table: Table, read: Read, *, now_s: float) -> object: ...
-def answer(table: Table, read: Read, *, now_s: float) -> object:
+def answer(table: Table, read: Read, *, now_s: float, older: Older = ()) -> object: ...
+def answer(table: Table, read: Read, *, now_s: float, older: Older = ()) -> object:
     """Answer a read: whoever got a reply reads at least what that confirmed.
 
     Args:
         table: the sessions.
         read: what is asked.
         now_s: monotonic now.
+        older: what a store had of it (`elsewhere`).
 
     Raises:
         SessionNotFound: there is no such session, and the message needs one.
@@ -57,14 +67,14 @@ def answer(table: Table, read: Read, *, now_s: float) -> object:
     """
     match read:
         case GetSession():
-            return _session(table, read)
+            return _session(table, read, older)
         case FindSession():
             return _found(table, read)
         case GetSystemPrompt():
             return table.row(read.session_id).session().system_prompt
         case GetMessages():
             log = table.row(read.session_id).latest().log
-            messages = log.slice(after_seq=read.after_seq, limit=read.limit)
+            messages = joined(log, older, after_seq=read.after_seq, limit=read.limit)
             return MessagePage(messages=messages, last_seq=log.last_seq)
         case ListSessions():
             return page(table, read, now_s=now_s)
@@ -74,14 +84,32 @@ def answer(table: Table, read: Read, *, now_s: float) -> object:
             assert_never(never)
 
 
-def _session(table: Table, read: GetSession) -> Session:
+def elsewhere(table: Table, read: Read) -> Future[tuple[Message, ...]] | None:
+    """Return what waits for the messages of a read that are in a store alone; None: there are none.
+
+    Raises:
+        SessionNotFound: there is no such session.
+    """
+    match read:
+        case GetMessages():
+            return table.row(read.session_id).older(read.after_seq, read.limit)
+        case GetSession() if read.messages:
+            row = table.row(read.session_id)
+            last_seq = row.session().last_seq
+            return row.older(max(0, last_seq - read.messages), read.messages)
+        case _:
+            return None
+
+
+def _session(table: Table, read: GetSession, older: Older) -> Session:
     row = table.row(read.session_id)
     session = row.session()
     if not read.messages:
         return session
     # The log may be newer than the snapshot by now, but it only grows: cut it where that ends.
     after_seq = max(0, session.last_seq - read.messages)
-    messages = row.latest().log.slice(after_seq=after_seq, limit=session.last_seq - after_seq)
+    limit = session.last_seq - after_seq
+    messages = joined(row.latest().log, older, after_seq=after_seq, limit=limit)
     return msgspec.structs.replace(session, messages=messages)
 
 

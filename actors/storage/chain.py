@@ -97,6 +97,8 @@ class Handed(Kept[S, L], Generic[S, L], frozen=True, gc=False, eq=False):
 class Opening(Kept[S, L], Generic[S, L], frozen=True, gc=False, eq=False):
     """A version that says what the one before it says: an incarnation begins. Nothing to write."""
 
+    is_opening: ClassVar[bool] = True
+
 
 class DurableLedger(Ledger[S, L]):
     """A ledger whose versions are published by the journal's writer. A mixin for rows."""
@@ -114,7 +116,7 @@ class DurableLedger(Ledger[S, L]):
         kept = self.head
         while kept.successor:
             following = kept.successor[0]
-            if type(following) is not Opening:
+            if not following.is_opening:
                 break
             kept = following
         return kept

@@ -50,6 +50,9 @@ class Kept(msgspec.Struct, Generic[S, L], frozen=True, gc=False, eq=False):
     active_s: float
     successor: dict[int, Kept[S, L]]
 
+    is_opening: ClassVar[bool] = False
+    """Whether it says what the one before it says (`chain.py`)."""
+
 
 class Holder(Protocol):
     """Who builds the next versions: the working state of one incarnation."""

@@ -14,8 +14,8 @@ from callboard.actors.sessions import reads
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.keys import Creates, Key
 from callboard.actors.sessions.log import Log
-from callboard.actors.storage.guarded import GuardedStore
 from callboard.actors.storage.commits import CommitOutcome
+from callboard.actors.storage.guarded import GuardedStore
 from callboard.supervision.testing import Simulation, simulate
 from tests.history.talking import FAULTS, talk
 
@@ -126,8 +126,8 @@ def read_what_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer a read of a session with what it was when it was read before."""
     right, before = reads._session, dict[str, Any]()
 
-    def session(table: Any, read: Any) -> Any:
-        now = right(table, read)
+    def session(table: Any, read: Any, older: Any) -> Any:
+        now = right(table, read, older)
         return before.pop(read.session_id, None) or before.setdefault(read.session_id, now)
 
     monkeypatch.setattr(reads, "_session", session)
