@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from callboard.actors.errors import StoreRefused, StoreTooNew
 from callboard.actors.storage.database import (
+    SQLITE_CORRUPT,
     SQLITE_NOTADB,
     Database,
     DatabaseError,
@@ -105,6 +106,9 @@ def backup_of(path: str, version: int) -> str:
 def refuse_foreign(disk: Disk, path: str, steps: Sequence[Step] = STEPS) -> None:
     """Look at what is there without touching it, and refuse it unless it is ours, or empty.
 
+    After a crash in the middle of a write the file alone may be torn, and its journal mends it:
+    then it is judged by `bring_up_to_date`, once SQLite has done that.
+
     Raises:
         StoreTooNew: a newer callboard has written the file.
         StoreRefused: it is no database, or one of something else.
@@ -114,11 +118,19 @@ def refuse_foreign(disk: Disk, path: str, steps: Sequence[Step] = STEPS) -> None
     try:
         _version_of(database, path, len(steps))
     except DatabaseError as error:
+        is_unreadable = error.primary in {SQLITE_CORRUPT, SQLITE_NOTADB}
+        if is_unreadable and _has_journal(disk, path):
+            return
         if error.primary != SQLITE_NOTADB:
             raise
         _refuse(path, "it is no SQLite database", error)
     finally:
         database.close()
+
+
+def _has_journal(disk: Disk, path: str) -> bool:
+    beside = (f"{path}-journal", f"{path}-wal")
+    return any(disk.identity(each) is not None for each in beside)
 
 
 def _version_of(database: Database, path: str, known: int) -> int:
