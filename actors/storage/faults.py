@@ -29,9 +29,15 @@ OF_A_ROW: Final = frozenset({SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH})
 """Codes that say what is wrong with one row: the others may be kept without it."""
 
 PASSING: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL}) | OF_A_ROW
-"""Codes after which the same connection may go on."""
+"""Codes that say nothing about the connection."""
 
 _IOERR_WRITE: Final = SQLITE_IOERR | 3 << 8
+_IOERR_FSYNC: Final = SQLITE_IOERR | 4 << 8
+_IOERR_DIR_FSYNC: Final = SQLITE_IOERR | 5 << 8
+_IOERR_TRUNCATE: Final = SQLITE_IOERR | 6 << 8
+
+_OF_A_CHANGE: Final = frozenset({_IOERR_WRITE, _IOERR_FSYNC, _IOERR_DIR_FSYNC, _IOERR_TRUNCATE})
+"""Codes that say that the disk did not change a file, or not for good."""
 
 _UNDONE: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_READONLY})
 """Codes of a COMMIT after which nothing was kept: it ended before its last page was written.
@@ -98,6 +104,16 @@ _OTHER: Final = ("SQLite refused", "See what SQLite says, and SQLite's page of r
 def is_undone(error: DatabaseError) -> bool:
     """Say whether a COMMIT that failed so has certainly kept nothing."""
     return error.primary in _UNDONE or error.code == _IOERR_WRITE
+
+
+def goes_on(error: DatabaseError) -> bool:
+    """Say whether the same connection may go on after this.
+
+    It should where it can. What a sync that failed has not made durable is still read as if it
+    were: a new connection would take it for committed and build upon it, and a power cut would take
+    all of that along. The old one knows better, and writes those pages anew.
+    """
+    return error.primary in PASSING or error.code in _OF_A_CHANGE
 
 
 def failure(path: str, error: DatabaseError) -> StoreError:

@@ -23,7 +23,7 @@ from callboard.actors.storage.changes import (
 )
 from callboard.actors.storage.database import Database, DatabaseError, Disk
 from callboard.actors.storage.disk import LocalDisk
-from callboard.actors.storage.faults import PASSING, failure, gone, is_undone, unknown
+from callboard.actors.storage.faults import failure, goes_on, gone, is_undone, unknown
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.records import Write
 from callboard.actors.storage.schema import STEPS, Step, bring_up_to_date, refuse_foreign
@@ -151,7 +151,7 @@ class SqliteStore(SqliteReader):
         """Roll back; where the connection may be what has failed, do without it from now on."""
         is_passing = isinstance(error, (NotTogether, StoreError))
         if isinstance(error, DatabaseError):
-            is_passing = error.primary in PASSING
+            is_passing = goes_on(error)
         database = self._database
         if database is None:
             return

@@ -99,7 +99,7 @@ class TestACommitThatFails:
         assert store.write([more("ada", 1, 2), new("bob")]) == {}
         assert said(store, "ada") == ["said 1", "said 2"]
         assert list(by_id(store)) == ["ada", "bob"]
-        assert disk.opened == 2
+        assert disk.opened == 1  # a new connection would build upon what is not synced
 
     @pytest.mark.parametrize("is_done", [True, False], ids=["kept", "lost"])
     def test_does_not_show_through_what_is_written_instead(
