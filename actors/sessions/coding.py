@@ -204,7 +204,7 @@ def _with_id(stored: Stored) -> bytes:
 
 def frozen(value: Any) -> Any:
     """Return what was read from JSON as it was: tuples for lists, `FrozenDict` for objects."""
-    kind: type[Any] = type(value)
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]  # of anything
     if kind is dict:
         return FrozenDict({key: frozen(each) for key, each in value.items()}) if value else EMPTY
     if kind in {list, tuple}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, cast
 
-from callboard.actors.errors import StoreError
+from callboard.actors.errors import StoreLocked, StoreRefused
 from callboard.actors.storage.database import (
     SQLITE_CANTOPEN,
     SQLITE_IOERR,
@@ -70,24 +70,23 @@ class MemoryDisk:
         """Make an empty file if there is none; the name is as good as any.
 
         Raises:
-            StoreError: the disk does not do it.
+            StoreRefused: the disk does not do it.
         """
         if not self._device.has(path):
             try:
                 self._device.close(self._device.open(path))
             except OSError as error:
-                raise StoreError(str(error)) from error
+                raise StoreRefused(path, str(error), "Look at the faults of the disk.") from error
         return path
 
     def lock(self, path: str) -> MemoryLock:
         """Have a database alone.
 
         Raises:
-            StoreError: somebody has it.
+            StoreLocked: somebody has it.
         """
         if path in self._locks:
-            msg = f"{path} is locked"
-            raise StoreError(msg)
+            raise StoreLocked(path, pid=None, since=0.0)
         lock = self._locks[path] = MemoryLock(self._locks, path)
         return lock
 

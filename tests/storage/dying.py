@@ -73,5 +73,9 @@ def found_wrong(world: World, number: int, steps: int) -> str | None:
 def tell(world: World, numbers: Iterable[int]) -> Counter[str]:
     """Return how many disks were right, and how many not: in short what was wrong."""
     steps = steps_of_a_life(world)
-    wrong = (found_wrong(world, number, steps) for number in numbers)
+    return in_short(found_wrong(world, number, steps) for number in numbers)
+
+
+def in_short(wrong: Iterable[str | None]) -> Counter[str]:
+    """Return how often what was wrong; None is right."""
     return Counter("right" if each is None else each.partition(":")[0] for each in wrong)

@@ -60,14 +60,20 @@ class Ledger:
     def __init__(self) -> None:
         self.tried = 0
         self.acknowledged: set[int] = set()
+        self.refused: set[int] = set()
+        """Those of which the store has said that nothing was kept."""
 
     def write(self, keeper: Keeper, transactions: int) -> None:
         """Have so many transactions kept, one after the other."""
         for _ in range(transactions):
-            self.tried += 1
-            number = self.tried
+            number = self.next_number()
             keeper.write(number)
             self.acknowledged.add(number)
+
+    def next_number(self) -> int:
+        """Return the number of a transaction that is to be tried now."""
+        self.tried += 1
+        return self.tried
 
     def broken(self, keeper: Keeper) -> str | None:
         """Return what is wrong with what a store has; None: nothing."""
@@ -79,6 +85,8 @@ class Ledger:
         lost = sorted(self.acknowledged.difference(numbers))
         if lost:
             return f"acknowledged and not there: {lost} of {self.tried}"
+        if self.refused.intersection(numbers):
+            return f"refused and there: {sorted(self.refused.intersection(numbers))}"
         for number in numbers:
             for session, part in parts(number).items():
                 inside = found.get(session, [])

@@ -10,6 +10,7 @@ from random import Random
 import apsw
 import pytest
 
+from callboard.actors import StoreLocked
 from callboard.actors.storage.database import (
     SQLITE_BUSY,
     SQLITE_CANTOPEN,
@@ -242,13 +243,13 @@ class TestTheDisk:
         disk = MemoryDisk()
         lock = disk.lock(NAME)
 
-        with pytest.raises(CallboardError, match=NAME):
+        with pytest.raises(StoreLocked, match=NAME):
             disk.lock(NAME)
         lock.release()
         again = disk.lock(NAME)
         lock.release()
 
-        with pytest.raises(CallboardError):
+        with pytest.raises(StoreLocked):
             disk.lock(NAME)
         again.release()
 

@@ -9,10 +9,12 @@ from random import Random
 
 import pytest
 
+from callboard.actors.storage.sqlite import JournalMode
 from callboard.actors.testing import ByChance, MemoryDisk, SyncLies
 from callboard.supervision.testing import FaultPlan
 from tests.storage.dying import World, steps_of_a_life, tell
 from tests.storage.raw import RawKeeper
+from tests.storage.storing import EarlyKeeper, StoreKeeper
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 DISKS = range(40)
@@ -36,12 +38,28 @@ def raw(synchronous: str) -> Callable[[MemoryDisk], RawKeeper]:
     return partial(RawKeeper, synchronous=synchronous)
 
 
+def store(journal_mode: JournalMode) -> Callable[[MemoryDisk], StoreKeeper]:
+    return partial(StoreKeeper, journal_mode=journal_mode)
+
+
+def loosened(disk: MemoryDisk) -> StoreKeeper:
+    """Return a store whose commits are not synced any more."""
+    keeper = StoreKeeper(disk, journal_mode="wal")
+    keeper.writer().execute("PRAGMA synchronous = OFF")
+    return keeper
+
+
 KEEPERS = {
+    "the store, WAL": World(with_log, store("wal")),
+    "the store, rollback journal": World(without_log, store("delete")),
     "raw SQL, WAL": World(with_log, raw("FULL")),
     "raw SQL, rollback journal": World(without_log, raw("EXTRA")),
 }
 
 UNSAFE = {
+    "the store, synchronous=OFF": (World(MemoryDisk, loosened), 0.7),
+    "the store, acknowledged before it is committed": (World(MemoryDisk, EarlyKeeper), 0.7),
+    "the store, a disk that lies": (World(partial(lying, has_wal=True), store("wal")), 0.7),
     "WAL, synchronous=NORMAL": (World(MemoryDisk, raw("NORMAL")), 0.7),
     "WAL, synchronous=OFF": (World(MemoryDisk, raw("OFF")), 0.7),
     "WAL, a disk that lies": (World(partial(lying, has_wal=True), raw("FULL")), 0.7),
