@@ -47,6 +47,17 @@ class StoreInMemory:
         """Answer the next writes with these, one each."""
         self._errors += errors or (StoreError("the store refuses"),)
 
+    def accept(self) -> None:
+        """Refuse nothing more."""
+        self._errors.clear()
+
+    def copy(self) -> StoreInMemory:
+        """Return a store with what is kept by now: what a process finds whose predecessor died."""
+        image = StoreInMemory()
+        image.kept = dict(self.kept)
+        image.logs = {name: dict(log) for name, log in self.logs.items()}
+        return image
+
     def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
         """Keep these changes."""
         self.written += len(writes)

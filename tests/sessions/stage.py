@@ -152,6 +152,15 @@ class Stage:
         self.play.gate = Gate(sessions.system)
         return sessions
 
+    def again(self, **options: Any) -> SessionSystem:
+        """Stop the system that is open, and start another."""
+        assert self._sessions is not None
+        self._sessions.stop()
+        self._sessions = None
+        if isinstance(self._world, _Threads):
+            self._world.pools.clear()
+        return self.open(**options)
+
     def settle(self) -> None:
         """Return when nothing runs and nothing is ready; who waits may go on waiting."""
         self._world.settle()
