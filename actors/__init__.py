@@ -35,6 +35,7 @@ from callboard.actors.errors import DuplicateMcpClient as DuplicateMcpClient
 from callboard.actors.errors import DuplicateRole as DuplicateRole
 from callboard.actors.errors import DuplicateSession as DuplicateSession
 from callboard.actors.errors import IdempotencyConflict as IdempotencyConflict
+from callboard.actors.errors import ImportRefused as ImportRefused
 from callboard.actors.errors import InvalidField as InvalidField
 from callboard.actors.errors import InvalidOrgId as InvalidOrgId
 from callboard.actors.errors import InvalidUserId as InvalidUserId
@@ -240,6 +241,7 @@ __all__ = [
     "Hold",
     "HoldKind",
     "IdempotencyConflict",
+    "ImportRefused",
     "IncrementMessageCount",
     "InjectCrash",
     "InvalidField",

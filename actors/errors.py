@@ -665,6 +665,24 @@ class StoreTooNew(StoreRefused):
         self.known = known
 
 
+class ImportRefused(InvalidField):
+    """What was to be imported is not what a store can hold. Nothing of it was taken.
+
+    Args:
+        line: number of the line, from 1.
+        field: the name of the field in it, with the path into it.
+        value: what was given.
+        remedy: what would be right, as a sentence.
+    """
+
+    code: ClassVar[str] = "import_refused"
+
+    def __init__(self, line: int, field: str, value: object, remedy: str) -> None:
+        super().__init__(field, value, remedy)
+        self.args = (f"line {line}: {self.args[0]}",)
+        self.line = line
+
+
 class SessionRestarting(DeliveryError):
     """The session's next incarnation did not come in time; the message was not delivered."""
 

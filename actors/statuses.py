@@ -136,6 +136,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "store_refused": Status(500, EX_CONFIG),
         "store_locked": Status(503, EX_TEMPFAIL),
         "store_too_new": Status(500, EX_CONFIG),
+        "import_refused": Status(422, EX_DATAERR),
         # Messages that got no answer.
         "session_restarting": Status(503, EX_TEMPFAIL),
         "session_asleep": Status(409, EX_TEMPFAIL),

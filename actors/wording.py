@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
+import msgspec
+
+from callboard.actors.errors import InvalidField
 from callboard.supervision.model.showing import shown_path
 
 _PLACE: Final = re.compile(
@@ -53,6 +56,35 @@ def said_of(wrong: Exception, shape: type) -> tuple[str, str]:
         return path, in_words(what)
     is_missing = what.startswith("Object missing")
     return path, "Give it: it is required." if is_missing else "Leave it out: it is not known here."
+
+
+def invalid(
+    wrong: msgspec.ValidationError, sent: object, shape: type, *, whole: str = "body"
+) -> InvalidField:
+    """Return what a decoder said as an error that names the field, its value and what to give.
+
+    Args:
+        wrong: what it said.
+        sent: what it was given.
+        shape: what that should have been.
+        whole: what all of it is called.
+    """
+    path, remedy = said_of(wrong, shape)
+    return InvalidField(path or whole, _value_at(sent, path), remedy)
+
+
+def _value_at(sent: object, path: str) -> object:
+    """Return what was sent at a path such as `patch.metadata` or `tags[0]`, as far as it leads."""
+    value: Any = sent
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(value, dict):
+            value = cast("dict[str, object]", value).get(step)
+        elif isinstance(value, list) and step.isdecimal():
+            items = cast("list[object]", value)
+            value = items[int(step)] if int(step) < len(items) else None
+        else:
+            break
+    return cast("object", value)
 
 
 def in_words(what: str) -> str:

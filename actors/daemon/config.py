@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from callboard.actors.daemon.decoding import invalid
 from callboard.actors.daemon.errors import WrongConfig
 from callboard.actors.daemon.options import BOUNDS
+from callboard.actors.wording import invalid
 from callboard.supervision.model.showing import shown, shown_path
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from callboard.actors.daemon.errors import MalformedJson
 from callboard.actors.errors import InvalidField
-from callboard.actors.wording import said_of
+from callboard.actors.wording import invalid
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -89,29 +88,3 @@ def decode_query(raw: bytes, shape: type[T]) -> T:
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as wrong:
         raise invalid(wrong, values, shape) from None
-
-
-def invalid(wrong: msgspec.ValidationError, sent: object, shape: type) -> InvalidField:
-    """Return what a decoder said as an error that names the field, its value and what to give.
-
-    Args:
-        wrong: what it said.
-        sent: what it was given.
-        shape: what that should have been.
-    """
-    path, remedy = said_of(wrong, shape)
-    return InvalidField(path or "body", _value_at(sent, path), remedy)
-
-
-def _value_at(sent: object, path: str) -> object:
-    """Return what was sent at a path such as `patch.metadata` or `tags[0]`, as far as it leads."""
-    value: Any = sent
-    for step in re.findall(r"[^.\[\]]+", path):
-        if isinstance(value, dict):
-            value = cast("dict[str, object]", value).get(step)
-        elif isinstance(value, list) and step.isdecimal():
-            items = cast("list[object]", value)
-            value = items[int(step)] if int(step) < len(items) else None
-        else:
-            break
-    return cast("object", value)

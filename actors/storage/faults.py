@@ -28,8 +28,8 @@ _Kind = TypeVar("_Kind", bound=StoreError)
 OF_A_ROW: Final = frozenset({SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH})
 """Codes that say what is wrong with one row: the others may be kept without it."""
 
-PASSING: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL}) | OF_A_ROW
-"""Codes that say nothing about the connection."""
+PASSING: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_CORRUPT}) | OF_A_ROW
+"""Codes that say nothing about the connection: another one would see the same."""
 
 _IOERR_WRITE: Final = SQLITE_IOERR | 3 << 8
 _IOERR_FSYNC: Final = SQLITE_IOERR | 4 << 8
@@ -87,8 +87,8 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
         SQLITE_CORRUPT: (
             "the file is damaged",
             (
-                "Stop, keep a copy of all its files, and see what is whole:"
-                " `callboard store check` and `callboard store export`."
+                "Stop, keep a copy of all its files, and see what is whole"
+                " (`callboard store check`)."
             ),
         ),
         SQLITE_NOTADB: (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
+from callboard.actors.errors import StoreError
 from callboard.actors.storage.database import Database, DatabaseError, Disk, Value
 from callboard.actors.storage.faults import PASSING, failure
 from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Stored
@@ -35,6 +36,32 @@ _KEYED: Final = (
     " WHERE session = (SELECT number FROM session WHERE id = ?) AND key IS NOT NULL AND seq <= ?"
     " ORDER BY seq DESC LIMIT ?"
 )
+
+FLAWS_MAX: Final = 100
+"""Flaws of one sort that are told."""
+
+_FLAWS: Final = (
+    ("SELECT * FROM pragma_integrity_check(?)", "{}"),
+    (
+        (
+            "SELECT number FROM (SELECT DISTINCT session AS number FROM message"
+            " EXCEPT SELECT number FROM session EXCEPT SELECT number FROM arriving) LIMIT ?"
+        ),
+        "there are messages of a session number {} that is not there",
+    ),
+    (
+        (
+            "SELECT session FROM snapshot WHERE session NOT IN (SELECT number FROM session)"
+            " AND session NOT IN (SELECT number FROM arriving) LIMIT ?"
+        ),
+        "there is the snapshot of a session number {} that is not there",
+    ),
+    (
+        "SELECT count(*) FROM arriving HAVING count(*) > 0 LIMIT ?",
+        "an import of {} sessions has not ended; the next import, or compact, clears it away",
+    ),
+)
+"""What finds a flaw, and how it is told."""
 
 
 class SqliteReader:
@@ -71,6 +98,34 @@ class SqliteReader:
             if len(rows) < SESSIONS_AT_ONCE:
                 return
             after = rows[-1][0]
+
+    @contextmanager
+    def unchanging(self) -> Generator[None]:
+        """Let all reads within see one moment, whatever is written meanwhile.
+
+        Until it ends the write-ahead log cannot begin anew, and grows with what is written.
+        """
+        self.look(lambda database: database.execute("BEGIN"))
+        self._rows("SELECT count(*) FROM sqlite_master", ())  # the moment is that of the first read
+        try:
+            yield
+        finally:
+            database = self._database
+            if database is not None and database.is_in_transaction:
+                self.look(lambda database: database.execute("ROLLBACK"))
+
+    def flaws(self) -> Iterator[str]:
+        """Say what SQLite finds wrong in the file, and which rows belong to no session.
+
+        It reads the whole file. The tables are not looked at where SQLite cannot read them.
+        """
+        for sql, said in _FLAWS:
+            try:
+                rows = self._rows(sql, (FLAWS_MAX,))
+            except StoreError as error:
+                yield str(error)
+            else:
+                yield from (said.format(*row) for row in rows if row != ("ok",))
 
     def messages(
         self, session_id: str, *, after_seq: int, up_to_seq: int

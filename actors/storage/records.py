@@ -7,6 +7,7 @@ A store knows nothing of sessions: it keeps bytes by id and number. What they sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -135,6 +136,53 @@ class StoreReader(Protocol):
 
     def close(self) -> None:
         """Let go of files, connections and locks. Harmless when repeated."""
+        ...
+
+
+class Archive(StoreReader, Protocol):
+    """A reader that sees all there is, for who looks after a store: `exporting`, `checking`."""
+
+    def history(self) -> Iterator[Stored]:
+        """Yield every session that is kept, ended ones too, in the order of their creation."""
+        ...
+
+    def unchanging(self) -> AbstractContextManager[None]:
+        """Let all reads within see one moment, whatever is written meanwhile."""
+        ...
+
+    def flaws(self) -> Iterator[str]:
+        """Say what is wrong with the store's own structure, as far as it can tell."""
+        ...
+
+
+class Arrivals(Protocol):
+    """Sessions that come in from elsewhere, all of them or none: seen by nobody until the end.
+
+    One import at a time, on the thread that writes. Each call is short, and one transaction.
+    """
+
+    def clear(self) -> bool:
+        """Delete a part of what an earlier import has left that did not end; say if all is gone."""
+        ...
+
+    def take(
+        self, sessions: Sequence[Stored], messages: Sequence[tuple[str, MessageRecord]]
+    ) -> None:
+        """Take in some sessions, and messages of these or earlier ones.
+
+        Raises:
+            DuplicateSession: there is one of this id; nothing of this call was taken.
+            StoreError: nothing of this call was taken.
+        """
+        ...
+
+    def publish(self) -> None:
+        """Let all that was taken be there.
+
+        Raises:
+            DuplicateSession: there is one of this id meanwhile; all is as before.
+            StoreError: all is as before, if its outcome is known.
+        """
         ...
 
 

@@ -57,6 +57,19 @@ STEPS: Final[tuple[Step, ...]] = (
             body BLOB NOT NULL,
             PRIMARY KEY (session, seq)
         )""",
+        # Sessions of an import that has not ended: like `session`, and not there yet. What else
+        # is theirs is in its place already, under numbers that no other session gets meanwhile.
+        """CREATE TABLE arriving (
+            number INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL,
+            incarnation INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            last_seq INTEGER NOT NULL,
+            message_count INTEGER NOT NULL,
+            last_active_at REAL NOT NULL,
+            ended_at REAL
+        )""",
         # For the keys that a session remembers; a message without one costs nothing here.
         "CREATE INDEX message_with_key ON message (session, seq) WHERE key IS NOT NULL",
         "CREATE INDEX session_ended ON session (ended_at) WHERE ended_at IS NOT NULL",

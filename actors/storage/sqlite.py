@@ -233,8 +233,9 @@ def _purge(database: Database, ended_before: float, limit: int) -> int:
             left = last_seq - room
             delete_messages(database, number, after_seq=left)
             database.execute(
-                "UPDATE session SET last_seq = ?, message_count = ? WHERE number = ?",
-                (left, left, number),
+                "UPDATE session SET last_seq = ?1, message_count = message_count - ?2"
+                " WHERE number = ?3",
+                (left, room, number),
             )
             break
         delete_messages(database, number)

@@ -38,7 +38,7 @@ def _below(error: type[CallboardError]) -> Iterator[type[CallboardError]]:
         yield from _below(each)
 
 
-EXAMPLES: list[tuple[errors.SessionError, dict[str, object]]] = [
+EXAMPLES: list[tuple[CallboardError, dict[str, object]]] = [
     (errors.SessionNotFound("s1"), {"session_id": "s1"}),
     (errors.DuplicateSession("s1"), {"session_id": "s1"}),
     (
@@ -68,6 +68,16 @@ EXAMPLES: list[tuple[errors.SessionError, dict[str, object]]] = [
         errors.UpdateFailed("s1", error="KeyError", detail="x"),
         {"session_id": "s1", "error": "KeyError", "detail": "x"},
     ),
+    (
+        errors.StoreRefused("s.db", "it is locked", "Unlock it."),
+        {"path": "s.db", "remedy": "Unlock it."},
+    ),
+    (
+        errors.StoreLocked("s.db", pid=12, since=1.5),
+        {"path": "s.db", "pid": 12, "since": 1.5},
+    ),
+    (errors.StoreTooNew("s.db", version=3, known=2), {"version": 3, "known": 2}),
+    (errors.ImportRefused(7, "seq", -1, "Give 1."), {"line": 7, "field": "seq", "value": -1}),
 ]
 
 
@@ -107,7 +117,7 @@ class TestEveryError:
 @pytest.mark.parametrize(
     ("error", "data"), EXAMPLES, ids=[type(error).__name__ for error, _ in EXAMPLES]
 )
-def test_an_error_carries_its_data(error: errors.SessionError, data: dict[str, object]) -> None:
+def test_an_error_carries_its_data(error: CallboardError, data: dict[str, object]) -> None:
     assert {name: getattr(error, name) for name in data} == data
     assert error.remedy
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from callboard.actors.storage.database import Database, DatabaseError, Value
+from callboard.actors.storage.database import Database, DatabaseError, StandardDatabase, Value
 from callboard.actors.storage.disk import LocalDisk
 from callboard.actors.storage.records import (
     CreateRecord,
@@ -149,3 +149,16 @@ class StruckDisk(LocalDisk):
             return database
         self.opened += 1
         return Struck(self, database)
+
+
+class Careless(LocalDisk):
+    """A disk that waits for no sync: for tests of what is kept, not of whether it lasts."""
+
+    def open(self, path: str, *, is_readonly: bool = False, is_immutable: bool = False) -> Database:
+        return _Unsynced(path, busy_s=1.0, is_readonly=is_readonly, is_immutable=is_immutable)
+
+
+class _Unsynced(StandardDatabase):
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> None:
+        is_about_syncs = sql.startswith("PRAGMA synchronous")
+        super().execute("PRAGMA synchronous = OFF" if is_about_syncs else sql, values)

@@ -20,6 +20,7 @@ from tests.storage.conftest import Opens
 from tests.storage.kit import (
     BODY,
     CREATED,
+    Careless,
     by_id,
     dump,
     ended,
@@ -366,7 +367,7 @@ def test_whatever_is_written_is_what_is_kept(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     random_, model = random.Random(seed), Model()
-    store = SqliteStore(tmp_path_factory.mktemp("any") / "sessions.db")
+    store = SqliteStore(tmp_path_factory.mktemp("any") / "sessions.db", disk=Careless())
     for n in range(12):
         batch = [
             any_write(random_, model, each, n)
