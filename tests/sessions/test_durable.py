@@ -204,7 +204,8 @@ class TestAReply:
                 seen.append((sessions.get(ada).last_seq, said.is_done))
                 return store.write(writes)
 
-        services_of(sessions).storing.store = Watched()
+        storing: Any = services_of(sessions).storing
+        storing.store = Watched()
         said = later(sessions, Say(ada, text="hello"))
         assert said.get(timeout=PATIENT_S) == 1
 
@@ -337,7 +338,8 @@ class TestACrash:
 
 
 def store_of(sessions: Any) -> StoreInMemory:
-    store: StoreInMemory = services_of(sessions).storing.store
+    storing: Any = services_of(sessions).storing
+    store: StoreInMemory = storing.store
     return store
 
 
