@@ -501,7 +501,7 @@ class TestData:
     def test_of_a_type_that_is_not_declared_is_the_behaviours_slip(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
-        class Loose(SessionActor):  # type: ignore[type-arg]  # that is the slip
+        class Loose(SessionActor[Any]):
             @handles(Say)
             def on_say(self, message: Say) -> int:
                 del message

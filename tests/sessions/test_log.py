@@ -9,13 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from callboard.actors.sessions import log as logs
 from callboard.actors.sessions.data import Message, Role
 from callboard.actors.sessions.log import (
     CHUNK_MESSAGES,
     EMPTY_LOG,
+    HERE_CHUNKS_MAX,
     KEYS_MAX,
     KEYS_PER_GENERATION,
     Log,
+    elsewhere,
+    here_from,
+    joined,
 )
 
 
@@ -159,3 +164,68 @@ class Branches(RuleBasedStateMachine):
 
 Branches.TestCase.settings = settings(max_examples=30, stateful_step_count=15)
 TestBranches = Branches.TestCase
+
+
+class TestALogOfWhichNotAllIsHere:
+    @staticmethod
+    def said(seq: int) -> Message:
+        key = f"k{seq}" if seq % 3 == 0 else None
+        return Message(seq, Role.USER, f"{seq}", 0.0, client_msg_id=key)
+
+    def trimmed(self, length: int, *, not_kept: int = 0) -> Log:
+        log = EMPTY_LOG
+        for seq in range(1, length + 1):
+            log = log.append(self.said(seq)).trimmed(up_to_seq=max(0, seq - not_kept))
+        return log
+
+    @pytest.mark.parametrize("length", [1, 31, 200, 384, 385, 1_000, 3_001])
+    def test_has_its_last_messages_and_keys(self, length: int) -> None:
+        log = self.trimmed(length)
+
+        here = [each.seq for each in log]
+        assert here == list(range(log.first_seq, length + 1))
+        assert min(length, 200) <= len(here) < HERE_CHUNKS_MAX * CHUNK_MESSAGES
+        assert [each.seq for each in log.last(50)] == here[-50:]
+        assert (
+            log.slice(after_seq=length - 40, limit=7)
+            == log.slice(after_seq=length - 40, limit=40)[:7]
+        )
+        if length >= 3:
+            assert log.find(f"k{length // 3 * 3}") is not None
+
+    def test_keeps_what_may_have_to_be_written_still(self) -> None:
+        log = self.trimmed(1_000, not_kept=600)
+
+        assert log.first_seq <= 401
+
+    @pytest.mark.parametrize("length", [1, 200, 385, 3_001])
+    def test_is_made_again_of_what_a_store_has(self, length: int) -> None:
+        whole = [self.said(seq) for seq in range(1, length + 1)]
+        first_seq = here_from(length)
+        keyed = [each for each in whole[: first_seq - 1] if each.client_msg_id][-KEYS_MAX:]
+
+        log = logs.log_of(whole[first_seq - 1 :], first_seq=first_seq, keyed=keyed)
+
+        assert (log.last_seq, list(log)) == (length, whole[first_seq - 1 :])
+        assert len(list(log)) >= min(length, 200)
+        known = [each for each in whole if each.client_msg_id][-KEYS_MAX:]
+        assert all(log.find(str(each.client_msg_id)) == each for each in known)
+        assert log.append(self.said(length + 1)).last_seq == length + 1
+
+    def test_of_which_nothing_is_here_takes_nothing(self) -> None:
+        log = elsewhere(7)
+
+        assert (list(log), log.last_seq, log.slice(after_seq=0, limit=9)) == ([], 7, ())
+        with pytest.raises(AssertionError):
+            log.append(self.said(8))
+
+    def test_is_joined_with_what_a_store_has(self) -> None:
+        log = self.trimmed(1_000)
+        older = tuple(self.said(seq) for seq in range(log.first_seq - 2, log.first_seq))
+
+        both = joined(log, older, after_seq=log.first_seq - 3, limit=5)
+
+        assert [each.seq for each in both] == list(range(log.first_seq - 2, log.first_seq + 3))
+        # What has left the memory since the store was asked is on the next page.
+        assert joined(log, older[:1], after_seq=log.first_seq - 3, limit=5) == older[:1]
+        assert joined(log, (), after_seq=log.first_seq - 3, limit=5) == ()
