@@ -150,7 +150,8 @@ class Storing:
             except StoreOutcomeUnknown as error:  # the same again does no harm
                 failed = error
             except StoreError as error:
-                return error
+                # That nothing was kept is true of this attempt, and says nothing of the one before.
+                return failed or error
             except Exception as error:  # noqa: BLE001 -- a host's store may raise anything
                 # Its type alone: the text is a stranger's, and may hold what nobody is to read.
                 failed = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")

@@ -232,6 +232,16 @@ class TestAReply:
         assert cell_of(sessions, ada).incarnation == 1
         assert texts(after(stage, store), ada) == ["kept", "again"]
 
+    def test_is_of_unknown_outcome_when_only_the_second_attempt_was_refused(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(LOST, DISK_FULL)
+
+        with pytest.raises(StoreOutcomeUnknown):
+            sessions.ask(Say(ada, text="perhaps"))
+
     def test_that_changes_nothing_waits_for_what_it_says(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
