@@ -65,6 +65,7 @@ from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
 from callboard.actors.errors import StoreError as StoreError
+from callboard.actors.errors import StoreFenced as StoreFenced
 from callboard.actors.errors import StoreLocked as StoreLocked
 from callboard.actors.errors import StoreOutcomeUnknown as StoreOutcomeUnknown
 from callboard.actors.errors import StoreRefused as StoreRefused
@@ -170,6 +171,8 @@ from callboard.actors.sessions.states import SessionStatus as SessionStatus
 from callboard.actors.sessions.subscriptions import Subscription as Subscription
 from callboard.actors.storage.commits import CommitOutcome as CommitOutcome
 from callboard.actors.storage.memory import MemoryStore as MemoryStore
+from callboard.actors.storage.postgres import PostgresExtraMissing as PostgresExtraMissing
+from callboard.actors.storage.postgres import PostgresStore as PostgresStore
 from callboard.actors.system import NotStarted as NotStarted
 from callboard.actors.system import SessionSystem as SessionSystem
 from callboard.actors.system import StartedAlready as StartedAlready
@@ -280,6 +283,8 @@ __all__ = [
     "NoConnector",
     "NotStarted",
     "PassivateSession",
+    "PostgresExtraMissing",
+    "PostgresStore",
     "Presence",
     "ProcessMemory",
     "PrometheusMetrics",
@@ -328,6 +333,7 @@ __all__ = [
     "SpawnError",
     "StartedAlready",
     "StoreError",
+    "StoreFenced",
     "StoreLocked",
     "StoreOutcomeUnknown",
     "StoreRefused",

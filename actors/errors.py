@@ -605,6 +605,22 @@ class StoreOutcomeUnknown(StoreError):
     is_outcome_known: ClassVar[bool] = False
 
 
+class StoreFenced(StoreError):
+    """Somebody else has taken the store over: this system keeps nothing any more.
+
+    Args:
+        place: which store.
+    """
+
+    code: ClassVar[str] = "store_fenced"
+    remedy: str = "Stop this system: another one has its sessions."
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"somebody else has taken {shown(place)} over")
+        self.place = place
+
+
 class StoreRefused(CallboardError):
     """A store cannot be used as it is. Nothing that is kept in it was touched.
 
@@ -628,18 +644,23 @@ class StoreLocked(StoreRefused):
     Args:
         path: which store.
         pid: the process that has it; None: it has not said so yet.
+        host: its machine; None: this one.
         since: since when: UTC, seconds since the epoch.
     """
 
     code: ClassVar[str] = "store_locked"
     is_retryable: ClassVar[bool] = True
 
-    def __init__(self, path: str, *, pid: int | None, since: float) -> None:
+    def __init__(
+        self, path: str, *, pid: int | None, host: str | None = None, since: float
+    ) -> None:
         who = "a process" if pid is None else f"process {pid}"
+        where = "" if host is None else f" on {shown_path(host)}"
         when = datetime.fromtimestamp(since, UTC).isoformat(sep=" ", timespec="seconds")
-        why = f"{who} uses it since {when}"
+        why = f"{who}{where} uses it since {when}"
         super().__init__(path, why, "Stop that process, or give each a store of its own.")
         self.pid = pid
+        self.host = host
         self.since = since
 
 
@@ -650,17 +671,17 @@ class StoreTooNew(StoreRefused):
         path: which store.
         version: of its schema.
         known: the last version that is known here.
+        copy: where the older store was kept; None: it was not.
     """
 
     code: ClassVar[str] = "store_too_new"
 
-    def __init__(self, path: str, *, version: int, known: int) -> None:
+    def __init__(self, path: str, *, version: int, known: int, copy: str | None = None) -> None:
         why = f"its schema has version {version}, and {known} is the last that is known here"
-        remedy = (
-            "Use the callboard that has written it, or a newer one; or the copy of the older"
-            f" store that was kept beside it ({shown_path(path)}.v{known}-backup)."
-        )
-        super().__init__(path, why, remedy)
+        remedy = "Use the callboard that has written it, or a newer one"
+        if copy is not None:
+            remedy += f"; or the copy of the older store that was kept ({shown_path(copy)})"
+        super().__init__(path, why, f"{remedy}.")
         self.version = version
         self.known = known
 

@@ -137,6 +137,8 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "store_locked": Status(503, EX_TEMPFAIL),
         "store_too_new": Status(500, EX_CONFIG),
         "import_refused": Status(422, EX_DATAERR),
+        "store_fenced": Status(503, EX_UNAVAILABLE),
+        "postgres_extra_missing": Status(500, EX_CONFIG),
         # Messages that got no answer.
         "session_restarting": Status(503, EX_TEMPFAIL),
         "session_asleep": Status(409, EX_TEMPFAIL),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -218,4 +218,37 @@ class Store(StoreReader, Protocol):
 
     def reader(self) -> StoreReader:
         """Return what reads the same, for another thread."""
+        ...
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """A store that others can take over: whoever runs it says again and again that it lives.
+
+    On the thread that writes. `open` is called before anything else, `renew` every
+    `renew_every_s`.
+    """
+
+    @property
+    def renew_every_s(self) -> float:
+        """How often to call `renew`, in seconds."""
+        ...
+
+    def open(self) -> None:
+        """Take the lease.
+
+        Raises:
+            StoreLocked: somebody else has it, and lives.
+            StoreRefused: the store cannot be used as it is.
+            StoreError: it cannot be reached.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Say that the owner lives.
+
+        Raises:
+            StoreFenced: somebody else has taken the lease: nothing can be kept any more.
+            StoreError: it cannot be reached; the next call may succeed.
+        """
         ...

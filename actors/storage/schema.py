@@ -155,7 +155,7 @@ def _version_of(database: Database, path: str, known: int) -> int:
         if application or version or tables:
             _refuse(path, "it is a database of something else")
     if version > known:
-        raise StoreTooNew(path, version=version, known=known)
+        raise StoreTooNew(path, version=version, known=known, copy=backup_of(path, known))
     return int(version)
 
 

@@ -14,8 +14,8 @@ from callboard.actors.storage.records import (
     CreateRecord,
     Head,
     MessageRecord,
-    Store,
     Stored,
+    StoreReader,
     Write,
 )
 
@@ -65,11 +65,11 @@ def ended(session_id: str, at: float, after: int = 0) -> Write:
     return more(session_id, after, after, head=head(after, state="cleaned"), ended_at=at)
 
 
-def by_id(store: Store) -> dict[str, Stored]:
+def by_id(store: StoreReader) -> dict[str, Stored]:
     return {each.id: each for each in store.sessions()}
 
 
-def said(store: Store, session_id: str) -> list[str]:
+def said(store: StoreReader, session_id: str) -> list[str]:
     """What the messages of a session say."""
     kept = store.messages(session_id, after_seq=0, up_to_seq=1_000_000)
     return [each.body.decode().strip('"') for each in kept]
