@@ -59,6 +59,8 @@ class Janitor(AttendingActor):
         del message
         self._services.announce(CleanupInactive())
         self._services.announce(QuarantineSweep())
+        if self._services.storing is not None:
+            self._services.storing.purge(kept_s=self._keeping.ended_keep_s)
         self._wait()
 
     # -- who is to sleep ---------------------------------------------------

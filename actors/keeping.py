@@ -28,6 +28,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             the rest is done. Deleting what was in a workspace takes as long as it takes.
         quarantine_keep_s: a session that has been quarantined for longer is ended; `math.inf`:
             none is.
+        ended_keep_s: what a durable store has of a session stays so long after its end, as history;
+            `math.inf`: for ever.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
             none is.
         passivate_interval_s: between two looks for those, and at the memory.
@@ -46,6 +48,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 5.0
     undo_s: float = 4.0
     quarantine_keep_s: float = 604_800.0
+    ended_keep_s: float = 604_800.0
     passivate_after_s: float = math.inf
     passivate_interval_s: float = 10.0
     awake_max: int | None = None
@@ -56,6 +59,9 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             if not (_are_seconds(getattr(self, field)) and getattr(self, field) > 0):
                 remedy = "Give seconds above zero, or math.inf (`inf`) for ever."
                 raise InvalidSpec(field, getattr(self, field), remedy)
+        if not _are_seconds(self.ended_keep_s):
+            remedy = "Give seconds, or math.inf (`inf`) for ever."
+            raise InvalidSpec("ended_keep_s", self.ended_keep_s, remedy)
         for field in ("grace_s", "undo_s", "passivate_interval_s"):
             if not (_are_seconds(getattr(self, field)) and 0 < getattr(self, field) < math.inf):
                 raise InvalidSpec(field, getattr(self, field), "Give seconds above zero.")

@@ -56,7 +56,7 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
 from callboard.actors.sessions.subscriptions import Subscription
-from callboard.actors.storage.records import Store
+from callboard.actors.storage.records import Leased, Store
 from callboard.actors.storage.sqlite import SqliteStore
 from callboard.actors.tree import BUDGET_OF_ROOT, tree
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
@@ -307,6 +307,8 @@ class SessionSystem:
         services.planners += self._planners(services)
         try:
             if services.storing is not None:
+                if isinstance(services.storing.store, Leased):
+                    services.storing.store.open()
                 system.emit(recover(services))
             self._sweep(services)
         except BaseException:

@@ -27,6 +27,7 @@ from callboard.actors.sessions.naming import (
     CLEARER,
     JANITOR,
     MANAGER,
+    WRITER,
     connections_partition_name,
     partition_name,
 )
@@ -205,14 +206,16 @@ class Services:
         lines = (*map(partition_name, numbers), *map(connections_partition_name, numbers))
         front = (JANITOR, MANAGER) if self.clearing is None else (JANITOR, CLEARER, MANAGER)
         storing = () if self.storing is None else self.storing.parts
+        fenced = (WRITER,) if self.storing is not None and self.storing.is_fenced else ()
         parts = (*storing, *self.observing.parts, *lines, *front)
         now_s, after_s = self.system.clock.now_s(), self.part_hung_after_s
         found = ((name, self.system.lookup(name)) for name in parts)
-        return tuple(
+        failing = (
             name
             for name, part in found
             if part is None or not part.is_alive() or has_hung(part, now_s=now_s, after_s=after_s)
         )
+        return tuple(dict.fromkeys((*fenced, *failing)))
 
     def _memory_bytes(self) -> dict[str, int]:
         """Return what is known of the memory, by what it is; nothing where it has no bound."""

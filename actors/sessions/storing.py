@@ -6,20 +6,22 @@ has a thread of its own: a disk may take its time, and nobody else waits in line
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from callboard.actors.errors import StoreError, StoreOutcomeUnknown
+from callboard.actors.errors import StoreError, StoreFenced, StoreOutcomeUnknown
 from callboard.actors.sessions.coding import SessionCoder, Unreadable, message
 from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.internal import FailNow, LogLoaded, LookAgain
 from callboard.actors.sessions.log import KEYS_MAX, Log, here_from, log_of
 from callboard.actors.sessions.naming import READER, WRITER
 from callboard.actors.sessions.table import Row
+from callboard.actors.storage.guarded import REFUSED_COMMITS
 from callboard.actors.storage.journal import Journal
-from callboard.actors.storage.records import MessageRecord, Store, Write
+from callboard.actors.storage.records import Leased, MessageRecord, Store, Write
 from callboard.supervision import (
     ActorSystem,
     Address,
@@ -33,6 +35,8 @@ from callboard.supervision import (
 from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.specs import ChildSpec
 from callboard.supervision.runtime.futures import PortFuture
+from callboard.supervision.runtime.notices import Notice
+from callboard.supervision.runtime.timers import Timer
 
 DELAYS: Final = Backoff(delays_s=(0.0, 0.1, 1.0, 10.0))
 """How long to wait before a restart of the writer: a store that fails it again and again must not
@@ -46,6 +50,9 @@ BATCHES_PER_TURN: Final = 16
 
 UNKNOWN_TRIES: Final = 2
 """How often a batch is written whose outcome is not known, before its askers are told so."""
+
+PURGED_AT_ONCE: Final = 100
+"""Sessions that ended long ago which are deleted before the writer does something else."""
 
 OCCUPIED_CHECK_S: Final = 0.01
 """How often a writer looks whether the killed one before it has come back from the disk."""
@@ -79,6 +86,8 @@ class Storing:
         self.journal: Journal[Session, Log] = Journal(coder, self._wake, emit)
         self.unreadable: dict[str, StoreError] = {}
         """Sessions that the store has, and cannot be read: why they are not run."""
+        self.is_fenced = False
+        """Whether another system has taken the store over."""
         self.occupied_by: object = None
         """Which writer is at the store; a killed one may still be."""
         self.specs: tuple[ChildSpec, ...] = (
@@ -112,6 +121,17 @@ class Storing:
         self.journal.fail_all(StoreError("the system was stopped before this was kept"))
         self.store.close()
 
+    def note(self, error: StoreError) -> None:
+        """Take note of what the store has refused."""
+        self._system.count(REFUSED_COMMITS)
+        if isinstance(error, StoreFenced) and not self.is_fenced:
+            self.is_fenced = True
+            self._system.emit(StoreTakenOver(str(error)))
+
+    def purge(self, *, kept_s: float) -> None:
+        """Have sessions deleted that ended longer ago than this. Any thread; it never waits."""
+        self._writer.notify(Purge(kept_s))
+
     def older(self, session_id: str, after_seq: int, up_to_seq: int) -> Future[tuple[Message, ...]]:
         """Ask the reader for messages; see `Row.older`. Any thread; it never waits."""
         wanted: Future[tuple[Message, ...]] = PortFuture(blocker=self._system.dispatcher)
@@ -139,7 +159,10 @@ class Storing:
         """Write one batch and settle it; False when there is none. On the writer's thread."""
         parts = self.journal.take()
         if parts:
-            self.journal.settle(self._written([part.write for part in parts]))
+            failed = self._written([part.write for part in parts])
+            if isinstance(failed, StoreError):
+                self.note(failed)
+            self.journal.settle(failed)
         return bool(parts)
 
     def _written(self, writes: list[Write]) -> StoreError | Mapping[str, StoreError] | None:
@@ -156,6 +179,29 @@ class Storing:
                 # Its type alone: the text is a stranger's, and may hold what nobody is to read.
                 failed = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")
         return failed
+
+
+class Purge(Notice, frozen=True):
+    """To the writer: delete sessions that have ended longer ago than this, in seconds."""
+
+    kept_s: float
+
+
+class Renew(Notice, frozen=True):
+    """To the writer itself: say that this system has the store still."""
+
+
+class StoreTakenOver(msgspec.Struct, frozen=True):
+    """An event of the system's hook: another system has the store; nothing is kept here any more.
+
+    Args:
+        error: what the store says.
+    """
+
+    log_level: ClassVar[int] = logging.CRITICAL
+    log_event: ClassVar[str] = "store.taken_over"
+
+    error: str
 
 
 class StoreWriter(PinnedActor):
@@ -177,28 +223,68 @@ class StoreWriter(PinnedActor):
         super().__init__()
         self._storing = storing
         self._is_fresh = True
+        self._again: Timer | None = None
 
     def on_start(self) -> None:
         """Go on with what waits."""
         self.actor_ref.notify(LookAgain())
+        self.on_renew(Renew())
 
     @handles(LookAgain)
     def on_look_again(self, message: LookAgain) -> None:
         """Write what waits, then let others have their turn."""
-        if not self._enter():
-            self.begun_s = self.begun_s or self.system.clock.now_s()
-            self.send_after(OCCUPIED_CHECK_S, message)
-            return
-        try:
+
+        def write() -> None:
             for _ in range(BATCHES_PER_TURN):
                 self.begun_s = self.system.clock.now_s()
                 if self.actor_ref.is_dead or not self._storing.write():
                     break
+
+        self._do(write, message)
+
+    @handles(Purge)
+    def on_purge(self, message: Purge) -> None:
+        """Delete sessions that ended long ago, some at a time."""
+        purged = 0
+
+        def purge() -> None:
+            nonlocal purged
+            before = self.system.clock.wall_s() - message.kept_s
+            purged = self._storing.store.purge(ended_before=before, limit=PURGED_AT_ONCE)
+
+        self._do(purge, message)
+        if purged == PURGED_AT_ONCE:
+            self.actor_ref.notify(message)
+
+    @handles(Renew)
+    def on_renew(self, message: Renew) -> None:
+        """Say to a store that others can take over that its owner lives."""
+        store = self._storing.store
+        if isinstance(store, Leased):
+            self.send_after(store.renew_every_s, message).is_recurring = True
+            self._do(store.renew, LookAgain())
+
+    def _do(self, act: Callable[[], object], message: Any) -> None:
+        """Do something at the store; see that what has come meanwhile is written.
+
+        What the store refuses of it nobody waits for: it is done again another time.
+        """
+        if not self._enter():
+            # As long as it takes: the mailbox is bounded, and health names who hangs.
+            self.begun_s = self.begun_s or self.system.clock.now_s()
+            if self._again is None or not self._again.is_pending:
+                self._again = self.send_after(OCCUPIED_CHECK_S, message)
+            return
+        self.begun_s = self.system.clock.now_s()
+        try:
+            act()
+        except StoreError as error:
+            self._storing.note(error)
         finally:
             self.begun_s = None
             self._storing.occupied_by = None
         if self._storing.journal.has_more:
-            self.actor_ref.notify(message)
+            self.actor_ref.notify(LookAgain())
 
     def _enter(self) -> bool:
         """Be the one who is at the store; False while a killed one is still there."""
