@@ -148,7 +148,7 @@ class PostgresStore(PostgresReader):
     `synchronous_commit` is turned on if it is off.
 
     One thread at a time. A call takes no longer than twice `connect_timeout_s` for each host and
-    `statement_timeout_s` for each statement, of which a write has nine; the first one also waits
+    `statement_timeout_s` for each statement, of which a write has ten; the first one also waits
     for another's lease to run out.
 
     Args:
@@ -244,12 +244,9 @@ class PostgresStore(PostgresReader):
                 written before, and it is not known yet.
             StoreError: nothing was kept.
         """
-        try:
-            statements = changes(writes)
-            self._done(lambda: self._write_at_once(statements))
-        except BadValue:
-            return self._done(lambda: self._write_one_by_one(writes))
-        return {}
+        if self._done(lambda: self._is_written(writes)):
+            return {}
+        return self._done(lambda: self._write_one_by_one(writes))
 
     def purge(self, *, ended_before: float, limit: int) -> int:
         """Delete up to `limit` sessions that ended before that time; return how many.
@@ -307,14 +304,16 @@ class PostgresStore(PostgresReader):
                 raise
         return super()._ready()
 
-    def _write_at_once(self, statements: Sequence[Statement]) -> None:
+    def _is_written(self, writes: Sequence[Write]) -> bool:
+        """Keep all writes at once; False when one of them cannot be kept: then nothing was."""
         link = self._ready()
         try:
-            self._held(link, statements)
+            self._held(link, changes(writes))
         except BadValue:
             link.rows("ROLLBACK")
-            raise
+            return False
         self._commit(link)
+        return True
 
     def _write_one_by_one(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
         """Find out which cannot be kept, and keep the others."""
@@ -358,10 +357,13 @@ class PostgresStore(PostgresReader):
         """Do something, if need be twice, and say in the errors of a store that it failed."""
         try:
             return _twice(work)
-        except BadValue:
-            raise
         except (Lost, Refused) as failure:
             said = str(failure)
+            self._link.drop()
+        except BaseException:
+            # Whoever killed us in the middle of a transaction: what follows is another one.
+            self._link.drop()
+            raise
         raise StoreOutcomeUnknown(said) if self._is_unsettled else StoreError(said)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
@@ -24,7 +24,7 @@ from callboard.actors.errors import (
 from callboard.actors.storage import postgres_link, postgres_rows
 from callboard.actors.storage.postgres import PostgresExtraMissing, PostgresStore
 from callboard.actors.storage.postgres_link import PsycopgLink
-from callboard.actors.storage.postgres_port import Refused
+from callboard.actors.storage.postgres_port import Refused, Rows, Statement
 from callboard.actors.storage.postgres_tables import UPGRADES, VERSION, upgrade
 from callboard.actors.storage.records import Head, MessageRecord, Store, Write
 from callboard.supervision.model.errors import InvalidSpec
@@ -408,6 +408,33 @@ class TestWhatIsKept:
             operator.execute("ALTER ROLE callboard RESET synchronous_commit")
 
         assert store._link.rows("SELECT current_setting('synchronous_commit')") == [("on",)]
+
+
+class Killed(BaseException):
+    """What a kill raises in the thread that it ends."""
+
+
+class TestAKillInTheMiddle:
+    @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+    def test_of_a_transaction_leaves_nothing_to_the_next_one(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, *, is_after: bool
+    ) -> None:
+        store.write([new("a", 1), new("b", 1)])
+        together = store._link.together
+
+        def killed(statements: Sequence[Statement]) -> list[Rows]:
+            monkeypatch.undo()
+            if is_after:
+                together(statements)
+            raise Killed
+
+        monkeypatch.setattr(store._link, "together", killed)
+        with pytest.raises(Killed):
+            store.write([more("a", 1, 2)])
+        store.write([more("b", 1, 2)])
+
+        assert said(store, "a") == ["said 1"]
+        assert said(store, "b") == ["said 1", "said 2"]
 
 
 class TestReading:
