@@ -121,7 +121,9 @@ class SessionManager(AttendingActor):
         self._is_looked_at(row)
         self._watcher.look_at(row)
         if row.presence is Presence.ASLEEP and self._ender.is_left(row):
-            self.learn(row, PartitionLost())  # the process died with its end, or with its spawn
+            self.learn(
+                row, PartitionLost(incarnation=row.incarnation)
+            )  # the process died with its end, or with its spawn
         elif row.presence is Presence.ASLEEP and is_waited_for(row):
             self._waker.wake(row)
 

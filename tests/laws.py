@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from callboard.actors import Message, Role, Session, SessionState, SessionSystem
+from callboard.actors.sessions.coding import message
 from callboard.actors.sessions.draft import Draft, SessionEntry
 from callboard.actors.sessions.holds import HoldKind
+from callboard.actors.storage.records import StoreReader
 from callboard.actors.testing import laws
 from callboard.actors.testing.laws import lines_of, parts_of, services_of
 from callboard.supervision import ActorRef, ActorSystem, Down, Request, SupervisedActor, handles
@@ -22,6 +24,7 @@ from callboard.supervision import ActorRef, ActorSystem, Down, Request, Supervis
 __all__ = [
     "Ledger",
     "Watch",
+    "broken_by_a_durable_store",
     "broken_by_a_store",
     "broken_laws",
     "left_behind",
@@ -84,6 +87,41 @@ def broken_by_a_store(sessions: SessionSystem, entries: Iterable[SessionEntry]) 
             yield f"{row.id} is {there.session}, and the store has {kept.version.session}"
         elif kept.version.log is not there.log:
             yield f"{row.id} has a log that the store does not have"
+
+
+def broken_by_a_durable_store(sessions: SessionSystem, store: StoreReader) -> Iterator[str]:
+    """Yield where what a durable store has is not what is there, when nothing is under way.
+
+    Args:
+        sessions: the system.
+        store: what it is to have kept.
+    """
+    services = services_of(sessions)
+    storing = services.storing
+    assert storing is not None, "it has no durable store"
+    if storing.journal.has_more:
+        yield "something waits to be written"
+    kept = {each.id: each for each in store.sessions()}
+    for row in services.table.rows():
+        stored, there = kept.pop(row.id, None), row.latest()
+        if row.tip().session.version != there.session.version:
+            yield f"{row.id} has handed in what is neither kept nor given up"
+        if stored is None:
+            yield f"{row.id} is there, and the store does not know it"
+            continue
+        if _content(storing.coder.session(stored)) != _content(there.session):
+            yield f"{row.id} is {there.session}, and the store has {stored}"
+        last_seq = there.session.last_seq
+        found = store.messages(row.id, after_seq=0, up_to_seq=last_seq + 1)
+        if [each.seq for each in found] != list(range(1, last_seq + 1)):
+            yield f"{row.id} has {last_seq} messages, and the store {len(found)}"
+        here = there.log.slice(after_seq=0, limit=last_seq) if there.log.is_here else ()
+        if here and tuple(map(message, found))[-len(here) :] != here:
+            yield f"{row.id} has other messages than the store"
+        if stored.head.incarnation > row.incarnation:
+            yield f"{row.id} is at {row.incarnation}, and the store at {stored.head.incarnation}"
+    for session_id, stored in kept.items():
+        yield f"{session_id} is gone, and the store has it as {stored.head.state}"
 
 
 def _is_over(entry: SessionEntry) -> bool:

@@ -27,7 +27,7 @@ from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
 from callboard.actors.sessions.states import SessionState, Transition, next_state, takes_messages
-from callboard.actors.storage.chain import Act, DurableLedger, Handed
+from callboard.actors.storage.chain import Act, DurableLedger, Handed, Pending
 from callboard.actors.storage.commits import Committer, Entry
 from callboard.actors.storage.kept import CLOSED, Kept, Ledger
 
@@ -316,6 +316,14 @@ class Draft:
     def is_kept(self) -> bool:
         """Whether all that this goes on upon is published."""
         return self._base is self.ledger.latest()
+
+    @property
+    def handed(self) -> Pending | None:
+        """What of the version that this goes on upon waits to be told; None: it was not handed in.
+
+        Of a durable ledger: what this incarnation has handed in last.
+        """
+        return self._base.pending if isinstance(self._base, Handed) else None
 
     @property
     def is_given_up(self) -> bool:

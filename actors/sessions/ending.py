@@ -404,7 +404,7 @@ class Ender:
         if not self._must_end(row, ending):
             self.over(row.id, error)
             if row.presence in {Presence.AWAKE, Presence.RESTARTING}:  # its actor was called off
-                self._desk.learn(row, PartitionLost())
+                self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
             else:
                 self._services.addresses.give_up(row)
             return False

@@ -47,9 +47,11 @@ class Judge:
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out.
 
-        What it has handed in comes first: the verdict goes by what is kept.
+        What it has handed in comes first: the verdict goes by what is kept. Not where a later
+        incarnation has begun: what that one hands in is no matter of this verdict.
         """
-        if row.when_settled(lambda _: self._services.announce(Learned(row, news))):
+        is_old = not isinstance(news, NeverStarted) and news.incarnation < row.incarnation
+        if not is_old and row.when_settled(lambda _: self._services.announce(Learned(row, news))):
             return
         before = row.standing
         decision = decide(news, view_of(row), now_s=self._clock.now_s())

@@ -73,7 +73,9 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         self._go_on(draft, services.plan(draft.session) if services.planners or has_links else ())
         if has_links:
             self._wake_links()
-        self.commit()  # handed in: whoever waits for the start is told when a store has it
+        self.commit()
+        if self._is_durable:  # whoever waits for the start is told when the store has that
+            services.book.starts.hand_in(self._row.id, draft.handed)
         if has_links:
             self._look()
             self._log_grew()

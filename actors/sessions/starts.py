@@ -5,7 +5,7 @@
                |   +---wait-----+     its partition has ended: asked again when it is back
                +-wait- PAUSED <-+     (pause) it failed or was refused: again after a delay
 
-The system owns this, the manager alone changes it, but for `refuse`. A manager may be
+The system owns this, the manager alone changes it, but for `refuse` and `hand_in`. A manager may be
 killed between any two steps: its successor calls `take_over`, and asks once more for
 whatever was under way. The partition starts nothing twice, so asking twice does no harm.
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 from callboard.actors.errors import StoreError
 from callboard.actors.sessions.data import Session
+from callboard.actors.storage.chain import Pending
 
 
 class Cause(StrEnum):
@@ -58,6 +59,7 @@ class Start:
     __slots__ = (
         "cause",
         "error",
+        "handed",
         "number",
         "partition",
         "phase",
@@ -80,6 +82,8 @@ class Start:
         """What those were told who waited for it, when it came to run."""
         self.error: Exception | None = None
         """What it ended with, when it failed for good."""
+        self.handed: Pending | None = None
+        """What the incarnation began with that a durable store has yet to keep; see `hand_in`."""
         self.refusal: StoreError | None = None
         """Why the store did not keep what an attempt has changed; see `refuse`."""
 
@@ -195,6 +199,16 @@ class Starts:
         start = self._starts.get(session_id)
         if start is not None and (start.refusal is None or start.refusal.is_outcome_known):
             start.refusal = error
+
+    def hand_in(self, session_id: str, handed: Pending | None) -> None:
+        """Note what a start has handed in: the session's actor does, before it has started.
+
+        Whoever wants it to run is told when that is kept. None: nothing; then a create still
+        waits for what an earlier attempt has handed in, upon which this one goes on.
+        """
+        start = self._starts.get(session_id)
+        if start is not None and (handed is not None or start.cause is not Cause.CREATE):
+            start.handed = handed
 
     def take_over(self) -> None:
         """Have everything asked for again: whoever had asked is no more."""

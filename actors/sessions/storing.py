@@ -166,19 +166,21 @@ class Storing:
         return bool(parts)
 
     def _written(self, writes: list[Write]) -> StoreError | Mapping[str, StoreError] | None:
-        failed: StoreError | None = None
+        doubt: StoreOutcomeUnknown | None = None
         for _ in range(UNKNOWN_TRIES):
             try:
-                return self.store.write(writes)
+                refused = self.store.write(writes)
             except StoreOutcomeUnknown as error:  # the same again does no harm
-                failed = error
+                doubt = error
             except StoreError as error:
-                # That nothing was kept is true of this attempt, and says nothing of the one before.
-                return failed or error
+                # Nothing is kept of this attempt; but what of the one before, nobody knows.
+                return doubt or error
             except Exception as error:  # noqa: BLE001 -- a host's store may raise anything
                 # Its type alone: the text is a stranger's, and may hold what nobody is to read.
-                failed = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")
-        return failed
+                doubt = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")
+            else:
+                return refused if doubt is None else dict.fromkeys(refused, doubt)
+        return doubt
 
 
 class Purge(Notice, frozen=True):

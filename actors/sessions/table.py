@@ -228,6 +228,11 @@ class Row(Ledger[Session, Log]):
         """Whether it has been kept at all: a row in memory is, from the reservation on."""
         return True
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether something of it may be kept that is not published: a store was lost with it."""
+        return False
+
     def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
         """Return messages that follow a number, as far as they are not here but in a store.
 
@@ -255,7 +260,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
         is_stored: whether it comes from the store.
     """
 
-    __slots__ = ("created", "is_stored", "is_whole", "journal", "pages", "standing_to_keep")
+    __slots__ = ("created", "is_in_doubt", "is_stored", "journal", "pages", "standing_to_keep")
 
     def __init__(
         self,
@@ -271,7 +276,8 @@ class DurableRow(StoredLedger[Session, Log], Row):
         Row.__init__(self, session, active_s=active_s, log=log, incarnation=incarnation)
         self.journal = journal
         self.pages = pages
-        self.is_stored = self.is_whole = is_stored
+        self.is_stored = is_stored
+        self.is_in_doubt = False
         self.created: CreateRecord | None = None
         self.standing_to_keep: bytes | None = None
 
@@ -292,6 +298,11 @@ class DurableRow(StoredLedger[Session, Log], Row):
         """Whether the store has it."""
         return self.is_stored
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether the store may have something of it that is not published."""
+        return self.is_in_doubt
+
     def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
         """Return messages that follow a number, as far as they are in the store alone."""
         after_seq, first_seq = max(after_seq, 0), self.latest().log.first_seq
@@ -311,7 +322,9 @@ class DurableRow(StoredLedger[Session, Log], Row):
 
     def note_kept(self, write: Write) -> None:
         """Note that the store has this. The writer alone."""
-        self.is_stored = self.is_whole = True
+        self.is_stored = True
+        if write.head is not None:
+            self.is_in_doubt = False
         if self.created is write.created:
             self.created = None
         if self.standing_to_keep is write.standing:
@@ -319,7 +332,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
 
     def note_doubt(self) -> None:
         """Note that nobody knows what of it the store has. The writer alone."""
-        self.is_whole = False
+        self.is_in_doubt = True
 
 
 def seen(session: Session, standing: Standing, incarnation: int) -> Session:

@@ -54,8 +54,14 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     failed_on: str | None = None
 
 
-class PartitionLost(msgspec.Struct, frozen=True):
-    """The partition that ran the session has ended; its successor starts empty."""
+class PartitionLost(msgspec.Struct, frozen=True, kw_only=True):
+    """The partition that ran the session has ended; its successor starts empty.
+
+    Args:
+        incarnation: the last one that had begun when that was learned.
+    """
+
+    incarnation: int
 
 
 class NeverStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,8 +137,8 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
 
 def view_of(row: Row) -> RowView:
     """Return what the decision needs to know of a row, as it is now."""
-    kept = row.latest()
-    return RowView(state=kept.session.state, incarnation=kept.incarnation, standing=row.standing)
+    state, incarnation = row.latest().session.state, row.incarnation
+    return RowView(state=state, incarnation=incarnation, standing=row.standing)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,12 +181,10 @@ def decide(news: News, row: RowView, *, now_s: float = 0.0) -> Decision:
 
 def _verdict(news: News, row: RowView, *, is_spent: bool) -> Verdict:
     match news:
-        case NotWoken() if is_spent and row.state is not SessionState.CLEANED:
-            return Verdict.QUARANTINED
         case NeverStarted():
             return _of_never_started(news, row)
         case PartitionLost() | NotResumed() | NotWoken():
-            return _of_lost(row)
+            return _of_lost(news, row, is_spent=is_spent)
         case Ended() | GivenUp():
             return _of_end(news, row)
         case _ as never:
@@ -195,9 +199,16 @@ def _of_never_started(news: NeverStarted, row: RowView) -> Verdict:
     return Verdict.UNDONE if is_kept else Verdict.REMOVED
 
 
-def _of_lost(row: RowView) -> Verdict:
+def _of_lost(
+    news: PartitionLost | NotResumed | NotWoken, row: RowView, *, is_spent: bool
+) -> Verdict:
     if row.state is SessionState.CLEANED:
         return Verdict.REMOVED
+    # Told late, since a store had to keep something first: another one has begun meanwhile.
+    if news.incarnation < row.incarnation:
+        return Verdict.VOID
+    if isinstance(news, NotWoken) and is_spent:
+        return Verdict.QUARANTINED
     if _rests_in(row, Presence.QUARANTINED):
         return Verdict.VOID
     return Verdict.ASLEEP
@@ -262,9 +273,7 @@ def _noted(
 ) -> Standing | None:
     """Return what the manager now knows; a failure counts once, even when the verdict is void."""
     before = row.standing or Standing(0, Presence.AWAKE)
-    last = row.incarnation
-    if isinstance(news, (Ended, GivenUp)):
-        last = news.incarnation
+    last = row.incarnation if isinstance(news, NeverStarted) else news.incarnation
     noted = msgspec.structs.replace(before, incarnation=max(before.incarnation, last), spent=spent)
     if verdict is not Verdict.VOID:
         is_over = verdict is Verdict.QUARANTINED

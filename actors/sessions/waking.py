@@ -14,12 +14,13 @@ from callboard.actors.errors import (
     SessionNotFound,
     SpawnError,
     StoreError,
+    StoreOutcomeUnknown,
     TransitionError,
 )
 from callboard.actors.messages import BeginSpawn, ReviveSession, UpdateSession
 from callboard.actors.sessions.address import is_waited_for
 from callboard.actors.sessions.budget import DELAYS
-from callboard.actors.sessions.caretaking import take_care_of_resting
+from callboard.actors.sessions.caretaking import take_care, take_care_of_resting
 from callboard.actors.sessions.data import Session, SessionPatch
 from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.events import EventKind
@@ -54,6 +55,7 @@ from callboard.actors.sessions.verdict import (
     view_of,
 )
 from callboard.actors.sessions.watching import Watcher
+from callboard.actors.storage.chain import Act
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import (
     LATER,
@@ -211,11 +213,13 @@ class Waker:
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
         if start.phase is not Phase.ASKED or answer.number != start.number:
             return  # a manager before this one had asked; it has been asked again since, or will be
+        if answer.refusal is not None:
+            self._starts.refuse(row.id, answer.refusal)
         match answer.error:
-            case None if answer.refusal is not None:
-                self._not_kept(start, row, answer)
-            case None if self._waits_for_store(row, answer):
+            case None if self._is_being_kept(start, row, answer):
                 return
+            case None if start.handed is not None and start.handed.error is not None:
+                self._not_kept(start, row, start.handed.error)
             case None:
                 self._watcher.started(row, answer.cell)
                 if row.presence is Presence.RESTARTING and not _comes_back(answer.cell):
@@ -240,22 +244,33 @@ class Waker:
                 self._starts.wait(start)  # until PartitionReady
                 if start.cause is Cause.WAKE:
                     self._watcher.started(row, None)  # it may have begun all the same
-            case _ if start.cause is Cause.CREATE and self._waits_for_store(row, answer):
+            case _ if start.cause is Cause.CREATE and row.when_settled(self._goes_on(answer)):
                 return  # what has begun and failed may have handed in something
             case error:
                 self._failed(start, row, error)
 
-    def _waits_for_store(self, row: Row, answer: StartAnswered) -> bool:
-        """Say whether it is to be told later that a session runs: what it begins with waits."""
-        announce, replace = self._services.announce, msgspec.structs.replace
-        return row.when_settled(lambda error: announce(StartKept(replace(answer, refusal=error))))
+    def _is_being_kept(self, start: Start, row: Row, answer: StartAnswered) -> bool:
+        """Say whether it is told later that a session runs: what it began with waits."""
+        handed = start.handed
+        if handed is None or handed.is_settled:
+            return False
+        handed.when_settled(self._goes_on(answer))
+        assert isinstance(row, DurableRow), "no other waits"
+        row.mark()  # whoever handed it in may have been killed before he had it written
+        return True
 
-    def _not_kept(self, start: Start, row: Row, answer: StartAnswered) -> None:
-        """Carry on with a session that runs, though the store has not kept its first commit."""
-        assert answer.refusal is not None, "see the caller"
-        self._starts.refuse(row.id, answer.refusal)
+    def _goes_on(self, answer: StartAnswered) -> Act:
+        """Return what has the manager go on with an answer, by then with why nothing was kept."""
+        announce, replace = self._services.announce, msgspec.structs.replace
+        return lambda error: announce(StartKept(replace(answer, refusal=error)))
+
+    def _not_kept(self, start: Start, row: Row, error: StoreError) -> None:
+        """Carry on with a session that runs, though the store has not kept what it began with."""
+        self._starts.refuse(row.id, error)
         self._services.call_off(row)
-        self._failed(start, row, answer.refusal)
+        # Its end is no news any more, nor is that of one which was about to begin in its place.
+        take_care(self._services.addresses.kept(row), self._services.limits).let_go()
+        self._failed(start, row, error)
 
     def _not_taken(self, start: Start, row: Row, error: DeliveryError) -> None:
         """Carry on with what the partition has not begun: it was full, or the asker gave up."""
@@ -271,7 +286,7 @@ class Waker:
         if start.cause is Cause.CREATE:
             self.never_was(row, error)
         else:
-            self._desk.learn(row, PartitionLost())
+            self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
 
     def _failed(self, start: Start, row: Row, error: Exception) -> None:
         reason = _reason_of(error)
@@ -280,8 +295,11 @@ class Waker:
             self._wake_again(start, row, reason)
             return
         why = start.refusal or SpawnError(f"session {row.id} did not start: {reason}")
+        if start.cause is Cause.CREATE and start.refusal is not None and row.may_be_kept:
+            why = StoreOutcomeUnknown("what the store has kept of an earlier attempt is not known")
         if start.cause is Cause.CREATE and start.refusal is None and self._is_durable:
             start.error = why
+            self._starts.pause(start)  # for good: nobody starts it any more
             self.never_was(row, error)  # it may have to end first: its creator is told after that
             return
         start.fail(why)
@@ -293,7 +311,7 @@ class Waker:
             name = type(start.refusal).__name__
             self._services.tell(row.latest().session, EventKind.ERROR, error=name)
             self._services.addresses.of(row).refuse_waiting(start.refusal)
-            self._desk.learn(row, PartitionLost())
+            self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
         elif start.cause is Cause.RESUME:
             self._desk.learn(row, NotResumed(incarnation=row.incarnation, reason=reason))
         else:
@@ -302,7 +320,8 @@ class Waker:
     def never_was(self, row: Row, error: Exception) -> None:
         """Take a session back whose creator is told that it came to nothing."""
         self._book.creates.forget(row.id)
-        may_be_kept = isinstance(error, StoreError) and not error.is_outcome_known
+        is_unknown = isinstance(error, StoreError) and not error.is_outcome_known
+        may_be_kept = is_unknown or row.may_be_kept
         self._desk.learn(row, NeverStarted(reason=_reason_of(error), may_be_kept=may_be_kept))
 
     def go_on_failing(self, row: Row) -> bool:
@@ -310,8 +329,10 @@ class Waker:
         start = self._starts.get(row.id)
         if start is None or start.cause is not Cause.CREATE or start.error is None:
             return False
-        if not self._is_durable or start.refusal is not None:  # else he is told when it has gone
+        if not self._is_durable or start.refusal is not None:
             self._starts.settle(start)
+        else:  # he is told when it has gone
+            self._starts.pause(start)
         self.never_was(row, start.error)
         return True
 

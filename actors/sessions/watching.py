@@ -58,7 +58,7 @@ class Watcher:
         if (address is not None and address.is_alive()) or row.id in self._starts:
             return
         if row.presence in {Presence.AWAKE, Presence.RESTARTING}:
-            self._desk.learn(row, PartitionLost())
+            self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
 
     def ended(self, row: Row, cell: Ref) -> None:
         """Pass on that an incarnation has ended."""

@@ -57,8 +57,8 @@ class StoredLedger(DurableLedger[S, L]):
     id: str
     is_stored: bool
     """Whether it has been written at all."""
-    is_whole: bool
-    """Whether the store is known to have what seldom changes."""
+    is_in_doubt: bool
+    """Whether nobody knows what of it has been written: a commit was lost with the store."""
     created: CreateRecord | None
     """Under which key it was created, until that is written."""
     standing_to_keep: bytes | None
@@ -230,7 +230,7 @@ class Journal(Generic[S, L]):
             pending = each.pending
             body = pending.body or body
             messages = messages + pending.messages if messages else pending.messages
-        if not ledger.is_whole:
+        if ledger.is_in_doubt or not ledger.is_stored:
             body = coder.body(session, None)
         write = Write(
             id=ledger.id,

@@ -86,7 +86,7 @@ def test_a_session_that_is_cleaned_up_goes_however_its_actor_ended(reason: ExitR
 
 @pytest.mark.parametrize(
     "news",
-    [GIVEN_UP, PartitionLost(), NeverStarted(reason=CRASHED)],
+    [GIVEN_UP, PartitionLost(incarnation=3), NeverStarted(reason=CRASHED)],
     ids=["given up", "lost", "start"],
 )
 def test_a_session_that_is_cleaned_up_goes_whatever_is_learned(news: News) -> None:
@@ -159,23 +159,23 @@ class TestALostPartition:
     def test_puts_its_sessions_to_sleep(
         self, state: SessionState, standing: Standing | None
     ) -> None:
-        decision = decide(PartitionLost(), row(state, standing=standing))
+        decision = decide(PartitionLost(incarnation=3), row(state, standing=standing))
 
         assert decision.verdict is Verdict.ASLEEP
         assert noted(decision).presence is Presence.ASLEEP
         assert noted(decision).restarts == (2 if standing else 0)
 
     def test_leaves_the_quarantined_alone(self) -> None:
-        decision = decide(PartitionLost(), row(standing=QUARANTINED))
+        decision = decide(PartitionLost(incarnation=3), row(standing=QUARANTINED))
 
         assert decision == Decision(verdict=Verdict.VOID)
 
     def test_and_the_down_of_its_session_mean_sleep_in_either_order(self) -> None:
-        lost_first = decide(PartitionLost(), row()).standing
+        lost_first = decide(PartitionLost(incarnation=3), row()).standing
         down_first = decide(ended(Killed()), row()).standing
 
         after_down = decide(ended(Killed()), row(standing=lost_first))
-        after_loss = decide(PartitionLost(), row(standing=down_first))
+        after_loss = decide(PartitionLost(incarnation=3), row(standing=down_first))
 
         assert noted(after_down).presence is Presence.ASLEEP
         assert noted(after_loss).presence is Presence.ASLEEP
@@ -293,7 +293,7 @@ class TestWhatIsSpent:
     def test_is_nothing_for_whom_a_dead_partition_took_along(self) -> None:
         lost: list[News] = [
             ended(Killed(), 1, has_supervisor=False),
-            PartitionLost(),
+            PartitionLost(incarnation=3),
             ended(NoActor(), 3),
         ]
 

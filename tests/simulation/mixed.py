@@ -8,6 +8,7 @@ looked at that show only then. Each law notes when it had something to look at.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -207,6 +208,8 @@ class Crew:
 
     def enters(self, name: str, ref: ActorRef[Any]) -> None:
         """Hold against law 4 that an incarnation begins."""
+        if ref.is_dead:  # killed in its start, of which it does what was left
+            return
         before = self.living.get(name)
         if before is not None:
             is_early = before is not ref and not before.is_dead
@@ -327,7 +330,7 @@ class Mixed:
         self.laws = Laws(sim)
         self.crew = Crew(self.laws)
         self.ledger = Ledger()
-        self.store = FakeStore(sim)
+        self.store = self.new_store()
         self.asks: Counter[str] = Counter()
         self.types = {"p": "permanent", "t": "transient", "b": "permanent", "x": "temporary"}
         shared = {"crew": self.crew}
@@ -343,6 +346,14 @@ class Mixed:
             settings=Settings(dead_letters_kept=10_000),
             on_event=self.hear,
         )
+
+    def new_store(self) -> Any:
+        """Return where the sessions are kept."""
+        return FakeStore(self.sim)
+
+    def broken_by_the_store(self) -> Iterator[str]:
+        """Yield where what is kept is not what is there."""
+        return broken_by_a_store(self.sessions, self.store.entries)
 
     # -- the whole of it ---------------------------------------------------
 
@@ -544,7 +555,7 @@ class Mixed:
                 look(5, *[f"{ref} takes messages"] * takes_messages(ref))
         if self.ledger.acknowledged:
             look(7, *self.ledger.broken(sessions))
-        look(7, *broken_by_a_store(sessions, self.store.entries))
+        look(7, *self.broken_by_the_store())
         look(8, *broken_laws(sessions))
 
     def lost(self) -> list[str]:

@@ -1,0 +1,123 @@
+"""Defects of durable sessions that the campaigns have found, each with the least that shows it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    PassivateSession,
+    Presence,
+    Role,
+    SessionNotFound,
+    SessionSystem,
+    SpawnError,
+    StoreError,
+    StoreOutcomeUnknown,
+)
+from callboard.actors.testing import StoreDies, StoreIsSlow, StoreRefuses
+from callboard.actors.testing.stores import StoreInMemory
+from callboard.supervision.testing import FaultPlan, Simulation, Walk, faults
+from tests.simulation.durable import DURABLE_PLAN, DURABLE_TAKING_OVER, durable
+
+DULL = Walk(points=0, early_timers=0, hand_offs=0)
+
+
+@pytest.mark.parametrize("seed", [20, 40, 120, 229])
+def test_a_schedule_that_once_broke_a_law_keeps_it(seed: int) -> None:
+    with Simulation(seed, faults=DURABLE_PLAN) as sim:
+        durable(sim)
+
+
+@pytest.mark.parametrize("seed", [40, 168, 309, 584, 1696, 2093, 3590])
+def test_a_schedule_of_managers_that_take_over_keeps_it(seed: int) -> None:
+    with Simulation(seed, faults=DURABLE_TAKING_OVER) as sim:
+        durable(sim)
+
+
+def test_what_one_attempt_may_have_kept_is_not_refused_for_sure_by_the_next() -> None:
+    """The creator was told that nothing is kept, and the session was in the store for ever."""
+    plan = FaultPlan((StoreRefuses(nth=2), StoreDies(nth=1)))
+    with Simulation(explore=DULL, faults=plan) as sim:
+        store = StoreInMemory(sim)
+        with SessionSystem(runtime=sim.runtime, store=store) as sessions:
+            with pytest.raises(StoreOutcomeUnknown):
+                sessions.ask(CreateSession())
+            sim.run()
+
+            assert list(store.sessions()) == []
+
+
+def test_what_is_refused_of_a_message_does_not_undo_the_start_of_its_session() -> None:
+    """It was called off, and counted as asleep or restarting with nobody to restart it."""
+    plan = FaultPlan((StoreIsSlow(nth=2), StoreRefuses(nth=2)))
+    with Simulation(explore=DULL, faults=plan) as sim:
+        store = StoreInMemory(sim)
+        with SessionSystem(runtime=sim.runtime, store=store) as sessions:
+            ada = sessions.ask(CreateSession()).id
+            sessions.ask(PassivateSession(ada))
+            sim.run()
+
+            with pytest.raises(StoreError):
+                sessions.ask(AppendMessage(ada, Role.USER, "hello"))
+            sim.run()
+
+            assert sessions.get(ada).presence is Presence.AWAKE
+            address = sessions.address(ada)
+            assert address.ref is not None
+            assert address.ref.incarnation == 2
+
+
+def test_a_session_whose_create_has_failed_is_started_by_no_manager() -> None:
+    """A manager that took over started it, its creator was told so, and then it was undone."""
+    plan = FaultPlan(
+        (
+            faults.Crash(of="SessionActor", on="on_start", nth=1, is_late=True),
+            StoreRefuses(nth=2),
+        )
+    )
+    with Simulation(explore=DULL, faults=plan) as sim:
+        store = StoreInMemory(sim)
+        with SessionSystem(runtime=sim.runtime, store=store) as sessions:
+            create = CreateSession(session_id="ada")
+            client = sim.spawn("ada", partial(_why, sessions, create))
+            sim.run(lambda: store.transactions == 2)  # its end has been refused; again in a second
+            manager: Any = sessions.manager
+            manager.ref.kill()
+            sim.run()
+
+            assert client.result() is SpawnError
+            with pytest.raises(SessionNotFound):
+                sessions.get("ada")
+            assert list(store.sessions()) == []
+
+
+def _why(sessions: SessionSystem, create: CreateSession) -> type[Exception] | None:
+    try:
+        sessions.ask(create, timeout=60.0)
+    except (SpawnError, StoreError) as error:
+        return type(error)
+    return None
+
+
+def test_a_create_that_may_be_kept_is_not_refused_for_sure_when_it_is_tried_again() -> None:
+    """Its partition died meanwhile, and the next one's attempt was refused."""
+    plan = FaultPlan(
+        (
+            faults.Kill(of="sessions/0", on="StartMoved", nth=1),
+            StoreRefuses(nth=3),
+            StoreDies(rate=1.0, most=2),
+        )
+    )
+    with Simulation(explore=DULL, faults=plan) as sim:
+        store = StoreInMemory(sim)
+        with SessionSystem(runtime=sim.runtime, store=store, partitions=1) as sessions:
+            with pytest.raises(StoreOutcomeUnknown):
+                sessions.ask(CreateSession())
+            sim.run()
+
+            assert list(store.sessions()) == []
