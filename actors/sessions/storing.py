@@ -247,16 +247,14 @@ class StoreWriter(PinnedActor):
     @handles(Purge)
     def on_purge(self, message: Purge) -> None:
         """Delete sessions that ended long ago, some at a time."""
-        purged = 0
 
         def purge() -> None:
-            nonlocal purged
             before = self.system.clock.wall_s() - message.kept_s
             purged = self._storing.store.purge(ended_before=before, limit=PURGED_AT_ONCE)
+            if purged == PURGED_AT_ONCE:
+                self.actor_ref.notify(message)
 
         self._do(purge, message)
-        if purged == PURGED_AT_ONCE:
-            self.actor_ref.notify(message)
 
     @handles(Renew)
     def on_renew(self, message: Renew) -> None:

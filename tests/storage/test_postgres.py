@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -28,6 +31,7 @@ from callboard.actors.storage.postgres_port import Refused, Rows, Statement
 from callboard.actors.storage.postgres_tables import UPGRADES, VERSION, upgrade
 from callboard.actors.storage.records import Head, MessageRecord, Store, Write
 from callboard.supervision.model.errors import InvalidSpec
+from tests.house import ROOT
 from tests.storage.conftest import new_schema
 from tests.storage.kit import by_id, head, more, new, said
 from tests.storage.postgres_server import Server
@@ -640,3 +644,29 @@ class TestArguments:
 
         with pytest.raises(StoreError, match="closed"):
             store.write([new("b")])
+
+
+class TestThePage:
+    def test_prints_what_it_says(self, server: Server) -> None:
+        example = ROOT / "docs" / "examples" / "postgres" / "keep.py"
+        page = (ROOT / "docs" / "how-to" / "keep-sessions-in-postgresql.md").read_text()
+
+        printed = subprocess.run(
+            [sys.executable, "-W", "error", str(example), server.dsn],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=True,
+        )
+
+        assert f"```text\n{printed.stdout}```" in page
+        assert not printed.stderr
+
+    def test_names_the_defaults(self) -> None:
+        page = (ROOT / "docs" / "how-to" / "keep-sessions-in-postgresql.md").read_text()
+        parameters = inspect.signature(PostgresStore).parameters.values()
+        bounds = {each.name: each.default for each in parameters if each.name.endswith("_s")}
+
+        rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| seconds \|", page, re.MULTILINE)
+
+        assert {name: float(default) for name, default in rows} == bounds
