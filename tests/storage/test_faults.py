@@ -160,6 +160,19 @@ class TestAWriteThatFails:
         assert said(store, "ada") == ["said 1"]
         assert store.write([more("ada", 1, 2)]) == {}
 
+    def test_because_the_file_is_read_only_is_told_and_tried_anew(self, opens: Opens) -> None:
+        store = opens()
+        store.write([new("ada", 1)])
+        database = store._database
+        assert database
+        database.execute("PRAGMA query_only = ON")
+
+        with pytest.raises(StoreError, match="the file cannot be written"):
+            store.write([more("ada", 1, 2)])
+
+        assert said(store, "ada") == ["said 1"]
+        assert store.write([more("ada", 1, 2)]) == {}  # by a connection of its own
+
     def test_of_an_interrupted_writer_is_undone(
         self, opens: Opens, monkeypatch: pytest.MonkeyPatch
     ) -> None:

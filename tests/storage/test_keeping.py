@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tracemalloc
 
 import pytest
 
@@ -10,10 +11,11 @@ from callboard.actors import StoreError
 from callboard.actors.storage import reading
 from callboard.actors.storage.database import Database, StandardDatabase
 from callboard.actors.storage.disk import LocalDisk
+from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.records import MessageRecord, Stored, Write
 from callboard.actors.storage.sqlite import SqliteStore
 from tests.storage.conftest import Opens
-from tests.storage.kit import BODY, by_id, head, messages, more, new, said
+from tests.storage.kit import BODY, Careless, by_id, head, messages, more, new, said
 
 
 class TestALog:
@@ -83,3 +85,40 @@ class TestAReader:
             reader.look(lambda database: database.execute("DELETE FROM session"))
 
         reader.close()
+
+
+@pytest.fixture
+def long_log(opens: Opens) -> SqliteStore:
+    """A log of ten megabytes."""
+    store = opens(disk=Careless())
+    store.write([new("ada")])
+    for after in range(0, 20_000, 5_000):
+        store.write([more("ada", after, after + 5_000, said="x" * 500)])
+    return store
+
+
+def test_a_long_log_is_read_in_bounded_memory(long_log: SqliteStore) -> None:
+    tracemalloc.start()
+    try:
+        for after in range(0, 20_000, 200):
+            page = long_log.messages("ada", after_seq=after, up_to_seq=after + 200)
+            assert [each.seq for each in page] == list(range(after + 1, after + 201))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 1_000_000
+
+
+def test_a_long_log_is_exported_in_bounded_memory(long_log: SqliteStore) -> None:
+    reader = long_log.reader()
+    tracemalloc.start()
+    try:
+        lines = sum(1 for _ in exported(reader))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        reader.close()
+
+    assert lines == 20_003
+    assert peak < 2_000_000
