@@ -234,7 +234,12 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if not self._is_durable:
             return None
         settled: Future[None] = PortFuture(blocker=self.system.dispatcher)
-        return settled if draft.when_kept(partial(_settle, settled)) else None
+        if not draft.when_kept(partial(_settle, settled)):
+            return None
+        storing = self._services.storing
+        if storing is not None and not settled.is_done:
+            storing.watch(settled)
+        return settled
 
     def reply_later(self, *, outlives: bool = False) -> Future[Any]:
         """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.

@@ -19,6 +19,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.linking import falling_asleep
 from callboard.actors.sessions.log import elsewhere
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawn import is_half_spawned
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.storing import CHECK, Storing
 from callboard.actors.sessions.table import DurableRow, Standing
@@ -92,7 +93,8 @@ def recover(services: Services) -> Recovered:
         )
         row.standing = standing
         services.table.restore(row)
-        if stored.created is not None:
+        # One that was still being spawned is undone: its creator asks again, for another one.
+        if stored.created is not None and not is_half_spawned(session):
             created = stored.created
             key = (created.org_id, created.user_id, created.key)
             used_s = began_s - max(0.0, wall_s - created.used_at)

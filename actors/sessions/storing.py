@@ -90,6 +90,8 @@ class Storing:
         """Whether another system has taken the store over."""
         self.occupied_by: object = None
         """Which writer is at the store; a killed one may still be."""
+        self.line: Any = None
+        """The supervisor of the writer that began last."""
         self.specs: tuple[ChildSpec, ...] = (
             ChildSpec(
                 id=WRITER,
@@ -115,6 +117,25 @@ class Storing:
             self._writer.poke()
         else:
             self._writer.notify(LookAgain())
+
+    def watch(self, settled: Future[None]) -> None:
+        """Have whoever waits for a commit told when the writer's line ends. Any thread.
+
+        Another line comes only when all to the right of it has stopped, who waits included. Its
+        writer goes on with what was handed in.
+        """
+        line = self.line
+        if line is None:
+            return
+
+        def tell(_: object) -> None:
+            msg = "who writes to the store has ended meanwhile; another one goes on with it"
+            settled.offer_exception(StoreOutcomeUnknown(msg))
+
+        if line.when_dead(settled, tell):
+            settled.when_done(lambda: line.forget_bond(settled))
+        else:
+            tell(None)
 
     def close(self) -> None:
         """Let go of the store; what it has not kept is refused. When the system has stopped."""
@@ -229,6 +250,7 @@ class StoreWriter(PinnedActor):
 
     def on_start(self) -> None:
         """Go on with what waits."""
+        self._storing.line = self.actor_ref.parent
         self.actor_ref.notify(LookAgain())
         self.on_renew(Renew())
 

@@ -71,6 +71,10 @@ class SaveTwiceLater(SaveTwice, frozen=True, kw_only=True):
     """The same in a coroutine."""
 
 
+class SaveBehindTheGate(SessionMessage[None], frozen=True, kw_only=True):
+    """Append; when the gate is open, commit."""
+
+
 class Elder(Actor):
     def _seen(self) -> int:
         return self._row.session().last_seq
@@ -103,6 +107,13 @@ class Elder(Actor):
         seen = self._seen()
         self.append(Role.USER, "second")
         return seen, self._seen()
+
+    @handles(SaveBehindTheGate)
+    async def on_save_behind_the_gate(self, message: SaveBehindTheGate) -> None:
+        del message
+        self.append(Role.USER, "behind the gate")
+        await self.play.gate.passed()
+        await self.commit_async()
 
 
 def _in_order(seqs: list[int]) -> int:
@@ -323,6 +334,23 @@ class TestACrash:
         assert texts(sessions, ada) == ["one"]
         assert cell_of(sessions, ada).incarnation == 1
 
+    def test_of_the_whole_line_leaves_nobody_waiting_for_a_commit(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        saved = later(sessions, SaveBehindTheGate(ada))
+        stage.settle()
+
+        part_of(sessions, "storage").kill()
+        stage.play.gate.open()
+        stage.settle()  # the clock stands still: no time that a stop is given runs out
+
+        assert isinstance(saved.error, StoreOutcomeUnknown)
+        assert sessions.health().is_healthy
+        assert sessions.ask(Say(ada, text="next"), timeout=PATIENT_S) == 2
+        assert texts(after(stage, store_of(sessions)), ada) == ["behind the gate", "next"]
+
     def test_too_often_is_quarantine_in_the_next_system_as_well(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
@@ -385,6 +413,24 @@ class TestRecovery:
         with pytest.raises(SessionNotFound):
             sessions.get(ada)
         assert workspaces.folders == {}
+
+    def test_lets_a_create_be_repeated_whose_spawn_was_under_way(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        create = CreateSession(user_id="ada", org_id="acme", idempotency_key="k")
+        sessions = begin(stage, store, workspace=FakeWorkspaces())
+        ada = sessions.ask(create).id
+        kept = store.kept[ada]
+        store.kept[ada] = msgspec.structs.replace(
+            kept, head=msgspec.structs.replace(kept.head, state="spawning")
+        )
+
+        sessions = after(stage, store, workspace=FakeWorkspaces())
+        again = sessions.ask(create)
+        stage.settle()
+
+        assert again.state is SessionState.ACTIVE
+        assert sessions.get(again.id).id != ada
 
     def test_leaves_the_workspaces_of_those_that_live(
         self, stage: Stage, store: StoreInMemory
