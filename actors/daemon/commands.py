@@ -37,6 +37,7 @@ from callboard.actors.daemon.showing import (
     problem_lines,
     session_lines,
 )
+from callboard.actors.daemon.stores import refuse_password
 from callboard.actors.daemon.watch_commands import follow, metrics, watch
 from callboard.actors.messages import Fault
 from callboard.actors.sessions.data import Role
@@ -73,6 +74,7 @@ def serve(
     tenants: Annotated[bool, Parameter(negative="")] = False,
     unique_role: Annotated[bool, Parameter(negative="")] = False,
     workspace: Path | None = None,
+    store: str | None = None,
     audit: Path | None = None,
     audit_required: Annotated[bool, Parameter(negative="")] = False,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
@@ -111,6 +113,10 @@ def serve(
         Take a user's session only if none of the user's others plays its role.
     workspace
         Give every session a folder of its own below this one, removed when it ends.
+    store
+        Keep the sessions in this file, or in a database, postgresql://HOST/NAME: they are there
+        again after a crash of the daemon or of the machine. The default is $CALLBOARD_STORE, else
+        they live in memory, and end with the daemon.
     audit
         Append a record of what is done to sessions to this file, one JSON object a line.
     audit_required
@@ -124,6 +130,7 @@ def serve(
     """
     from callboard.actors.daemon.hosting import host_sessions  # noqa: PLC0415 -- 0.3 s of framework
 
+    refuse_password(store)
     said: dict[str, object] = {
         "socket": _text(socket),
         "port": port,
@@ -136,6 +143,7 @@ def serve(
         "tenants": tenants or None,
         "unique_role": unique_role or None,
         "workspace": _text(workspace),
+        "store": store,
         "audit": _text(audit),
         "audit_required": audit_required or None,
         "log_level": log_level,

@@ -39,6 +39,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tenants: whether every session needs a user and an organisation.
         unique_role: whether a user's living sessions must play different roles.
         workspace: the folder below which every session has one; None: they have none.
+        store: what sessions are kept in, a file's path or `postgresql://...`; None: the
+            environment's, or they live in memory.
         audit: the file of the records; None: there are none.
         audit_required: whether an operation that cannot be recorded is refused.
         log_level: what is logged to stderr.
@@ -56,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tenants: bool = False
     unique_role: bool = False
     workspace: str | None = None
+    store: str | None = None
     audit: str | None = None
     audit_required: bool = False
     log_level: LogLevel = "info"

@@ -12,6 +12,7 @@ from callboard.actors.daemon.doors import OpenDoor, open_port, open_unix
 from callboard.actors.daemon.errors import WrongUsage
 from callboard.actors.daemon.options import Bounds, load_behaviour
 from callboard.actors.daemon.service import Daemon, run
+from callboard.actors.daemon.stores import store_of
 from callboard.actors.daemon.where import listening, token_file_of
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.prometheus import PrometheusMetrics
@@ -51,6 +52,7 @@ def host_sessions(
             unique_role=config.unique_role,
             faults=config.faults,
             workspace=config.workspace,
+            store=store_of(config.store),
             audit=audit,
             audit_required=config.audit_required,
             metrics=metrics,

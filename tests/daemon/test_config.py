@@ -27,6 +27,7 @@ partitions = 3
 tenants = true
 unique_role = true
 workspace = "work"
+store = "sessions.db"
 audit = "audit.jsonl"
 audit_required = true
 log_level = "error"

@@ -1,0 +1,131 @@
+"""A daemon keeps its sessions where it is told to, and finds them there again."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from callboard.actors import PostgresStore
+from callboard.actors.daemon.errors import WrongUsage
+from callboard.actors.daemon.stores import refuse_password, store_of
+from callboard.supervision import InvalidSpec
+from tests.daemon.daemons import Process
+from tests.daemon.test_service import over
+
+SECRET = "swordfish"  # noqa: S105 -- it must not get out
+ADDRESS = f"postgresql://ada:{SECRET}@nowhere.invalid/db"
+
+
+class TestWhatIsMeant:
+    def test_is_memory_when_nobody_says_anything(self) -> None:
+        assert store_of(None, {}) is None
+        assert store_of(None, {"CALLBOARD_STORE": ""}) is None
+
+    def test_is_what_the_command_says_before_what_the_environment_does(self) -> None:
+        environ = {"CALLBOARD_STORE": "theirs.db"}
+
+        assert store_of(None, environ) == Path("theirs.db")
+        assert store_of("ours.db", environ) == Path("ours.db")
+
+    @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+    def test_is_a_server_where_it_begins_like_one(self, scheme: str) -> None:
+        store = store_of(f"{scheme}://ada:{SECRET}@nowhere.invalid/db", {})
+
+        assert isinstance(store, PostgresStore)
+        assert SECRET not in repr(store)
+
+    @pytest.mark.parametrize(
+        ("given", "kind"),
+        [(f"mysql://ada:{SECRET}@db", WrongUsage), (f"{ADDRESS}?tea={SECRET}", InvalidSpec)],
+    )
+    def test_is_not_shown_when_it_is_wrong(self, given: str, kind: type[Exception]) -> None:
+        with pytest.raises(kind) as refused:
+            store_of(given, {})
+
+        assert SECRET not in f"{refused.value} {getattr(refused.value, 'remedy', '')}"
+
+
+class TestAPassword:
+    @pytest.mark.parametrize("given", [ADDRESS, f"postgresql://db/x?password={SECRET}"])
+    def test_is_refused_in_a_command_line(self, given: str) -> None:
+        with pytest.raises(WrongUsage, match="every user") as refused:
+            refuse_password(given)
+
+        assert "CALLBOARD_STORE" in refused.value.remedy
+        assert SECRET not in f"{refused.value} {refused.value.remedy}"
+
+    @pytest.mark.parametrize(
+        "given", [None, "sessions.db", "postgresql://ada@db/x", "postgresql://[db"]
+    )
+    def test_is_not_seen_where_there_is_none(self, given: str | None) -> None:
+        refuse_password(given)
+
+    @pytest.mark.parametrize("command", ["argument", "environment"])
+    def test_is_never_told(self, private: Path, command: str) -> None:
+        arguments = ["--socket", str(private / "s")]
+        environment = {"CALLBOARD_STORE": ADDRESS}
+        if command == "argument":
+            arguments, environment = [*arguments, "--store", ADDRESS], {}
+        with Process(arguments, **environment) as daemon:
+            code, out, err = daemon.result()
+
+        assert code in {64, 74}
+        assert "callboard: " in err
+        assert SECRET not in out + err
+
+
+class TestADaemon:
+    def test_that_was_killed_is_followed_by_one_with_all_it_had_acknowledged(
+        self, private: Path
+    ) -> None:
+        arguments = ["--socket", str(private / "s"), "--store", str(private / "k" / "sessions.db")]
+        create = {"session_id": "ada", "user_id": "ada", "idempotency_key": "k"}
+        message = {"role": "user", "content": "hello", "client_msg_id": "1"}
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json=create)
+                http.post("/v1/sessions/ada/messages", json=message)
+            code, _, _ = daemon.end(signal.SIGKILL)
+        assert code == -signal.SIGKILL
+
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                found = http.get("/v1/sessions/ada", params={"messages": 9}).json()
+                again = http.post("/v1/sessions", json=create)
+                repeated = http.post("/v1/sessions/ada/messages", json=message)
+            code, _, err = daemon.end()
+
+        assert code == 0
+        assert (found["presence"], [each["content"] for each in found["messages"]]) == (
+            "asleep",
+            ["hello"],
+        )
+        assert (again.status_code, again.json()["id"]) == (201, "ada")
+        assert repeated.json() == {"seq": 1}
+        assert "store.recovered sessions=1" in err
+
+    def test_has_its_store_alone(self, private: Path) -> None:
+        store = ["--store", str(private / "sessions.db")]
+        with Process(["--socket", str(private / "s"), *store]) as first:
+            first.ready()
+            with Process(["--socket", str(private / "t"), *store]) as second:
+                code, _, err = second.result()
+
+            assert code == 75
+            assert f"process {first.child.pid} uses it since" in err
+            assert "[store_locked]" in err
+            assert first.end()[0] == 0
+
+    def test_does_not_touch_what_is_no_store(self, private: Path) -> None:
+        path = private / "notes.txt"
+        path.write_text("hello")
+        path.chmod(0o600)
+        with Process(["--socket", str(private / "s")], CALLBOARD_STORE=str(path)) as daemon:
+            code, _, err = daemon.result()
+
+        assert code == 78
+        assert "it is no SQLite database [store_refused]" in err
+        assert path.read_text() == "hello"
+        assert [each.name for each in private.iterdir()] == ["notes.txt"]
