@@ -95,6 +95,14 @@ class TestPlan:
 
         assert plans[0] == plans[1] != plans[2]
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_the_daemon_is_killed_once_in_each_part_of_the_run(self, seed: int) -> None:
+        plan = make_plan(seed=seed, lengths=LENGTHS, outline=OUTLINE, deaths=4)
+
+        assert [int(4 * death.at) for death in plan.deaths] == [0, 1, 2, 3]
+        assert [blow.at for blow in plan.blows] == sorted(blow.at for blow in plan.blows)
+        assert len(plan.blows) == len(plan.parts) + 4
+
     def test_a_plan_that_would_spend_a_budget_is_refused(self) -> None:
         outline = Outline(
             partitions=tuple(f"sessions/{number}" for number in range(11)),
@@ -142,7 +150,7 @@ class TestWatching:
     LAST = (5, "terminated", None)
 
     def test_what_comes_once_and_in_order_is_right(self) -> None:
-        assert judged(self.REPLAYED, told(*self.SEEN, self.LAST)) == []
+        assert judged(self.REPLAYED, [told(*self.SEEN, self.LAST)]) == []
 
     @pytest.mark.parametrize(
         ("events", "said"),
@@ -157,10 +165,29 @@ class TestWatching:
     def test_what_is_wrong_is_named(
         self, events: tuple[tuple[int, str, int | None], ...], said: str
     ) -> None:
-        wrong = judged(self.REPLAYED, told(*events))
+        wrong = judged(self.REPLAYED, [told(*events)])
 
         assert any(re.search(said, each) for each in wrong)
         assert all(each.startswith(TALK.name) for each in wrong)
+
+    def test_what_was_kept_in_the_moment_of_a_death_may_be_unseen(self) -> None:
+        lives = [told(*self.SEEN[:2]), told((1, "message", 3), (2, "terminated", None))]
+
+        assert judged(self.REPLAYED, lives, deaths=1) == []
+
+    @pytest.mark.parametrize(
+        ("lives", "deaths"),
+        [
+            pytest.param([told(*SEEN[:2]), told((1, *LAST[1:]))], 0, id="nobody died"),
+            pytest.param([[], told((1, "message", 1), (2, "message", 3))], 1, id="within a life"),
+            pytest.param([told((1, "message", 1)), told((1, "message", 1))], 1, id="doubled"),
+            pytest.param([told((1, "message", 2)), told((1, "message", 1))], 1, id="out of order"),
+        ],
+    )
+    def test_nothing_else_may(self, lives: list[list[Event]], deaths: int) -> None:
+        wrong = judged(self.REPLAYED, lives, deaths=deaths)
+
+        assert any("its events told of" in each for each in wrong)
 
 
 @pytest.mark.slow
@@ -190,6 +217,14 @@ class TestRun:
         assert re.search(r"asleep +\d+ times, woken \d+ times", said)
         assert re.search(r"kept +764 folders, 153 prompts", said)
         assert re.search(r"watched +[\d,]+ events, each session's without a hole", said)
+        assert re.search(r"killed +the whole daemon 3 times with -9; it served again", said)
+        assert re.search(r"back +started again, with all 764 conversations, 1,990 messages", said)
+
+    def test_with_sessions_in_memory_alone_the_daemon_lives_to_the_end(self) -> None:
+        run = run_demo("--quick", "--store", "memory")
+
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert "killed" not in run.stdout
 
     def test_one_lost_message_is_found_and_named(self) -> None:
         run = run_demo("--quick", "--sabotage")

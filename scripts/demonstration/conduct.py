@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,8 @@ from scripts.demonstration.corpus import read_corpus
 from scripts.demonstration.crew import ClientLostError
 from scripts.demonstration.daemon import Daemon, DaemonError
 from scripts.demonstration.door import RefusedError
-from scripts.demonstration.giving_up import spend_the_budget
+from scripts.demonstration.giving_up import give_up_and_return
+from scripts.demonstration.keeping import StoreName, keeping
 from scripts.demonstration.options import Options
 from scripts.demonstration.replaying import Run
 from scripts.demonstration.showing import WRONG_SHOWN_MAX, Ticker
@@ -20,7 +21,14 @@ from scripts.demonstration.striking import NotHealedError
 from scripts.demonstration.wire import NoAnswerError
 
 QUICK: Final = 10
-"""`--quick` replays one conversation of so many."""
+"""`--quick` replays one conversation of so many; so does the second daemon in any case."""
+
+STORED: Final[Mapping[StoreName, str]] = {
+    "memory": "none: what the daemon holds ends with it",
+    "sqlite": "an SQLite file, which outlives the daemon",
+    "postgres": "a PostgreSQL server of its own, which outlives the daemon",
+}
+"""Where sessions are kept, for people."""
 
 FAILED: Final = (ClientLostError, DaemonError, NoAnswerError, NotHealedError, RefusedError)
 """What ends a run early, as a failure."""
@@ -39,8 +47,9 @@ async def conduct(options: Options) -> bool:
         f" {share} PyPI's chatterbot-corpus"
     )
     ticker.say(f"clients        {options.clients} processes; a session for each conversation")
+    ticker.say(f"store          {STORED[options.store]}")
     wrong: list[str] = []
-    with _daemon() as daemon:
+    with _daemon(options.store) as daemon:
         run = Run(daemon, options=options, corpus=corpus, ticker=ticker)
         try:
             await run.carry_out()
@@ -56,9 +65,12 @@ async def conduct(options: Options) -> bool:
     ticker.say(
         "\nTo give up on purpose: a second daemon, with more crashes of a part than its root bears"
     )
-    with _daemon() as daemon:
+    with _daemon(options.store) as daemon:
+        talks = corpus if options.is_quick else corpus[::QUICK]
         try:
-            ticker.say(f"ended          {await spend_the_budget(daemon, wrong)}")
+            came = await give_up_and_return(daemon, talks, wrong)
+            for title, sentence in zip(("ended", "back"), came, strict=False):
+                ticker.say(f"{title:<14} {sentence}")
         except FAILED as error:
             wrong.append(f"{type(error).__name__}: {error}")
     ticker.say("\nVerdict")
@@ -84,9 +96,12 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
 
 
 @contextmanager
-def _daemon() -> Generator[Daemon]:
-    with tempfile.TemporaryDirectory(prefix="callboard-demo-") as folder:
-        daemon = Daemon(Path(folder))
+def _daemon(store: StoreName) -> Generator[Daemon]:
+    with (
+        tempfile.TemporaryDirectory(prefix="callboard-demo-") as folder,
+        keeping(store, Path(folder)) as keeper,
+    ):
+        daemon = Daemon(Path(folder), keeper)
         try:
             yield daemon
         finally:

@@ -1,8 +1,10 @@
-"""The daemon as a process: started, measured, stopped."""
+"""The daemon as a process: started, measured, killed, started again, stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import psutil
 
 from callboard.actors.proofs import OURS
 from scripts.demonstration.door import Door, RefusedError
+from scripts.demonstration.keeping import Keeper
 from scripts.demonstration.plan import PARTITIONS
 from scripts.demonstration.wire import NoAnswerError
 
@@ -34,6 +37,10 @@ POLL_S: Final = 0.02
 
 LINES_SHOWN_MAX: Final = 15
 """How many of its last lines are shown when something went wrong."""
+
+
+RECOVERED: Final = re.compile(r"store\.recovered sessions=(\d+) .*?seconds=([\d.e-]+)")
+"""How the daemon says what it has found in its store, and how long that took."""
 
 
 class DaemonError(Exception):
@@ -66,17 +73,23 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Daemon:
-    """A daemon of its own, on a Unix socket in a folder of its own.
+    """A daemon of its own, on a Unix socket in a folder of its own. It runs already.
 
     Args:
         folder: for the socket and what it writes; private.
+        keeper: where its sessions are kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keeper: Keeper) -> None:
         self.socket = folder / "daemon.sock"
+        self.keeper = keeper
         self._work = folder / "work"
         self._log = folder / "daemon.log"
-        with self._log.open("wb") as log:
+        self.start()
+
+    def start(self) -> None:
+        """Start it, with what its store holds."""
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- our own program
                 [
                     str(Path(sys.executable).with_name("callboard")),
@@ -86,6 +99,7 @@ class Daemon:
                     *("--set", f"awake_max={AWAKE_MAX}"),
                     *("--set", f"worker_idle_s={WORKER_IDLE_S}"),
                 ],
+                env={**os.environ, **self.keeper.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -143,8 +157,13 @@ class Daemon:
             msg = f"the daemon has not ended within {STOP_S:g} s:\n{self.last_lines()}"
             raise DaemonError(msg) from None
 
+    def recovered(self) -> list[tuple[int, float]]:
+        """Return how many sessions each of its lives has found, and in how many seconds."""
+        said = self._log.read_text(encoding="utf-8", errors="replace")
+        return [(int(sessions), float(took)) for sessions, took in RECOVERED.findall(said)]
+
     def kill(self) -> None:
-        """End it at once, if it still runs."""
+        """End it at once, with SIGKILL, if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -14,6 +14,9 @@ from scripts.demonstration.insisting import insist
 AT_ONCE: Final = 32
 """Requests at once before the daemon is measured: what it keeps for good is there then."""
 
+MESSAGES: Final = 500
+"""Messages of one more session: more than stay in memory where a store has them, so it is read."""
+
 AT_REST_S: Final = 0.3
 """A daemon that holds the same after this many seconds is at rest."""
 
@@ -35,6 +38,10 @@ async def warm_up(daemon: Daemon) -> Level:
         async with asyncio.TaskGroup() as group:
             for number in range(AT_ONCE):
                 group.create_task(use(number))
+        session = await door.create(key="warm-up", user_id="warm-up")
+        for number in range(MESSAGES):
+            await door.append(session.id, role="user", content="hello", key=f"{number}")
+        await door.messages(session.id)
         await insist(door.end_all, Counter[str]())
     level = daemon.level()
     while True:

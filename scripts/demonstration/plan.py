@@ -26,6 +26,12 @@ PARTITIONS: Final = 8
 MANAGER_STRIKES: Final = 8
 """How often the manager crashes: with the janitor's once, `front` is left one to spare."""
 
+DEATHS: Final = 5
+"""How often the daemon as a whole is killed, where its store outlives it."""
+
+DEATHS_QUICK: Final = 3
+"""The same, in a quick run."""
+
 SESSIONS_STRUCK_PER_MILLE: Final = 42
 """Of 1,000 sessions, how many crash: 320 of the whole corpus."""
 
@@ -81,6 +87,16 @@ class PartStrike(msgspec.Struct, frozen=True, kw_only=True):
     how: How
 
 
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of the whole daemon by SIGKILL; it is started again with the same store.
+
+    Args:
+        at: when: after this part of all messages, from 0 to 1.
+    """
+
+    at: float
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that will crash.
 
@@ -89,11 +105,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         quarantined: before which message, from 0, a session is brought into quarantine and
             revived; by the conversation's place in the corpus.
         parts: in the order of their time.
+        deaths: of the whole daemon, in the order of their time.
     """
 
     sessions: Mapping[int, tuple[SessionStrike, ...]]
     quarantined: Mapping[int, int]
     parts: tuple[PartStrike, ...]
+    deaths: tuple[Death, ...] = ()
+
+    @property
+    def blows(self) -> tuple[PartStrike | Death, ...]:
+        """All that strikes the tree or the daemon, in the order of its time."""
+        return tuple(sorted((*self.parts, *self.deaths), key=lambda blow: blow.at))
 
     def spent(self) -> Mapping[str, int]:
         """Return the restarts that each supervisor of the tree must count, by its path."""
@@ -104,13 +127,14 @@ class PlanOverdrawnError(Exception):
     """The plan would spend a budget: the daemon would give up, and rightly so."""
 
 
-def make_plan(*, seed: int, lengths: Sequence[int], outline: Outline) -> Plan:
+def make_plan(*, seed: int, lengths: Sequence[int], outline: Outline, deaths: int = 0) -> Plan:
     """Return what crashes when, by a seed.
 
     Args:
         seed: the same seed gives the same plan.
         lengths: how many messages each conversation has.
         outline: what the tree consists of.
+        deaths: how often the daemon is killed: once in each of so many equal parts of the run.
 
     Raises:
         PlanOverdrawnError: the default budgets would not bear it.
@@ -136,6 +160,7 @@ def make_plan(*, seed: int, lengths: Sequence[int], outline: Outline) -> Plan:
         sessions=sessions,
         quarantined={place: random.randrange(lengths[place]) for place in others},
         parts=tuple(sorted(parts, key=lambda strike: strike.at)),
+        deaths=tuple(Death(at=(nth + random.random()) / deaths) for nth in range(deaths)),
     )
     _check(plan)
     return plan

@@ -17,9 +17,15 @@ from scripts.demonstration.door import Door, Session
 from scripts.demonstration.insisting import insist
 from scripts.demonstration.leaking import folders_left, settled, warm_up
 from scripts.demonstration.options import Options
-from scripts.demonstration.plan import RESTARTS_OF_SUPERVISOR, Plan, make_plan
+from scripts.demonstration.plan import (
+    DEATHS,
+    DEATHS_QUICK,
+    RESTARTS_OF_SUPERVISOR,
+    Plan,
+    make_plan,
+)
 from scripts.demonstration.showing import Figures, Ticker
-from scripts.demonstration.striking import outline_of, strike_parts
+from scripts.demonstration.striking import outline_of, strike_all
 from scripts.demonstration.watching import Watcher
 
 T = TypeVar("T")
@@ -65,6 +71,7 @@ class Run:
                 seed=self._options.seed,
                 lengths=[len(each.messages) for each in self._corpus],
                 outline=outline_of(await door.tree()),
+                deaths=self._deaths(),
             )
         self._say(plan)
         figures.before = before = await warm_up(daemon)
@@ -74,8 +81,9 @@ class Run:
                 await self._compare(crew, replayed)
             await self._compare_sessions(door, replayed)
             await self._end_sessions(door)
-            self.wrong += await watcher.judge(replayed)
-            figures.events = watcher.kinds
+            self.wrong += await watcher.judge(replayed, deaths=len(plan.deaths))
+            figures.events, figures.unseen = watcher.kinds, watcher.unseen
+            figures.recovered = daemon.recovered()
         self._judge(plan)
         figures.after = await settled(daemon, before)
         self.wrong += figures.after.leaked_since(before)
@@ -83,6 +91,12 @@ class Run:
         code = await daemon.wait_ended()
         if code:
             self.wrong.append(f"on SIGTERM the daemon ended with {code}:\n{daemon.last_lines()}")
+
+    def _deaths(self) -> int:
+        """Return how often the daemon is to be killed: not at all if nothing outlives it."""
+        if not self._daemon.keeper.is_durable:
+            return 0
+        return DEATHS_QUICK if self._options.is_quick else DEATHS
 
     def _crew(self) -> Crew:
         options = self._options
@@ -105,6 +119,11 @@ class Run:
             f"restarts       each supervisor bears {RESTARTS_OF_SUPERVISOR} in 60 s; needed will"
             f" be: {spent}"
         )
+        if plan.deaths:
+            say(
+                f"the daemon     {len(plan.deaths)} times as a whole, with kill -9; started again"
+                f" with the same store ({self._daemon.keeper.name})"
+            )
         if self._options.is_sabotaged:
             say("sabotage       one acknowledged message gets lost: the verdict must name it")
 
@@ -128,9 +147,10 @@ class Run:
         async with asyncio.TaskGroup() as group:
             clients = group.create_task(crew.carry_out(orders, ticker.add))
             group.create_task(
-                strike_parts(
+                strike_all(
                     door,
-                    plan.parts,
+                    plan.blows,
+                    daemon=self._daemon,
                     # Should a conversation fail, the rest of the crashes come at the end.
                     progress=lambda: 1.0 if clients.done() else ticker.fraction,
                     healed=ticker.healed,
@@ -195,8 +215,10 @@ class Run:
     def _judge(self, plan: Plan) -> None:
         """See that everything came as planned: a crash that did not come proves nothing."""
         figures = self.figures
-        if len(figures.healed) != len(plan.parts):
-            self.wrong.append(f"of {len(plan.parts)} crashes of parts {len(figures.healed)} came")
+        if len(figures.healed) != len(plan.blows):
+            self.wrong.append(
+                f"of {len(plan.blows)} crashes of parts and deaths {len(figures.healed)} came"
+            )
         planned = sum(map(len, plan.sessions.values()))
         came = figures.struck.total()
         if came + figures.uncertain < planned:

@@ -14,6 +14,7 @@ import msgspec
 
 from scripts.demonstration.client import Done, Progress
 from scripts.demonstration.daemon import AWAKE_MAX, Level
+from scripts.demonstration.plan import Death
 from scripts.demonstration.striking import Healed
 
 DRAW_EVERY_S: Final = 0.1
@@ -65,7 +66,9 @@ class Ticker:
             f"  {total.messages:,} messages ({rate:,.0f}/s)"
         )
         if total.struck:
-            line += f"  crashed {total.struck} sessions, {len(self.healed)} parts"
+            deaths = sum(isinstance(each.blow, Death) for each in self.healed)
+            line += f"  crashed {total.struck} sessions, {len(self.healed) - deaths} parts"
+            line += f", killed {_times(deaths)}" * bool(deaths)
         columns = shutil.get_terminal_size().columns
         sys.stdout.write(f"\r{line[: columns - 1]}\x1b[K")
         sys.stdout.flush()
@@ -90,6 +93,9 @@ class Figures(msgspec.Struct, kw_only=True):
         refusals: what the daemon answered the crashes of parts instead.
         restarts: restarts of sessions that the daemon counted.
         events: events that whoever read along has seen, by their kind.
+        unseen: messages of which no event told, since the daemon was killed.
+        recovered: how many sessions each life of the daemon found in its store, and in how many
+            seconds.
         folders: sessions that had a folder of their own.
         prompts: sessions that worked under a prompt.
         before: what the daemon held before.
@@ -105,6 +111,8 @@ class Figures(msgspec.Struct, kw_only=True):
     refusals: Counter[str] = msgspec.field(default_factory=Counter[str])
     restarts: int = 0
     events: Counter[str] = msgspec.field(default_factory=Counter[str])
+    unseen: int = 0
+    recovered: Sequence[tuple[int, float]] = ()
     folders: int = 0
     prompts: int = 0
     before: Level | None = None
@@ -130,8 +138,9 @@ class Figures(msgspec.Struct, kw_only=True):
         if not self.replay_s:
             return []
         refusals = sum((each.refusals for each in self.done), Counter(self.refusals))
-        parts = Counter(_kind_of(each.strike.part) for each in self.healed)
-        heal_ms = [each.took_s * 1000 for each in self.healed] or [0.0]
+        struck_parts = [each for each in self.healed if not isinstance(each.blow, Death)]
+        parts = Counter(_kind_of(each) for each in struck_parts)
+        heal_ms = [each.took_s * 1000 for each in struck_parts] or [0.0]
         ways = ", ".join(f"{count:,} by {how}" for how, count in sorted(self.struck.items()))
         struck = f"{self.struck_sessions:,} sessions ({ways})"
         if self.uncertain:
@@ -164,15 +173,36 @@ class Figures(msgspec.Struct, kw_only=True):
                 f" {_times(sum(each.revived for each in self.done))}"
             ),
             f"kept           {self.folders:,} folders, {self.prompts:,} prompts",
-            f"watched        {self.events.total():,} events, each session's without a hole",
+            f"watched        {self.events.total():,} events, each session's without a hole"
+            + self._unseen(),
             f"compared       {self.messages:,} messages with the corpus in {self.compare_s:.1f} s",
         ]
+        lines[3:3] = self._deaths()
         if self.before is not None and self.after is not None:
             lines.append(f"held           {_levels(self.before, self.after)}")
         return lines
 
+    def _deaths(self) -> list[str]:
+        """Return how the daemon came back; nothing when it was not killed."""
+        back_s = [each.took_s for each in self.healed if isinstance(each.blow, Death)]
+        if not back_s:
+            return []
+        sessions, took_s = max(self.recovered)
+        return [
+            (
+                f"killed         the whole daemon {_times(len(back_s))} with -9; it served again"
+                f" after {median(back_s):.1f} s (median), {max(back_s):.1f} s at most"
+            ),
+            f"recovered      up to {sessions:,} sessions at a start, in {took_s * 1000:.0f} ms",
+        ]
 
-def _kind_of(part: str) -> str:
+    def _unseen(self) -> str:
+        return f"; {self.unseen:,} messages came while it was killed, unseen" * bool(self.unseen)
+
+
+def _kind_of(healed: Healed) -> str:
+    assert not isinstance(healed.blow, Death)
+    part = healed.blow.part
     return "a partition" if part.startswith("sessions/") else part
 
 

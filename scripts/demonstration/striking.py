@@ -1,4 +1,4 @@
-"""How do the parts of the tree crash, one after the other, and how fast do they heal?"""
+"""How do the tree's parts crash, and the whole daemon, and how fast do they heal?"""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from scripts.demonstration.daemon import POLL_S
+from scripts.demonstration.daemon import POLL_S, Daemon
 from scripts.demonstration.door import Door, Node, RefusedError
 from scripts.demonstration.insisting import PAUSES_S, insist
-from scripts.demonstration.plan import Outline, PartStrike
+from scripts.demonstration.plan import Death, Outline, PartStrike
 from scripts.demonstration.wire import NoAnswerError
 
 HEAL_S: Final = 20.0
@@ -25,14 +25,14 @@ class NotHealedError(Exception):
 
 
 class Healed(msgspec.Struct, frozen=True, kw_only=True):
-    """A part that crashed and runs again.
+    """What crashed and runs again: a part, or the whole daemon.
 
     Args:
-        strike: what was ordered.
+        blow: what was ordered.
         took_s: seconds from the order until it was seen to run.
     """
 
-    strike: PartStrike
+    blow: PartStrike | Death
     took_s: float
 
 
@@ -52,30 +52,49 @@ def outline_of(tree: Node) -> Outline:
     return Outline(partitions=partitions, manager=manager, others=others)
 
 
-async def strike_parts(
+async def strike_all(
     door: Door,
-    strikes: tuple[PartStrike, ...],
+    blows: tuple[PartStrike | Death, ...],
     *,
+    daemon: Daemon,
     progress: Callable[[], float],
     healed: list[Healed],
     refusals: Counter[str],
 ) -> None:
-    """Make parts of the tree crash when it is their time, and see each come back.
+    """Make parts of the tree crash, and the daemon, when it is their time; see each come back.
 
     Args:
         door: to the daemon.
-        strikes: in the order of their time.
+        blows: in the order of their time.
+        daemon: who is killed.
         progress: says how far the replay is, from 0 to 1.
         healed: what came back is added here.
         refusals: what the daemon answered instead is counted here.
 
     Raises:
         NotHealedError: a part did not come back.
+        DaemonError: the daemon did not come back.
     """
-    for strike in strikes:
-        while progress() < strike.at:  # noqa: ASYNC110 -- nobody says when: clients are counted
+    for blow in blows:
+        while progress() < blow.at:  # noqa: ASYNC110 -- nobody says when: clients are counted
             await asyncio.sleep(POLL_S)
-        healed.append(await strike_part(door, strike, refusals))
+        if isinstance(blow, Death):
+            healed.append(await kill_daemon(daemon, door, blow))
+        else:
+            healed.append(await strike_part(door, blow, refusals))
+
+
+async def kill_daemon(daemon: Daemon, door: Door, death: Death) -> Healed:
+    """Kill the whole daemon, start it again with the same store, and wait until it serves.
+
+    Raises:
+        DaemonError: it did not come back.
+    """
+    begun_s = perf_counter()
+    daemon.kill()
+    daemon.start()
+    await daemon.wait_ready(door)
+    return Healed(blow=death, took_s=perf_counter() - begun_s)
 
 
 async def strike_part(door: Door, strike: PartStrike, refusals: Counter[str]) -> Healed:
@@ -92,7 +111,7 @@ async def strike_part(door: Door, strike: PartStrike, refusals: Counter[str]) ->
             is_ordered = await _order(door, strike, refusals)
         after = await _incarnation(door, strike.part, refusals)
         if after is not None and after != before:
-            return Healed(strike=strike, took_s=perf_counter() - begun_s)
+            return Healed(blow=strike, took_s=perf_counter() - begun_s)
         await asyncio.sleep(POLL_S)
     msg = f"{strike.part} has not come back within {HEAL_S:g} s after a crash by {strike.how}"
     raise NotHealedError(msg)

@@ -1,4 +1,8 @@
-"""Does whoever reads along see all that happens, once and in order, whatever crashes meanwhile?"""
+"""Does whoever reads along see all that happens, once and in order, whatever crashes meanwhile?
+
+Where the daemon itself is killed, its next life tells from its own beginning: what was kept in the
+moment of the death, and what came before somebody read along again, no event has told.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -42,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Watcher:
-    """Reads along from now on, on the loop it is entered on.
+    """Reads along from now on, on the loop it is entered on; in the daemon's next life again.
 
         async with Watcher(socket) as watcher:
             ...
@@ -55,10 +59,13 @@ class Watcher:
         self._socket = socket
         self._begun = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
-        self._seen: defaultdict[str, list[Event]] = defaultdict(list)
+        self._seen: defaultdict[str, list[list[Event]]] = defaultdict(list)
+        self._lives = 0
         self._ended: str | None = None
         self.kinds: Counter[str] = Counter()
         """How many events of each kind have come."""
+        self.unseen = 0
+        """Messages of which no event has told: they were kept while the daemon was killed."""
 
     async def __aenter__(self) -> Self:
         self._reading = asyncio.create_task(self._read())
@@ -76,32 +83,46 @@ class Watcher:
         await asyncio.wait({self._reading})
 
     async def _read(self) -> None:
-        decode = msgspec.json.Decoder(Event).decode
-        wire = await Wire.open(self._socket)
-        name = ""
-        try:
-            async for line in wire.stream(TARGET):
-                self._begun.set()
-                field, _, value = line.partition(b": ")
-                if field == b"event":
-                    name = value.decode()
-                elif field == b"data" and name in {"end", "problem"}:
-                    self._ended = value.decode()
-                elif field == b"data":
-                    event = decode(value)
-                    self._seen[event.session_id].append(event)
-                    self.kinds[event.kind] += 1
-        except NoAnswerError as error:
-            self._ended = str(error)
-        finally:
-            self._begun.set()
-            wire.close()
+        while self._ended is None:
+            try:
+                wire = await Wire.open(self._socket)
+            except NoAnswerError:  # it is being started again
+                await asyncio.sleep(POLL_S)
+                continue
+            try:
+                await self._read_along(wire)
+            except NoAnswerError:
+                pass
+            finally:
+                wire.close()
+        self._begun.set()
 
-    async def judge(self, replayed: Sequence[Replayed]) -> list[str]:
+    async def _read_along(self, wire: Wire) -> None:
+        decode = msgspec.json.Decoder(Event).decode
+        name, is_first = "", True
+        async for line in wire.stream(TARGET):
+            if is_first:
+                is_first = False
+                self._lives += 1
+                self._begun.set()
+            field, _, value = line.partition(b": ")
+            if field == b"event":
+                name = value.decode()
+            elif field == b"data" and name in {"end", "problem"}:
+                self._ended = value.decode()
+            elif field == b"data":
+                event = decode(value)
+                lives = self._seen[event.session_id]
+                lives += [[] for _ in range(self._lives - len(lives))]
+                lives[-1].append(event)
+                self.kinds[event.kind] += 1
+
+    async def judge(self, replayed: Sequence[Replayed], *, deaths: int = 0) -> list[str]:
         """Wait for the last events; return what is not as it should be, a sentence each.
 
         Args:
             replayed: all conversations; their sessions have ended.
+            deaths: how often the daemon was killed meanwhile.
         """
         until_s = asyncio.get_running_loop().time() + CATCH_UP_S
         names = {each.session_id: each.conversation.name for each in replayed}
@@ -110,31 +131,66 @@ class Watcher:
                 return [f"whoever read along was left: {self._ended}"]
             await asyncio.sleep(POLL_S)
         wrong: list[str] = []
+        if self._lives > 1 + deaths:
+            wrong.append(f"whoever read along was cut off {self._lives - 1 - deaths} times")
         for each in replayed:
-            wrong += judged(each, self._seen.get(each.session_id, []))
+            lives = self._seen.get(each.session_id, [])
+            wrong += judged(each, lives, deaths=deaths)
+            self.unseen += len(each.acknowledged) - len(_told(lives))
         return wrong
 
     def _has_all(self, session_ids: Mapping[str, str]) -> bool:
         seen = self._seen
-        return all(each in seen and seen[each][-1].kind == LAST for each in session_ids)
+        return all(
+            each in seen and seen[each][-1] and seen[each][-1][-1].kind == LAST
+            for each in session_ids
+        )
 
 
-def judged(replayed: Replayed, events: Sequence[Event]) -> list[str]:
-    """Return what is wrong with the events of one conversation's session, a sentence each."""
+def judged(replayed: Replayed, lives: Sequence[Sequence[Event]], *, deaths: int = 0) -> list[str]:
+    """Return what is wrong with the events of one conversation's session, a sentence each.
+
+    Args:
+        replayed: the conversation.
+        lives: what each life of the daemon has told; each numbers them from 1.
+        deaths: how often the daemon was killed. Only then may a message be unseen: none within
+            what one life has told.
+    """
     name = replayed.conversation.name
     wrong: list[str] = []
-    numbers = [each.seq for each in events]
-    if numbers != list(range(1, len(numbers) + 1)):
-        place = next(at for at, seq in enumerate(numbers, start=1) if seq != at)
-        wrong.append(
-            f"{name}: in the place of its event {place} came the event {numbers[place - 1]}"
-        )
-    if not events or events[-1].kind != LAST:
+    for events in lives:
+        numbers = [each.seq for each in events]
+        if numbers != list(range(1, len(numbers) + 1)):
+            place = next(at for at, seq in enumerate(numbers, start=1) if seq != at)
+            wrong.append(
+                f"{name}: in the place of its event {place} came the event {numbers[place - 1]}"
+            )
+    if not lives or not lives[-1] or lives[-1][-1].kind != LAST:
         wrong.append(f"{name}: no event told of its end")
-    told = [each.details.get("message_seq") for each in events if each.kind == "message"]
-    if told != list(replayed.acknowledged):
+    acknowledged, told = list(replayed.acknowledged), _told(lives)
+    if deaths:
+        is_right = told == [seq for seq in acknowledged if seq in told] and all(
+            _is_run(_told([events])) for events in lives
+        )
+    else:
+        is_right = told == acknowledged
+    if not is_right:
         wrong.append(
-            f"{name}: its messages have the numbers {list(replayed.acknowledged)}, and its events"
-            f" told of {told}"
+            f"{name}: its messages have the numbers {acknowledged}, and its events told of {told}"
         )
     return wrong
+
+
+def _told(lives: Sequence[Sequence[Event]]) -> list[object]:
+    """Return of which messages these events tell."""
+    return [
+        each.details.get("message_seq")
+        for events in lives
+        for each in events
+        if each.kind == "message"
+    ]
+
+
+def _is_run(numbers: Sequence[Any]) -> bool:
+    """Say whether nothing is missing between the first of these and the last."""
+    return not numbers or list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
