@@ -64,11 +64,9 @@ class TestAPassword:
 
     @pytest.mark.parametrize("command", ["argument", "environment"])
     def test_is_never_told(self, private: Path, command: str) -> None:
-        arguments = ["--socket", str(private / "s")]
-        environment = {"CALLBOARD_STORE": ADDRESS}
-        if command == "argument":
-            arguments, environment = [*arguments, "--store", ADDRESS], {}
-        with Process(arguments, **environment) as daemon:
+        is_argument = command == "argument"
+        arguments = ["--socket", str(private / "s"), *["--store", ADDRESS] * is_argument]
+        with Process(arguments, CALLBOARD_STORE="" if is_argument else ADDRESS) as daemon:
             code, out, err = daemon.result()
 
         assert code in {64, 74}
