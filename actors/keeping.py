@@ -30,6 +30,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             none is.
         ended_keep_s: what a durable store has of a session stays so long after its end, as history;
             `math.inf`: for ever.
+        wakes_at_start: whether sessions that a durable store brings back are started with the
+            system, some at a time; else each of them sleeps until somebody wants it.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
             none is.
         passivate_interval_s: between two looks for those, and at the memory.
@@ -49,6 +51,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     undo_s: float = 4.0
     quarantine_keep_s: float = 604_800.0
     ended_keep_s: float = 604_800.0
+    wakes_at_start: bool = False
     passivate_after_s: float = math.inf
     passivate_interval_s: float = 10.0
     awake_max: int | None = None
@@ -68,6 +71,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         interval_s = self.cleanup_interval_s
         if not (_are_seconds(interval_s) and interval_s < math.inf):
             raise InvalidSpec("cleanup_interval_s", interval_s, "Give seconds, or 0 for never.")
+        if type(self.wakes_at_start) is not bool:
+            raise InvalidSpec("wakes_at_start", self.wakes_at_start, "Give True or False.")
         for field in ("awake_max", "memory_max_bytes"):
             bound: object = getattr(self, field)
             if bound is not None and (type(bound) is not int or bound < 1):

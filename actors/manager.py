@@ -116,6 +116,17 @@ class SessionManager(AttendingActor):
         self._waker.take_over()
         self._ender.take_over()
         self._services.feed.look_after(self._table.get)
+        if self._book.are_to_wake:
+            self._go_through(Walk(self._table.rows(), self._wake_at_start, self._have_woken))
+
+    def _wake_at_start(self, row: Row) -> None:
+        """Have a session started that a store has brought back, as soon as there is a place."""
+        is_at_work = row.latest().session.state is SessionState.ACTIVE
+        if row.presence is Presence.ASLEEP and is_at_work:
+            self._waker.wake(row)
+
+    def _have_woken(self) -> None:
+        self._book.are_to_wake = False
 
     def _take_over(self, row: Row) -> None:
         self._is_looked_at(row)

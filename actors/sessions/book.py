@@ -86,6 +86,8 @@ class Book:
         self.keeper: Any = None
         """The manager's incarnation that writes here."""
         self.is_draining = False
+        self.are_to_wake = False
+        """Whether the sessions that a store has brought back are still to be started."""
         self._numbers = count(1)
 
     def next_number(self) -> int:

@@ -100,6 +100,7 @@ def recover(services: Services) -> Recovered:
             used_s = began_s - max(0.0, wall_s - created.used_at)
             services.book.creates.remember(key, created.digest, row.id, now_s=used_s)
             services.book.creates.replied(row.id, row.session())
+    services.book.are_to_wake = services.keeping.wakes_at_start
     return Recovered(found, unreadable, clock.now_s() - began_s)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -25,11 +26,13 @@ from callboard.actors import (
     SessionQuarantined,
     SessionState,
     StoreError,
+    StoreFenced,
     StoreOutcomeUnknown,
     TerminateSession,
     UpdateSession,
 )
 from callboard.actors.sessions.log import HERE_CHUNKS_MAX
+from callboard.actors.sessions.storing import StoreTakenOver
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
@@ -594,3 +597,99 @@ def test_a_stop_keeps_what_was_handed_in(stage: Stage, store: StoreInMemory) -> 
     assert store.is_closed
     assert all(each.error is not None for each in said)
     assert store.logs[ada] == {}
+
+
+class TestTheStart:
+    def test_brings_them_back_when_somebody_wants_them(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+
+        sessions = after(stage, store)
+        stage.settle()
+
+        assert presence(sessions, ada) is Presence.ASLEEP
+
+    def test_brings_all_back_that_were_at_work_when_told_so(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ids = [sessions.ask(CreateSession()).id for _ in range(5)]
+        only = sessions.ask(CreateSession(activate=False)).id
+        sessions.ask(Say(ids[0], text="one"))
+
+        sessions = after(stage, store, keeping=Keeping(wakes_at_start=True))
+        stage.settle()
+
+        assert [presence(sessions, each) for each in ids] == [Presence.AWAKE] * 5
+        assert presence(sessions, only) is Presence.ASLEEP
+        assert sessions.ask(Say(ids[0], text="two")) == 2
+
+
+class TestWhatHasEnded:
+    def test_is_history_until_its_time_is_over(self, stage: Stage, store: StoreInMemory) -> None:
+        keeping = Keeping(ended_keep_s=1_000.0, cleanup_interval_s=100.0, max_idle_s=math.inf)
+        sessions = begin(stage, store, keeping=keeping)
+        ada, eve = (sessions.ask(CreateSession()).id for _ in "12")
+        sessions.ask(Say(ada, text="hello"))
+        sessions.ask(TerminateSession(ada))
+
+        stage.advance(990.0)
+        assert store.kept[ada].ended_at is not None
+        assert len(store.logs[ada]) == 1
+        stage.advance(200.0)
+
+        assert list(store.kept) == [eve]
+        assert ada not in store.logs
+
+
+class Lent(StoreInMemory):
+    """A store with a lease."""
+
+    renew_every_s = 2.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = 0
+        self.renewed = 0
+        self.is_taken = False
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def renew(self) -> None:
+        self.renewed += 1
+        if self.is_taken:
+            raise StoreFenced("the store")
+
+    def write(self, writes: Any) -> Any:
+        if self.is_taken:
+            raise StoreFenced("the store")
+        return super().write(writes)
+
+
+class TestAStoreWithALease:
+    def test_is_opened_first_and_renewed_in_its_time(self, stage: Stage) -> None:
+        store = Lent()
+        begin(stage, store)
+        stage.settle()
+        before = store.renewed
+
+        stage.advance(10.1)
+
+        assert (store.opened, store.renewed - before) == (1, 5)
+
+    def test_that_somebody_else_takes_over_is_told_and_refuses(self, stage: Stage) -> None:
+        store, told = Lent(), list[object]()
+        sessions = begin(stage, store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.is_taken = True
+
+        stage.advance(2.1)
+        with pytest.raises(StoreFenced):
+            sessions.ask(Say(ada, text="too late"))
+
+        assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
+        assert sessions.health().failing == ("writer",)
+        assert sessions.get(ada).last_seq == 0
