@@ -382,8 +382,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self._keep(draft)
         elif self._pledges is not None:
             self._keep_pledges()
-        is_waited_for = self._is_durable and is_asked and result is not LATER
-        return LATER if is_waited_for and self._replied_when_kept(result) else result
+        if self._is_durable and is_asked and result is not LATER and self._replied_when_kept(result):
+            return LATER
+        return result
 
     # -- with a durable store ----------------------------------------------
 

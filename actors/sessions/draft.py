@@ -55,7 +55,7 @@ class Draft:
     __slots__ = (
         "_base",
         "_holds",
-        "_is_durable",
+        "_made",
         "active_s",
         "incarnation",
         "ledger",
@@ -81,7 +81,7 @@ class Draft:
         self._holds: dict[Hold, None] | None = None
         self.new_holds: list[Hold] | None = None
         """Those of the handler at work, which `discard` undoes too."""
-        self._is_durable = isinstance(ledger, DurableLedger)
+        self._made: type[SessionKept] = ledger.made
         ledger.hold(self)
 
     # -- changes -----------------------------------------------------------
@@ -291,10 +291,10 @@ class Draft:
             events: what to announce once it is committed.
         """
         base = self._base
-        version = self.ledger.made(self.incarnation, self.session, self.log, self.active_s, {})
+        version = self._made(self.incarnation, self.session, self.log, self.active_s, {})
         self._base = version
         self.new_holds = None
-        if self._is_durable:
+        if self._made is not Kept:
             self.log = self.log.trimmed(up_to_seq=self.ledger.head.session.last_seq)
         return Entry(self.session.id, self.ledger, base, version, events)
 
