@@ -93,14 +93,9 @@ class SessionCoder:
         count = log.last_seq - after_seq
         if count <= 0:
             return ()
-        return tuple(
-            MessageRecord(
-                each.seq,
-                each.client_msg_id,
-                _encode(_Said(each.role, each.content, each.timestamp, each.metadata)),
-            )
-            for each in log.slice(after_seq=after_seq, limit=count)
-        )
+        if count == 1:  # as most have
+            return (_recorded(log.newest),)
+        return tuple(map(_recorded, log.slice(after_seq=after_seq, limit=count)))
 
     def body(self, session: Session, before: Session | None) -> bytes | None:
         """Return what of a snapshot seldom changes; None when it is as it was before.
@@ -179,6 +174,11 @@ class SessionCoder:
             )
         except (msgspec.MsgspecError, ValueError) as error:
             raise Unreadable(str(error)) from None
+
+
+def _recorded(each: Message) -> MessageRecord:
+    said = _Said(each.role, each.content, each.timestamp, each.metadata)
+    return MessageRecord(each.seq, each.client_msg_id, _encode(said))
 
 
 def message(record: MessageRecord) -> Message:

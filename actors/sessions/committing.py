@@ -382,7 +382,12 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self._keep(draft)
         elif self._pledges is not None:
             self._keep_pledges()
-        if self._is_durable and is_asked and result is not LATER and self._replied_when_kept(result):
+        if (
+            self._is_durable
+            and is_asked
+            and result is not LATER
+            and self._replied_when_kept(result)
+        ):
             return LATER
         return result
 

@@ -26,6 +26,7 @@ HERE_CHUNKS_MIN = 8
 HERE_CHUNKS_MAX = 12
 """With so many, those that are too many go: seldom, so that an append does not pay for it."""
 
+_HERE_MAX = (HERE_CHUNKS_MAX - 1) << CHUNK_BITS
 _MASK = CHUNK_MESSAGES - 1
 _GENERATIONS_MAX = KEYS_MAX // KEYS_PER_GENERATION + 1
 
@@ -119,15 +120,20 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
                 return message
         return None
 
+    @property
+    def newest(self) -> Message:
+        """The last message; there must be one, and it must be here."""
+        return self._tail[-1]
+
     def trimmed(self, *, up_to_seq: int) -> Log:
         """Return this log with fewer messages here, if there are too many.
 
         Args:
             up_to_seq: those with a greater number stay in any case.
         """
-        chunks = self._chunks
-        if chunks < HERE_CHUNKS_MAX:
+        if self.last_seq - self.first_seq < _HERE_MAX:
             return self
+        chunks = self._chunks
         kept = max(up_to_seq - self.first_seq + 1, 0) >> CHUNK_BITS  # whole ones, on the disk
         first = min(chunks - HERE_CHUNKS_MIN, kept)
         if first <= 0:

@@ -2,11 +2,18 @@
 
 Together all rows of a kind go through one statement. That is right as long as each session is where
 its write begins, and is seen by the number of rows that change; otherwise each is done alone.
+
+What comes with every append, messages and heads, goes through statements of many rows: Python gives
+up its lock around every run of a statement, and waits for it among all threads of the host. By one
+row at a time an append took 45 us beside others at work, and 10 us alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from types import MappingProxyType
 from typing import Final
 
 from msgspec.structs import astuple
@@ -30,6 +37,17 @@ _INSERT_SNAPSHOT: Final = (
 _INSERT_MESSAGE: Final = (
     "INSERT INTO message (session, seq, key, body) SELECT number, ?, ?, ? FROM session WHERE id = ?"
 )
+_INSERT_MESSAGES: Final = (
+    "INSERT INTO message (session, seq, key, body)"
+    " SELECT number, column1, column2, column3 FROM ({rows}) CROSS JOIN session ON id = column4"
+)
+_MESSAGE_COLUMNS: Final = 4
+_MOVE_HEADS: Final = (
+    "UPDATE session SET state = column1, incarnation = column2, version = column3,"
+    " last_seq = column4, message_count = column5, last_active_at = column6"
+    " FROM ({rows}) WHERE id = column7 AND last_seq = column8 AND ended_at IS NULL"
+)
+_HEAD_COLUMNS: Final = 8
 _SET_HEAD: Final = (
     "UPDATE session SET state = ?, incarnation = ?, version = ?, last_seq = ?, message_count = ?,"
     " last_active_at = ?"
@@ -49,6 +67,17 @@ _DELETE_MESSAGES: Final = "DELETE FROM message WHERE session = ? AND seq > ?"
 _DELETE_SNAPSHOT: Final = "DELETE FROM snapshot WHERE session = ?"
 _DELETE_SESSION: Final = "DELETE FROM session WHERE number = ?"
 
+_OF_MANY: Final = MappingProxyType(
+    {
+        _INSERT_MESSAGE: (_INSERT_MESSAGES, _MESSAGE_COLUMNS),
+        _MOVE_HEAD: (_MOVE_HEADS, _HEAD_COLUMNS),
+    }
+)
+"""A statement of one row -> the same of many, and how many columns a row has."""
+
+ROWS_AT_ONCE_MAX: Final = 256
+"""Rows in one statement; SQLite takes 32,766 values."""
+
 _NO_CREATE: Final[_Row] = (None,) * 5
 
 
@@ -65,12 +94,33 @@ def write_together(database: Database, writes: Sequence[Write]) -> None:
     """
     try:
         for sql, rows in _rows_by_kind(writes):
-            if rows and database.many(sql, rows) != len(rows):
+            if rows and _changed(database, sql, rows) != len(rows):
                 raise NotTogether
     except DatabaseError as error:
         if error.primary not in OF_A_ROW:
             raise
         raise NotTogether from error
+
+
+def _changed(database: Database, sql: str, rows: list[_Row]) -> int:
+    """Run a statement for all these rows; return how many it changed."""
+    of_many = _OF_MANY.get(sql)
+    if of_many is None or len(rows) == 1:
+        return database.many(sql, rows)
+    changed = first = 0
+    while first < len(rows):
+        # Powers of two: so few statements are kept ready by the driver, whatever the batch.
+        count = min(1 << (len(rows) - first).bit_length() - 1, ROWS_AT_ONCE_MAX)
+        part = rows[first : first + count]
+        changed += database.many(_sql_of(*of_many, count), [tuple(chain.from_iterable(part))])
+        first += count
+    return changed
+
+
+@lru_cache(maxsize=64)
+def _sql_of(sql: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return sql.format(rows=f"VALUES {', '.join([row] * rows)}")
 
 
 def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]:
