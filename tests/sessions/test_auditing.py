@@ -179,6 +179,7 @@ class TestTheAudit:
 
 class TestASinkThatIsTooSlowForTheStop:
     @pytest.mark.parametrize("sink", ["audit", "metrics", "log"])
+    @pytest.mark.in_memory  # the line of the store is named, too
     def test_has_what_it_did_not_get_counted_and_told_once(self, stage: Stage, sink: str) -> None:
         heard: list[object] = []
         slow = {"audit": FakeAudit, "metrics": FakeMetrics, "log": FakeLog}[sink]()

@@ -280,6 +280,7 @@ class TestAStartThatIsSlow:
         assert answer.get(timeout=WITHIN_S).presence is Presence.AWAKE
         assert sessions.ask(RecordActivity(answer.get().id), timeout=WITHIN_S)
 
+    @pytest.mark.in_memory  # its supervisor may hear of its end last
     def test_may_be_ended_before_it_is_over(self, sessions: SessionSystem) -> None:
         gate = close_for(sessions, "slow")
         answer, ref = begin(sessions, "slow")

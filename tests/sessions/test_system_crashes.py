@@ -285,6 +285,7 @@ class TestHealth:
 
 
 class TestTheManager:
+    @pytest.mark.in_memory  # it tells before its start is over
     def test_that_falls_when_a_session_has_just_gone_has_a_successor_that_tells_of_its_end(
         self, opened: SessionSystem, ada: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -237,6 +237,7 @@ class TestAStop:
 
 
 class TestAStopAfterTheTreeHasGivenUp:
+    @pytest.mark.in_memory  # nobody writes to a store any more
     def test_undoes_what_the_sessions_have(self, stage: Stage, folders: FakeWorkspaces) -> None:
         cleaner = FakeCleaner()
         opened = stage.open(workspace=folders, cleaner=cleaner)
