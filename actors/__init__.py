@@ -64,9 +64,11 @@ from callboard.actors.errors import SessionTerminating as SessionTerminating
 from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
+from callboard.actors.errors import StoreBusy as StoreBusy
 from callboard.actors.errors import StoreError as StoreError
 from callboard.actors.errors import StoreFenced as StoreFenced
 from callboard.actors.errors import StoreLocked as StoreLocked
+from callboard.actors.errors import StoreNotOperable as StoreNotOperable
 from callboard.actors.errors import StoreOutcomeUnknown as StoreOutcomeUnknown
 from callboard.actors.errors import StoreRefused as StoreRefused
 from callboard.actors.errors import StoreTooNew as StoreTooNew
@@ -332,9 +334,11 @@ __all__ = [
     "SlowConsumer",
     "SpawnError",
     "StartedAlready",
+    "StoreBusy",
     "StoreError",
     "StoreFenced",
     "StoreLocked",
+    "StoreNotOperable",
     "StoreOutcomeUnknown",
     "StoreRefused",
     "StoreTooNew",

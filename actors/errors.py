@@ -605,6 +605,24 @@ class StoreOutcomeUnknown(StoreError):
     is_outcome_known: ClassVar[bool] = False
 
 
+class StoreBusy(SessionError):
+    """An operator's work at the store is under way, and another one has to wait for its end."""
+
+    code: ClassVar[str] = "store_busy"
+    remedy: str = "Wait until the other import or compaction is over."
+    is_retryable: ClassVar[bool] = True
+
+
+class StoreNotOperable(SessionError):
+    """There is no store here that callboard looks after."""
+
+    code: ClassVar[str] = "store_not_operable"
+    remedy: str = (
+        "Start the daemon with a file (`serve --store FILE`); a database has tools of its own"
+        " (`pg_dump`)."
+    )
+
+
 class StoreFenced(StoreError):
     """Somebody else has taken the store over: this system keeps nothing any more.
 

@@ -32,6 +32,8 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.internal import (
+    Adopt,
+    AdoptionOver,
     AreYouThere,
     Audited,
     CreateRefused,
@@ -57,6 +59,7 @@ from callboard.actors.sessions.internal import (
 )
 from callboard.actors.sessions.judging import Judge
 from callboard.actors.sessions.outlasting import outlast
+from callboard.actors.sessions.recovering import restore
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.starts import Start
 from callboard.actors.sessions.states import Presence, SessionState
@@ -379,6 +382,22 @@ class SessionManager(AttendingActor):
         row = self._table.get(message.row.id)
         if row is not None and row is message.row:
             self._waker.loaded(row, message)
+
+    @handles(Adopt)
+    def on_adopt(self, message: Adopt) -> None:
+        """Have sessions that have come into the store from elsewhere: they sleep."""
+        storing, clock = self._services.storing, self.system.clock
+        assert storing is not None, "they come from a store"
+        for stored in message.sessions:
+            if stored.id not in self._table:
+                row = restore(
+                    self._services, storing, stored, wall_s=clock.wall_s(), now_s=clock.now_s()
+                )
+                self._take_over(row)
+
+    @handles(AdoptionOver)
+    def on_adoption_over(self, message: AdoptionOver) -> None:
+        """Answer: what came before is adopted."""
 
     @handles(Learned)
     def on_learned(self, message: Learned) -> None:

@@ -49,6 +49,7 @@ from callboard.actors.sessions.ids import CheckedIds
 from callboard.actors.sessions.internal import EndAll
 from callboard.actors.sessions.log import joined
 from callboard.actors.sessions.naming import MANAGER
+from callboard.actors.sessions.operating import StoreOperator
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.reads import answer, elsewhere
 from callboard.actors.sessions.recovering import recover
@@ -582,6 +583,15 @@ class SessionSystem:
             KeyError: there is no such kind.
         """
         return self._kinds[kind]
+
+    @property
+    def operator(self) -> StoreOperator:
+        """What looks after the store: check, export, import, compact.
+
+        Raises:
+            StoreNotOperable: the sessions live in memory, or in a database.
+        """
+        return StoreOperator(self._running())
 
     def health(self) -> HealthReport:
         """Say how the sessions are, without a message; after the end too."""

@@ -20,7 +20,10 @@ from scripts.reference.messages import (
     words_of,
 )
 
-NO_MESSAGES = {"serve", "openapi", "tree", "metrics"}
+NO_MESSAGES = {
+    *("serve", "openapi", "tree", "metrics"),
+    *("store check", "store export", "store import", "store compact"),
+}
 """Commands that stand for no message."""
 
 

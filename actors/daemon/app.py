@@ -20,7 +20,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream as Streamed
 
-from callboard.actors.daemon.calls import Call, Route, Stay, Stream, Text
+from callboard.actors.daemon.calls import Call, LinesIn, Route, Stay, Stream, Text
 from callboard.actors.daemon.decoding import decode_body, decode_query
 from callboard.actors.daemon.description import describe
 from callboard.actors.daemon.errors import (
@@ -46,6 +46,7 @@ from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
 from callboard.actors.daemon.routes import (
     DESCRIPTION_PATH,
     FAULT_PATHS,
+    LINES_PATHS,
     nameless,
     routes,
 )
@@ -99,7 +100,7 @@ def make_app(
         pdb_on_exception=False,
         debug=False,
     )
-    return Guard(_named(app), settings=settings, door=door)
+    return Guard(_named(app), settings=settings, door=door, lines_paths=LINES_PATHS)
 
 
 def _named(app: Application) -> Application:
@@ -140,9 +141,7 @@ def _handler(
             settings=settings,
             stay=cast("dict[str, Stay]", request.scope)[STAY],
             query=decode_query(request.scope["query_string"], route.query),
-            body=None
-            if route.body is None
-            else decode_body(await request.body(), route.body, is_optional=route.is_body_optional),
+            body=await _body_of(request, route),
             numbers=numbers,
             **ids,
         )
@@ -154,6 +153,7 @@ def _handler(
             case said:
                 return Response(_encode(said), status_code=route.status)
 
+    bytes_max = settings.import_bytes_max if route.takes_lines else settings.body_bytes_max
     path = re.sub(r"{(\w+)}", r"{\1:str}", route.path)
     made = HTTPRouteHandler(
         path,
@@ -161,8 +161,17 @@ def _handler(
         status_code=route.status,
         name=f"{route.method} {path}",
         media_type=route.media_type,
+        request_max_body_size=bytes_max,
     )
     return made(handle)
+
+
+async def _body_of(request: Request[Any, Any, Any], route: Route) -> Any:
+    if route.body is None:
+        return None
+    if route.takes_lines:
+        return LinesIn(request.stream())
+    return decode_body(await request.body(), route.body, is_optional=route.is_body_optional)
 
 
 def _decoded_id(name: str, sent: str) -> str:

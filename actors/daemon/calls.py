@@ -68,6 +68,16 @@ class Stream(msgspec.Struct, frozen=True):
     parts: AsyncIterator[bytes]
 
 
+class LinesIn(msgspec.Struct, frozen=True):
+    """A body of JSON Lines, which is read as it comes: as the `body` of a route.
+
+    Args:
+        parts: what is sent.
+    """
+
+    parts: AsyncIterator[bytes]
+
+
 class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
     """One request, decoded.
 
@@ -176,3 +186,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     media_type: str = "application/json"
     is_fault: bool = False
+
+    @property
+    def takes_lines(self) -> bool:
+        """Whether its body is JSON Lines."""
+        return self.body is LinesIn

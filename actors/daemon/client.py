@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from callboard.actors.daemon.errors import BadAnswer, NoDaemon, WrongUsage
+from callboard.actors.daemon.media import LINES
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
 from callboard.actors.daemon.tokens import read_token
 from callboard.actors.errors import InvalidField
@@ -217,6 +218,37 @@ class Client:
                 yield each
         msg = f"{self._where} broke off"
         raise BadAnswer(msg)
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """Yield what an answer consists of, as it comes; without a bound in time.
+
+        Raises:
+            ProblemAnswered: the daemon said no.
+            NoDaemon: nobody answers there.
+            BadAnswer: something else answers there, or the answer broke off.
+        """
+        timeout = httpx.Timeout(None, connect=CONNECT_S)
+        with self._answering(), self._http.stream("GET", path, timeout=timeout) as answer:
+            if answer.headers.get("content-type", "").partition(";")[0] != LINES:
+                answer.read()
+                self._decoded(answer)
+                return
+            yield from answer.iter_bytes()
+
+    def upload(self, path: str, parts: Iterable[bytes], *, wait_s: float) -> Json:
+        """Send JSON Lines as they come; return the answer, decoded.
+
+        Raises:
+            ProblemAnswered: the daemon said no.
+            NoDaemon: nobody answers there.
+            BadAnswer: something else answers there.
+        """
+        timeout = httpx.Timeout(wait_s, connect=CONNECT_S)
+        with self._answering():
+            answer = self._http.post(
+                path, content=parts, headers={"content-type": LINES}, timeout=timeout
+            )
+        return self._decoded(answer)
 
     @contextmanager
     def _answering(self) -> Generator[None]:

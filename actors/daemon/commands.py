@@ -37,6 +37,7 @@ from callboard.actors.daemon.showing import (
     problem_lines,
     session_lines,
 )
+from callboard.actors.daemon.store_commands import store as store_
 from callboard.actors.daemon.stores import refuse_password
 from callboard.actors.daemon.watch_commands import follow, metrics, watch
 from callboard.actors.messages import Fault
@@ -543,7 +544,7 @@ def health(*, where: Where = HERE) -> int:
     return EX_OK if answer["is_healthy"] else EX_UNAVAILABLE
 
 
-for _more in (mcp, agent, watch, follow, metrics):
+for _more in (mcp, agent, store_, watch, follow, metrics):
     app.command(_more)
 
 

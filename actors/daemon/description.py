@@ -11,6 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from callboard.actors.daemon.calls import Route
+from callboard.actors.daemon.media import LINES
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
 from callboard.actors.daemon.routes import DESCRIPTION_PATH
 from callboard.actors.daemon.settings import DaemonSettings
@@ -51,7 +52,7 @@ def describe(routes: Iterable[Route], *, settings: DaemonSettings | None = None)
     table = tuple(routes)
     bounds = settings or DaemonSettings()
     shapes: list[Any] = [Problem, *(route.reply for route in table if route.reply is not str)]
-    shapes += [route.body for route in table if route.body is not None]
+    shapes += [each.body for each in table if each.body is not None and not each.takes_lines]
     queries = [route.query for route in table]
     _, components = msgspec.json.schema_components(
         [*shapes, *queries], schema_hook=_anything, ref_template=REF_TEMPLATE
@@ -110,7 +111,9 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
     if route.body is not None:
         described["requestBody"] = {
             "required": not route.is_body_optional,
-            "content": {JSON: {"schema": _ref(route.body)}},
+            "content": {LINES: {"schema": {"type": "string"}}}
+            if route.takes_lines
+            else {JSON: {"schema": _ref(route.body)}},
         }
     return described
 

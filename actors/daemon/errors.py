@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from callboard.supervision.model.errors import CallboardError
@@ -26,7 +27,10 @@ class UnsupportedMediaType(RequestError):
     """The body is not declared as JSON, or is compressed."""
 
     code: ClassVar[str] = "unsupported_media_type"
-    remedy: str = "Send Content-Type: application/json and no Content-Encoding."
+    remedy: str = (
+        "Send Content-Type: application/json (to an import: application/jsonl) and no"
+        " Content-Encoding."
+    )
 
 
 class BodyTooLarge(RequestError):
@@ -208,6 +212,38 @@ class WrongConfig(DaemonError):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class StoreMissing(DaemonError):
+    """There is no file at this path.
+
+    Args:
+        path: which.
+        why: what is wrong with it.
+    """
+
+    code: ClassVar[str] = "store_missing"
+    remedy: str = "Give the path of a file that is there, and that you may read."
+
+    def __init__(self, path: Path, why: str = "No such file or directory") -> None:
+        super().__init__(f"{shown(str(path))}: {why}")
+
+
+class CannotWrite(DaemonError):
+    """A file cannot be written.
+
+    Args:
+        path: which.
+        why: what is in the way.
+    """
+
+    code: ClassVar[str] = "cannot_write"
+    remedy: str = (
+        "Give the path of a file that is not there yet, in a folder that you may write to."
+    )
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{shown(str(path))} cannot be written: {why}")
 
 
 class DoorInUse(DaemonError):

@@ -24,6 +24,7 @@ from callboard.actors.daemon.errors import (
     UnknownOrigin,
     UnsupportedMediaType,
 )
+from callboard.actors.daemon.media import LINES
 from callboard.actors.daemon.problems import MEDIA_TYPE, problem_of
 from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.errors import ShuttingDown
@@ -64,12 +65,19 @@ class Guard:
         app: who answers those that come through.
         settings: the bounds.
         door: what a request must show; None: nothing.
+        lines_paths: where JSON Lines are sent, up to `import_bytes_max` of them.
     """
 
     def __init__(
-        self, app: Application, *, settings: DaemonSettings, door: Door | None = None
+        self,
+        app: Application,
+        *,
+        settings: DaemonSettings,
+        door: Door | None = None,
+        lines_paths: frozenset[str] = frozenset(),
     ) -> None:
         self._app = app
+        self._lines_paths = lines_paths
         self._door = door
         self.settings = settings
         self.in_flight = 0
@@ -127,7 +135,9 @@ class Guard:
         if self.in_flight >= settings.in_flight_max:
             return TooManyRequests("requests in flight", settings.in_flight_max)
         if scope["method"] in _WITH_BODY:
-            return _wrong_body(headers, settings.body_bytes_max)
+            if scope["path"] in self._lines_paths:
+                return _wrong_body(headers, settings.import_bytes_max, LINES)
+            return _wrong_body(headers, settings.body_bytes_max, "application/json")
         return None
 
 
@@ -244,12 +254,12 @@ def _stranger(door: Door, headers: Headers) -> CallboardError | None:
     return None
 
 
-def _wrong_body(headers: Headers, bytes_max: int) -> CallboardError | None:
+def _wrong_body(headers: Headers, bytes_max: int, wanted: str) -> CallboardError | None:
     for name, value in headers:
         if name == b"content-type":
             media_type = value.partition(b";")[0].strip().lower()
-            if media_type != b"application/json":
-                return UnsupportedMediaType("the body is not declared as JSON")
+            if media_type != wanted.encode():
+                return UnsupportedMediaType(f"the body is not declared as {wanted}")
         elif name == b"content-encoding" and value.strip().lower() != b"identity":
             return UnsupportedMediaType("the body is compressed")
         elif name == b"content-length" and value.isdigit() and int(value) > bytes_max:

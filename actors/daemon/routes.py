@@ -10,6 +10,7 @@ import msgspec
 from callboard.actors.daemon.calls import Call, Route, Text
 from callboard.actors.daemon.errors import MetricsAreOff
 from callboard.actors.daemon.links import OF_LINKS
+from callboard.actors.daemon.store_routes import STORE
 from callboard.actors.daemon.streams import STREAMS
 from callboard.actors.daemon.wire import (
     Active,
@@ -323,7 +324,7 @@ _OF_THE_WHOLE: tuple[Route, ...] = (
     ),
 )
 
-ROUTES: tuple[Route, ...] = (*_OF_SESSIONS, *OF_LINKS, *STREAMS, *_OF_THE_WHOLE)
+ROUTES: tuple[Route, ...] = (*_OF_SESSIONS, *OF_LINKS, *STREAMS, *STORE, *_OF_THE_WHOLE)
 """Everything a client can ask for; the description of it all is at `DESCRIPTION_PATH`."""
 
 DESCRIPTION_PATH = "/v1/openapi.json"
@@ -332,6 +333,10 @@ FAULT_PATHS: frozenset[str] = frozenset(each.path for each in ROUTES if each.is_
 """What is there only where crashes may be injected."""
 
 _NAMELESS = re.compile(r"/v1/sessions/(?:(?P<session_id>/|$)|[^/]+/mcp/(?P<client_id>/|$))")
+
+
+LINES_PATHS: frozenset[str] = frozenset(each.path for each in ROUTES if each.takes_lines)
+"""What takes JSON Lines, more of them than a body has otherwise."""
 
 
 def nameless(path: str) -> str | None:

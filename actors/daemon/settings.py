@@ -15,6 +15,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         body_bytes_max: bytes of one request's body, counted while it is read.
+        import_bytes_max: bytes of JSON Lines that one import takes; they lie on the disk meanwhile,
+            where temporary files do.
         header_bytes_max: bytes of one request's target and headers.
         page_bytes_max: bytes of JSON after which a page ends early; one entry always fits.
         connections_max: connections that are open at once.
@@ -42,6 +44,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     body_bytes_max: int = 4_194_304
+    import_bytes_max: int = 1_073_741_824
     header_bytes_max: int = 16_384
     page_bytes_max: int = 8_388_608
     connections_max: int = 512

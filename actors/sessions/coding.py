@@ -80,9 +80,11 @@ class SessionCoder:
 
     Args:
         kinds: name -> behaviour class: they say of which type the `data` is.
+        others: of which type it is in sessions of another kind; None: they cannot be read.
     """
 
-    def __init__(self, kinds: Mapping[str, type[Any]]) -> None:
+    def __init__(self, kinds: Mapping[str, type[Any]], *, others: Any = None) -> None:
+        self._others = others
         self._types: dict[str, Any] = {name: data_type_of(each) for name, each in kinds.items()}
 
     # -- to the store ------------------------------------------------------
@@ -153,7 +155,7 @@ class SessionCoder:
             read = _session.decode(_with_id(stored))
             head, data = stored.head, read.data
             if data is not None:
-                declared = self._types.get(read.kind)
+                declared = self._types.get(read.kind, self._others)
                 if declared is None:
                     msg = f"no behaviour of kind {read.kind!r} declares its data"
                     raise Unreadable(msg)

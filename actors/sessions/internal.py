@@ -193,6 +193,16 @@ class GraceOver(msgspec.Struct, frozen=True):
     number: int
 
 
+class Adopt(Notice, frozen=True):
+    """To the manager: these sessions have come into the store; they sleep."""
+
+    sessions: Any
+
+
+class AdoptionOver(Request[None], frozen=True):
+    """To the manager: answer when all that came before is adopted."""
+
+
 class AreYouThere(msgspec.Struct, frozen=True):
     """To the manager: answer, to show that you come to what you are asked."""
 

@@ -22,8 +22,8 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import is_half_spawned
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.storing import CHECK, Storing
-from callboard.actors.sessions.table import DurableRow, Standing
-from callboard.actors.storage.records import Stored
+from callboard.actors.sessions.table import DurableRow, Row, Standing
+from callboard.actors.storage.records import Marked, Stored
 
 INTERRUPTED: Final = "the process ended while it worked on a prompt"
 """What an agent's `error` says whose prompt was under way when the process died."""
@@ -51,6 +51,7 @@ class Recovered(msgspec.Struct, frozen=True):
         sessions: how many.
         unreadable: how many of them cannot be read.
         seconds: how long it took.
+        was_closed: whether the last process closed the store in order; None: it does not say.
     """
 
     log_level: ClassVar[int] = logging.INFO
@@ -59,6 +60,7 @@ class Recovered(msgspec.Struct, frozen=True):
     sessions: int
     unreadable: int
     seconds: float
+    was_closed: bool | None = None
 
 
 def recover(services: Services) -> Recovered:
@@ -70,38 +72,46 @@ def recover(services: Services) -> Recovered:
     storing, clock = services.storing, services.system.clock
     assert storing is not None, "there is nothing to recover from"
     began_s, wall_s = clock.now_s(), clock.wall_s()
-    found = unreadable = 0
+    found = 0
     for stored in storing.store.sessions():
         found += 1
-        try:
-            session = storing.coder.session(stored)
-            standing = standing_of(stored, wall_s=wall_s, now_s=began_s)
-        except Unreadable as error:
-            unreadable += 1
-            services.system.emit(SessionUnreadable(stored.id, str(error)))
-            _restore_unreadable(services, storing, stored, str(error), now_s=began_s)
-            continue
-        age_s = _idle_s(services, wall_s - session.last_active_at)
-        row = DurableRow(
-            _interrupted(session, wall_s=wall_s) if session.has_links else session,
-            storing.journal,
-            storing.older,
-            active_s=began_s - age_s,
-            log=elsewhere(session.last_seq),
-            incarnation=stored.head.incarnation,
-            is_stored=True,
-        )
-        row.standing = standing
-        services.table.restore(row)
-        # One that was still being spawned is undone: its creator asks again, for another one.
-        if stored.created is not None and not is_half_spawned(session):
-            created = stored.created
-            key = (created.org_id, created.user_id, created.key)
-            used_s = began_s - max(0.0, wall_s - created.used_at)
-            services.book.creates.remember(key, created.digest, row.id, now_s=used_s)
-            services.book.creates.replied(row.id, row.session())
+        restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
-    return Recovered(found, unreadable, clock.now_s() - began_s)
+    was_closed = storing.store.was_closed if isinstance(storing.store, Marked) else None
+    seconds = clock.now_s() - began_s
+    return Recovered(found, len(storing.unreadable), seconds, was_closed)
+
+
+def restore(
+    services: Services, storing: Storing, stored: Stored, *, wall_s: float, now_s: float
+) -> Row:
+    """Make a row of a session that the store has, whether it can be read or not; return it."""
+    try:
+        session = storing.coder.session(stored)
+        standing = standing_of(stored, wall_s=wall_s, now_s=now_s)
+    except Unreadable as error:
+        services.system.emit(SessionUnreadable(stored.id, str(error)))
+        return _restore_unreadable(services, storing, stored, str(error), now_s=now_s)
+    age_s = _idle_s(services, wall_s - session.last_active_at)
+    row = DurableRow(
+        _interrupted(session, wall_s=wall_s) if session.has_links else session,
+        storing.journal,
+        storing.older,
+        active_s=now_s - age_s,
+        log=elsewhere(session.last_seq),
+        incarnation=stored.head.incarnation,
+        is_stored=True,
+    )
+    row.standing = standing
+    services.table.restore(row)
+    # One that was still being spawned is undone: its creator asks again, for another one.
+    if stored.created is not None and not is_half_spawned(session):
+        created = stored.created
+        key = (created.org_id, created.user_id, created.key)
+        used_s = now_s - max(0.0, wall_s - created.used_at)
+        services.book.creates.remember(key, created.digest, row.id, now_s=used_s)
+        services.book.creates.replied(row.id, row.session())
+    return row
 
 
 def _idle_s(services: Services, age_s: float) -> float:
@@ -127,7 +137,7 @@ def _interrupted(session: Session, *, wall_s: float) -> Session:
 
 def _restore_unreadable(
     services: Services, storing: Storing, stored: Stored, error: str, *, now_s: float
-) -> None:
+) -> Row:
     """Keep the place of a session that cannot be read: it is quarantined, and is not revived."""
     msg = f"session {stored.id} cannot be read from the store: {error}"
     refusal = StoreError(msg)
@@ -143,4 +153,4 @@ def _restore_unreadable(
         is_stored=True,
     )
     row.standing = Standing(stored.head.incarnation, Presence.QUARANTINED, now_s, last_error=error)
-    services.table.restore(row)
+    return services.table.restore(row)

@@ -7,7 +7,7 @@ has a thread of its own: a disk may take its time, and nobody else waits in line
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -18,6 +18,7 @@ from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.internal import FailNow, LogLoaded, LookAgain
 from callboard.actors.sessions.log import KEYS_MAX, Log, here_from, log_of
 from callboard.actors.sessions.naming import READER, WRITER
+from callboard.actors.sessions.stepping import next_step
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.guarded import REFUSED_COMMITS
 from callboard.actors.storage.journal import Journal
@@ -90,6 +91,8 @@ class Storing:
         """Whether another system has taken the store over."""
         self.occupied_by: object = None
         """Which writer is at the store; a killed one may still be."""
+        self.working: dict[str, object] = {}
+        """The work of an operator that is under way, if one is."""
         self.line: Any = None
         """The supervisor of the writer that began last."""
         self.specs: tuple[ChildSpec, ...] = (
@@ -104,6 +107,11 @@ class Storing:
             ChildSpec(id=READER, start=StoreReader, args=(self,), name=READER, backoff=DELAYS),
         )
         """The children of the line, in order."""
+
+    @property
+    def writer(self) -> Address[Any]:
+        """Who writes."""
+        return self._writer
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -210,6 +218,18 @@ class Purge(Notice, frozen=True):
     kept_s: float
 
 
+class WorkOn(Request["tuple[bool, Any]"], frozen=True):
+    """To the writer: do one step of an operator's work; the reply is that of `next_step`."""
+
+    steps: Generator[None, None, Any]
+
+
+class WorkOver(Notice, frozen=True):
+    """To the writer: nobody wants an operator's work any more, done or not."""
+
+    steps: Generator[None, None, Any]
+
+
 class Renew(Notice, frozen=True):
     """To the writer itself: say that this system has the store still."""
 
@@ -286,6 +306,34 @@ class StoreWriter(PinnedActor):
             self.send_after(store.renew_every_s, message).is_recurring = True
             self._do(store.renew, LookAgain())
 
+    @handles(WorkOn)
+    def on_work_on(self, message: WorkOn) -> tuple[bool, Any]:
+        """Do one step of an operator's work.
+
+        Raises:
+            StoreError: it failed; so it does while a writer that was killed is still there.
+        """
+        if not self._enter():
+            msg = "a writer that was killed is still at the store"
+            raise StoreError(msg)
+        self.begun_s = self.system.clock.now_s()
+        try:
+            return next_step(message.steps)
+        finally:
+            self._leave()
+
+    @handles(WorkOver)
+    def on_work_over(self, message: WorkOver) -> None:
+        """Give up what is left of an operator's work, and take another."""
+        if not self._enter():  # a writer that was killed may be at one of its steps
+            self.send_after(OCCUPIED_CHECK_S, message)
+            return
+        try:
+            message.steps.close()
+        finally:
+            self._storing.working.clear()
+            self._leave()
+
     def _do(self, act: Callable[[], object], message: Any) -> None:
         """Do something at the store; see that what has come meanwhile is written.
 
@@ -303,8 +351,12 @@ class StoreWriter(PinnedActor):
         except StoreError as error:
             self._storing.note(error)
         finally:
-            self.begun_s = None
-            self._storing.occupied_by = None
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let others be at the store; see that what has come meanwhile is written."""
+        self.begun_s = None
+        self._storing.occupied_by = None
         if self._storing.journal.has_more:
             self.actor_ref.notify(LookAgain())
 

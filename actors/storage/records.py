@@ -222,6 +222,16 @@ class Store(StoreReader, Protocol):
 
 
 @runtime_checkable
+class Marked(Protocol):
+    """A store that knows how its last owner left it."""
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether he closed it, or there was none: else his process was killed, or worse."""
+        ...
+
+
+@runtime_checkable
 class Leased(Protocol):
     """A store that others can take over: whoever runs it says again and again that it lives.
 

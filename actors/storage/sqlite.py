@@ -78,6 +78,11 @@ class SqliteStore(SqliteReader):
         self._journal_mode: JournalMode = journal_mode
         self._place: tuple[object, object] | None = None
         self._lock = disk.lock(self._path)
+        # Its journal goes when it is closed: so it says whether that was so.
+        self.was_closed: Final = all(
+            disk.identity(f"{self._path}-{journal}") is None for journal in ("wal", "journal")
+        )
+        """Whether whoever had it before closed it."""
         try:
             refuse_foreign(disk, self._path, steps)
             self._database = self._open(steps)

@@ -124,7 +124,11 @@ class TestTheBodies:
 
         assert set(body.__struct_fields__) == fields
 
-    @pytest.mark.parametrize("route", [each for each in ROUTES if each.body], ids=lambda e: e.path)
+    @pytest.mark.parametrize(
+        "route",
+        [each for each in ROUTES if each.body and not each.takes_lines],
+        ids=lambda each: each.path,
+    )
     def test_forbid_what_is_not_known_at_every_depth(self, route: Route) -> None:
         _, components = msgspec.json.schema_components(
             [route.body, route.query], schema_hook=_anything

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from callboard.actors import PostgresStore
+from callboard.actors import PostgresStore, SessionSystem
 from callboard.actors.daemon.errors import WrongUsage
+from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.daemon.stores import refuse_password, store_of
 from callboard.supervision import InvalidSpec
-from tests.daemon.daemons import Process
+from tests.daemon.daemons import READY_S, Moody, Process, running
 from tests.daemon.test_service import over
 
 SECRET = "swordfish"  # noqa: S105 -- it must not get out
@@ -103,6 +105,60 @@ class TestADaemon:
         assert (again.status_code, again.json()["id"]) == (201, "ada")
         assert repeated.json() == {"seq": 1}
         assert "store.recovered sessions=1" in err
+
+    @pytest.mark.parametrize(
+        ("number", "was_closed"), [(signal.SIGTERM, True), (signal.SIGKILL, False)]
+    )
+    def test_says_whether_the_last_one_closed_its_store(
+        self, private: Path, number: int, *, was_closed: bool
+    ) -> None:
+        arguments = ["--socket", str(private / "s"), "--store", str(private / "sessions.db")]
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions", json={"session_id": "ada"})
+            daemon.end(number)
+
+        with Process(arguments) as daemon:
+            with over(daemon.ready()) as http:
+                http.post("/v1/sessions/ada/activity")
+            code, _, err = daemon.end()
+
+        assert code == 0
+        assert f"was_closed={was_closed}" in err
+        assert [each.name for each in private.iterdir()] == ["sessions.db"]
+
+    def test_that_is_stopped_finishes_what_is_in_work_and_takes_nothing_new(
+        self, private: Path
+    ) -> None:
+        Moody.gate.clear()
+        Moody.is_waiting.clear()
+        path = private / "sessions.db"
+        bounds = DaemonSettings(stop_s=10.0, drain_s=8.0, retry_after_s=3)
+        with (
+            running(private, store=path, settings=bounds) as daemon,
+            daemon.client() as http,
+            daemon.client() as other,
+            ThreadPoolExecutor() as threads,
+        ):
+            http.post("/v1/sessions", json={"session_id": "ada"})
+            message = {"role": "user", "content": "wait"}
+            begun = threads.submit(http.post, "/v1/sessions/ada/messages", json=message)
+            assert Moody.is_waiting.wait(READY_S)
+            assert daemon._loop is not None
+            daemon._loop.call_soon_threadsafe(daemon.daemon.stop)
+            while (refused := other.get("/v1/health")).is_success:
+                pass
+            Moody.gate.set()
+
+            answered = begun.result(READY_S)
+            code = daemon.wait()
+
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "3")
+        assert refused.json()["code"] == "shutting_down"
+        assert (answered.status_code, answered.json()) == (201, {"seq": 1})
+        assert code == 0
+        with SessionSystem(Moody, store=path, on_event=lambda _: None) as sessions:
+            assert [each.content for each in sessions.messages("ada")] == ["wait"]
 
     def test_has_its_store_alone(self, private: Path) -> None:
         store = ["--store", str(private / "sessions.db")]

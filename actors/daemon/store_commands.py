@@ -1,0 +1,293 @@
+"""The commands that look after a store: of a daemon that runs, or a file that nobody uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
+
+import msgspec
+from cyclopts import App, Parameter
+
+from callboard.actors.daemon.errors import CannotWrite, StoreMissing, WrongUsage
+from callboard.actors.daemon.options import load_behaviour, read_bounds
+from callboard.actors.daemon.program import HERE, Where, print_answer
+from callboard.actors.daemon.showing import Answer
+from callboard.actors.daemon.stores import store_of
+from callboard.actors.errors import InvalidField, StoreLocked
+from callboard.actors.keeping import STANDARD
+from callboard.actors.sessions.coding import SessionCoder
+from callboard.actors.sessions.data import DEFAULT_KIND
+from callboard.actors.sessions.inspecting import Inspector
+from callboard.actors.sessions.stepping import next_step
+from callboard.actors.statuses import EX_DATAERR, EX_OK
+from callboard.actors.storage.arriving import SqliteArrivals
+from callboard.actors.storage.checking import checking
+from callboard.actors.storage.compacting import compacting
+from callboard.actors.storage.exporting import exported
+from callboard.actors.storage.importing import importing, lines_in
+from callboard.actors.storage.reading import SqliteReader
+from callboard.actors.storage.sqlite import SqliteStore
+from callboard.supervision.observe.text import escaped
+from callboard.supervision.runtime.clock import SystemClock
+
+R = TypeVar("R")
+
+WAIT_S: Final = 3_600.0
+"""How long a command waits for a daemon's work at its store, in seconds: the daemon's `work_s`
+ends it before."""
+
+PART_BYTES: Final = 65_536
+"""Bytes of a file that are sent at once."""
+
+STDIO: Final = Path("-")
+
+File = Annotated[str | None, Parameter(name="--store")]
+Bound = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
+
+store = App(
+    name="store",
+    help="Look after what sessions are kept in: a daemon's, while it runs, or a file.",
+)
+
+
+# -- the commands ----------------------------------------------------------
+
+
+@store.command(name="check")
+def check(
+    *,
+    file: File = None,
+    session: str | None = None,
+    app_dir: Path | None = None,
+    set_: Bound = (),
+    where: Where = HERE,
+) -> int:
+    """Look whether all that is kept is whole; the exit code is 65 when something is not.
+
+    Parameters
+    ----------
+    file
+        A file that no daemon uses. The default is the store of the daemon that runs.
+    session
+        With --store: MODULE:CLASS of the behaviour whose sessions are in it. Without it the data
+        of a behaviour may be anything.
+    app_dir
+        The folder with the module of --session. The default is the current directory.
+    set_
+        With --store: a bound of SessionLimits by its name, NAME=VALUE. May be given often.
+    """
+    if file is None:
+        with where.client() as client:
+            answer = client.request("GET", "/v1/store/check", wait_s=WAIT_S)
+    else:
+        inspector = _inspector(session, app_dir, set_)
+        with _archived(file) as reader:
+            answer = msgspec.to_builtins(_done(checking(reader, inspector)))
+    print_answer(answer, where, _check_lines(answer))
+    return EX_DATAERR if answer["findings"] else EX_OK
+
+
+@store.command(name="export")
+def export(to: Path = STDIO, /, *, file: File = None, where: Where = HERE) -> int:
+    """Write down all that is kept, as JSON Lines: as it is at one moment.
+
+    Parameters
+    ----------
+    to
+        Into which file, which must not be there yet; it is for you alone. - is stdout.
+    file
+        A file that no daemon uses. The default is the store of the daemon that runs.
+    """
+    with _written(to) as out:
+        if file is None:
+            with where.client() as client:
+                for part in client.download("/v1/store/export"):
+                    out.write(part)
+        else:
+            with _archived(file) as reader:
+                out.writelines(exported(reader))
+    return EX_OK
+
+
+@store.command(name="import")
+def import_(
+    source: Path = STDIO,
+    /,
+    *,
+    file: File = None,
+    session: str | None = None,
+    app_dir: Path | None = None,
+    set_: Bound = (),
+    where: Where = HERE,
+) -> int:
+    """Take in what an export has written: all of it, or nothing if a line is not right.
+
+    A session that is there already is such a line.
+
+    Parameters
+    ----------
+    source
+        The file that was written. - is stdin.
+    file
+        A file that no daemon uses; it is made if it is not there. The default is the store of the
+        daemon that runs.
+    session
+        With --store: as for check.
+    app_dir
+        With --store: as for check.
+    set_
+        With --store: as for check.
+    """
+    with _read(source) as lines:
+        if file is None:
+            parts = iter(lambda: lines.read(PART_BYTES), b"")
+            with where.client() as client:
+                answer = client.upload("/v1/store/import", parts, wait_s=WAIT_S)
+        else:
+            inspector = _inspector(session, app_dir, set_)
+            with _opened(file, is_made=True) as kept:
+                steps = importing(SqliteArrivals(kept), lines_in(lines), inspector)
+                answer = msgspec.to_builtins(_done(steps))
+    said = f"{answer['sessions']} sessions with {answer['messages']} messages are there"
+    return print_answer(answer, where, [said])
+
+
+@store.command(name="compact")
+def compact(
+    *, ended_longer_than_s: float | None = None, file: File = None, where: Where = HERE
+) -> int:
+    """Delete what ended long ago, and give free room back to the disk.
+
+    Parameters
+    ----------
+    ended_longer_than_s
+        How long ago. The default is as long as the daemon keeps it (ended_keep_s), 7 days.
+    file
+        A file that no daemon uses. The default is the store of the daemon that runs.
+    """
+    if file is None:
+        body = {"ended_longer_than_s": ended_longer_than_s}
+        with where.client() as client:
+            answer = client.request("POST", "/v1/store/compact", body=body, wait_s=WAIT_S)
+    else:
+        ended_s = STANDARD.ended_keep_s if ended_longer_than_s is None else ended_longer_than_s
+        if not ended_s >= 0:
+            raise InvalidField("ended_longer_than_s", ended_s, "Give seconds, 0 or more.")
+        with _opened(file) as kept:
+            answer = msgspec.to_builtins(
+                _done(compacting(kept, ended_before=SystemClock().wall_s() - ended_s))
+            )
+    said = (
+        f"{answer['purged']} ended sessions are deleted;"
+        f" {answer['bytes_before']:,} bytes were {answer['bytes_after']:,} afterwards"
+    )
+    return print_answer(answer, where, [said])
+
+
+# -- a file ----------------------------------------------------------------
+
+
+@contextmanager
+def _opened(file: str, *, is_made: bool = False) -> Generator[SqliteStore]:
+    """Have a file that nobody uses.
+
+    Raises:
+        StoreMissing: there is none.
+        WrongUsage: it is no file, but the address of a server.
+        StoreRefused: as of `SqliteStore`; a daemon that uses it is asked without --store.
+    """
+    path = store_of(file, {})
+    if not isinstance(path, Path):
+        msg = "--store names a server"
+        raise WrongUsage(msg, "A database has tools of its own (pg_dump). Give the path of a file.")
+    if not is_made and not path.exists():
+        raise StoreMissing(path)
+    try:
+        kept = SqliteStore(path)
+    except StoreLocked as error:
+        error.remedy = "Leave out --store: then the daemon that uses it is asked."
+        raise
+    with closing(kept):
+        yield kept
+
+
+@contextmanager
+def _archived(file: str) -> Generator[SqliteReader]:
+    """Have a reader of a file that nobody uses."""
+    with _opened(file) as kept, closing(kept.reader()) as reader:
+        yield reader
+
+
+def _inspector(session: str | None, app_dir: Path | None, bounds: Iterable[str]) -> Inspector:
+    limits = read_bounds(bounds).limits
+    if session is None:
+        return Inspector(SessionCoder({}, others=Any), limits)
+    kinds = {DEFAULT_KIND: load_behaviour(session, app_dir or Path())}
+    return Inspector(SessionCoder(kinds, others=Any), limits)
+
+
+def _done(steps: Generator[None, None, R]) -> R:
+    while True:
+        is_over, done = next_step(steps)
+        if is_over:
+            found: R = done
+            return found
+
+
+# -- what is written, and read ---------------------------------------------
+
+
+@contextmanager
+def _written(path: Path) -> Generator[BinaryIO]:
+    """Have a new file for its owner alone; it goes if not all of it is written."""
+    if path == STDIO:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotWrite(path, str(error.strerror)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise CannotWrite(path, str(error.strerror)) from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _read(path: Path) -> Generator[BinaryIO]:
+    if path == STDIO:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise StoreMissing(path, str(error.strerror)) from error
+    with file:
+        yield file
+
+
+def _check_lines(answer: Answer) -> Iterator[str]:
+    for each in answer["findings"]:
+        place = "" if each["session_id"] is None else f"session {escaped(each['session_id'])}"
+        if each["seq"] is not None:
+            place += f", message {each['seq']}"
+        yield f"{place or 'the store'}: {escaped(each['what'])}"
+    seen = f"{answer['sessions']} sessions with {answer['messages']} messages"
+    if not answer["is_complete"]:
+        yield f"and more: {seen} were looked at until there were too many findings"
+    elif answer["findings"]:
+        yield f"{seen} were looked at; {len(answer['findings'])} findings"
+    else:
+        yield f"{seen}: all is whole"

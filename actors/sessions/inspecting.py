@@ -1,0 +1,97 @@
+"""Is what a store keeps, or is to take in, a session within its bounds? As strict as a create."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from callboard.actors.checks import check, check_own
+from callboard.actors.errors import DuplicateSession, InvalidField, MessageTooLarge
+from callboard.actors.limits import SessionLimits
+from callboard.actors.messages import AppendMessage, CreateSession
+from callboard.actors.sessions.coding import SessionCoder, Unreadable, message, standing_of
+from callboard.actors.sessions.data import SessionPatch
+from callboard.actors.storage.records import MessageRecord, Stored
+
+
+class Inspector:
+    """What `checking` and `importing` are given as their `readable`. One thread.
+
+    Args:
+        coder: knows of which type the sessions' data is.
+        limits: the bounds of what is said in them.
+        is_taken: says whether there is such a session already; None: that is not asked.
+    """
+
+    def __init__(
+        self,
+        coder: SessionCoder,
+        limits: SessionLimits,
+        is_taken: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._coder = coder
+        self._limits = limits
+        self._is_taken = is_taken
+        self.seen: dict[str, None] = {}
+        """The ids of all sessions that were looked at."""
+
+    def session(self, stored: Stored, /) -> None:
+        """Look at a session.
+
+        Raises:
+            InvalidField: it is none, or out of bounds.
+            DuplicateSession: there is one of this id already.
+        """
+        try:
+            session = self._coder.session(stored)
+        except Unreadable as error:
+            raise _odd("body", stored.body, error) from None
+        try:
+            standing_of(stored, wall_s=0.0, now_s=0.0)
+        except Unreadable as error:
+            raise _odd("standing", stored.standing, error) from None
+        create = CreateSession(
+            session_id=session.id,
+            user_id=session.user_id,
+            org_id=session.org_id,
+            agent_role=session.agent_role,
+            variables=session.variables,
+            metadata=session.metadata,
+            client_capabilities=session.client_capabilities,
+        )
+        with _in_bounds():
+            check(create, self._limits)
+            check_own(SessionPatch(system_prompt=session.system_prompt), self._limits)
+        if self._is_taken is not None and self._is_taken(session.id):
+            raise DuplicateSession(session.id)
+        self.seen[session.id] = None
+
+    def message(self, session_id: str, record: MessageRecord, /) -> None:
+        """Look at a message.
+
+        Raises:
+            InvalidField: it is none, or out of bounds.
+        """
+        try:
+            said = message(record)
+        except Unreadable as error:
+            raise _odd("body", record.body, error) from None
+        append = AppendMessage(
+            session_id, said.role, said.content, said.client_msg_id, said.metadata
+        )
+        with _in_bounds():
+            check(append, self._limits)
+
+
+@contextmanager
+def _in_bounds() -> Generator[None]:
+    """Say of what is too large which field it is: so it has a place in a line."""
+    try:
+        yield
+    except MessageTooLarge as error:
+        raise InvalidField(error.field, f"{error.value} bytes", error.remedy) from None
+
+
+def _odd(field: str, kept: Any, error: Unreadable) -> InvalidField:
+    return InvalidField(field, kept, f"Give it as an export writes it ({error}).")

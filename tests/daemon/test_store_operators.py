@@ -1,0 +1,347 @@
+"""A store is looked after: in a daemon while its sessions go on, and in a file that nobody uses."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from callboard.actors import AppendMessage, CreateSession, Role, SessionLimits, SessionSystem
+from callboard.actors.daemon.settings import DaemonSettings
+from tests.daemon.daemons import Moody, Running, running
+
+LINES = {"content-type": "application/jsonl"}
+
+
+@pytest.fixture
+def path(private: Path) -> Path:
+    return private / "kept" / "sessions.db"
+
+
+@pytest.fixture
+def daemon(private: Path, path: Path) -> Iterator[Running]:
+    with running(private, store=path, limits=SessionLimits(content_bytes_max=1_000)) as it:
+        yield it
+
+
+@pytest.fixture
+def http(daemon: Running) -> Iterator[httpx.Client]:
+    with daemon.client() as it:
+        yield it
+
+
+def fill(http: httpx.Client, *names: str, messages: int = 3) -> None:
+    for name in names:
+        assert http.post("/v1/sessions", json={"session_id": name}).is_success
+        for number in range(messages):
+            say(http, name, f"{name} {number + 1}")
+
+
+def say(http: httpx.Client, name: str, text: str) -> int:
+    message = {"role": "user", "content": text}
+    answer = http.post(f"/v1/sessions/{name}/messages", json=message)
+    return int(answer.json()["seq"])
+
+
+def texts(http: httpx.Client, name: str) -> list[str]:
+    page = http.get(f"/v1/sessions/{name}/messages").json()
+    return [each["content"] for each in page["messages"]]
+
+
+def command(*words: str, given: bytes = b"") -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.daemon.callboard", "store", *words],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def renamed(exported: bytes, before: str, after: str) -> bytes:
+    return exported.replace(f'"id":"{before}'.encode(), f'"id":"{after}'.encode())
+
+
+class TestACheckOfADaemon:
+    def test_says_that_all_is_whole(self, http: httpx.Client) -> None:
+        fill(http, "ada", "bob")
+
+        checked = http.get("/v1/store/check").json()
+
+        assert checked == {"sessions": 2, "messages": 6, "findings": [], "is_complete": True}
+
+    def test_names_what_is_not(self, http: httpx.Client, path: Path) -> None:
+        fill(http, "ada", "bob")
+        with sqlite3.connect(path) as stranger:
+            stranger.execute("DELETE FROM message WHERE session = 1 AND seq = 2")
+            stranger.execute("UPDATE message SET body = ?", (b'{"role":"user","content":7}',))
+        stranger.close()
+
+        findings = http.get("/v1/store/check").json()["findings"]
+
+        assert {(each["session_id"], each["seq"]) for each in findings} == {
+            *(("ada", seq) for seq in (1, 2, 3)),
+            *(("bob", seq) for seq in (1, 2, 3)),
+        }
+        assert any("missing" in each["what"] for each in findings)
+        assert any("content" in each["what"] for each in findings)
+
+
+class TestAnExportOfADaemon:
+    def test_holds_everything_and_comes_in_again(self, http: httpx.Client) -> None:
+        fill(http, "ada", "bob")
+        http.delete("/v1/sessions/bob")
+
+        first = http.get("/v1/store/export")
+        came = http.post(
+            "/v1/store/import", content=renamed(first.content, "ada", "eve"), headers=LINES
+        )
+
+        assert first.headers["content-type"].partition(";")[0] == "application/jsonl"
+        assert first.headers["cache-control"] == "no-store"
+        assert came.status_code == 422  # bob is there, though he has ended
+        assert came.json()["code"] == "import_refused"
+        assert http.get("/v1/sessions/eve").status_code == 404
+
+    def test_goes_on_while_sessions_do(self, http: httpx.Client, daemon: Running) -> None:
+        fill(http, "ada", messages=400)
+        with daemon.client() as other, http.stream("GET", "/v1/store/export") as answer:
+            lines = answer.iter_lines()
+            assert json.loads(next(lines))["line"] == "store"
+
+            after = say(other, "ada", "meanwhile")
+            last = json.loads(list(lines)[-1])
+
+        assert after == 401
+        assert last == {"line": "end", "sessions": 1, "messages": 400}
+
+    def test_that_nobody_reads_to_the_end_lets_go_of_the_file(
+        self, http: httpx.Client, path: Path
+    ) -> None:
+        fill(http, "ada", messages=1_500)
+
+        def held() -> int:
+            return sum(each.resolve() == path for each in Path("/proc/self/fd").iterdir())
+
+        def begin_to_read(times: int) -> int:
+            for _ in range(times):
+                with http.stream("GET", "/v1/store/export") as answer:
+                    next(answer.iter_raw())
+            return held()
+
+        before = begin_to_read(2)  # SQLite itself keeps what it closes, and opens it again
+
+        assert begin_to_read(6) <= before + 1
+        assert http.post("/v1/store/compact", json={"ended_longer_than_s": 0}).is_success
+
+
+class TestAnImportIntoADaemon:
+    def test_is_there_at_once_and_goes_on(self, http: httpx.Client) -> None:
+        fill(http, "ada", "bob")
+        exported = http.get("/v1/store/export").content
+        moved = renamed(renamed(exported, "ada", "eve"), "bob", "dan")
+
+        came = http.post("/v1/store/import", content=moved, headers=LINES)
+
+        assert came.json() == {"sessions": 2, "messages": 6}
+        eve = http.get("/v1/sessions/eve").json()
+        assert (eve["presence"], eve["message_count"]) == ("asleep", 3)
+        assert texts(http, "eve") == ["ada 1", "ada 2", "ada 3"]
+        assert say(http, "eve", "and on") == 4
+        assert http.get("/v1/health").json()["sessions"] == 4
+
+    @pytest.mark.parametrize(
+        ("before", "after", "field"),
+        [
+            (b'"role":"user"', b'"role":"nobody"', "body"),
+            (b"ada 2", b"x" * 1_001, "content"),
+            (b'"seq":2', b'"seq":3', "seq"),
+            (b'"kind":"session"', b'"kind":7', "body"),
+            (b'"metadata":{}', b'"metadata":{"x":"' + b"x" * 70_000 + b'"}', "metadata"),
+        ],
+        ids=["a role", "too large", "a hole", "a kind", "large notes"],
+    )
+    def test_is_looked_at_as_strictly_as_a_create(
+        self, http: httpx.Client, before: bytes, after: bytes, field: str
+    ) -> None:
+        fill(http, "ada")
+        exported = renamed(http.get("/v1/store/export").content, "ada", "eve")
+        assert before in exported
+
+        came = http.post(
+            "/v1/store/import", content=exported.replace(before, after, 1), headers=LINES
+        )
+
+        said = came.json()
+        assert (came.status_code, said["code"]) == (422, "import_refused")
+        assert said["field"].startswith(field), said
+        assert said["detail"].startswith("line ")
+        assert http.get("/v1/sessions/eve").status_code == 404
+        assert http.get("/v1/store/check").json()["findings"] == []
+
+    def test_names_a_session_that_is_there(self, http: httpx.Client) -> None:
+        fill(http, "ada")
+
+        came = http.post(
+            "/v1/store/import", content=http.get("/v1/store/export").content, headers=LINES
+        )
+
+        assert came.json()["field"] == "id"
+        assert texts(http, "ada") == ["ada 1", "ada 2", "ada 3"]
+
+    def test_takes_json_lines_and_nothing_else(self, http: httpx.Client) -> None:
+        answers = [
+            http.post("/v1/store/import", json={}),
+            http.post("/v1/sessions", content=b"{}", headers=LINES),
+            http.post("/v1/store/import", content=b"", headers=LINES),
+        ]
+
+        assert [each.status_code for each in answers] == [415, 415, 422]
+
+    def test_is_as_large_as_it_may_be(self, private: Path, path: Path) -> None:
+        bounds = DaemonSettings(
+            body_bytes_max=1_000, import_bytes_max=20_000, stop_s=10.0, drain_s=0.5
+        )
+        with running(private, store=path, settings=bounds) as daemon, daemon.client() as http:
+            fill(http, "ada", messages=10)
+            exported = renamed(http.get("/v1/store/export").content, "ada", "eve")
+            assert len(exported) > 1_000
+
+            taken = http.post("/v1/store/import", content=exported, headers=LINES)
+            refused = http.post("/v1/store/import", content=b" " * 20_001, headers=LINES)
+
+        assert taken.json() == {"sessions": 1, "messages": 10}
+        assert refused.status_code == 413
+
+    def test_waits_for_no_other(self, http: httpx.Client, daemon: Running) -> None:
+        fill(http, "ada", messages=1_500)
+        exported = http.get("/v1/store/export").content
+
+        def take_in(number: int) -> int:
+            with daemon.client() as client:
+                moved = renamed(exported, "ada", f"ada {number}")
+                return client.post("/v1/store/import", content=moved, headers=LINES).status_code
+
+        with ThreadPoolExecutor(4) as threads:
+            statuses = list(threads.map(take_in, range(4)))
+
+        assert set(statuses) <= {200, 409}
+        assert http.get("/v1/health").json()["sessions"] == 1 + statuses.count(200)
+        assert take_in(9) == 200
+
+
+class TestACompaction:
+    def test_deletes_what_ended_and_makes_the_file_smaller(self, http: httpx.Client) -> None:
+        fill(http, "ada", "bob", messages=100)
+        http.delete("/v1/sessions/bob")
+
+        kept = http.post("/v1/store/compact").json()
+        done = http.post("/v1/store/compact", json={"ended_longer_than_s": 0}).json()
+        wrong = http.post("/v1/store/compact", json={"ended_longer_than_s": -1})
+
+        assert kept["purged"] == 0
+        assert done["purged"] == 1
+        assert done["bytes_after"] < done["bytes_before"]
+        assert wrong.json()["field"] == "ended_longer_than_s"
+        assert len(texts(http, "ada")) == 100
+
+
+class TestADaemonWithoutAFile:
+    def test_says_so(self, private: Path) -> None:
+        with running(private) as daemon, daemon.client() as http:
+            answers = [
+                http.get("/v1/store/check"),
+                http.get("/v1/store/export"),
+                http.post("/v1/store/import", content=b"", headers=LINES),
+                http.post("/v1/store/compact"),
+            ]
+
+        assert [each.status_code for each in answers] == [501] * 4
+        assert {each.json()["code"] for each in answers} == {"store_not_operable"}
+        assert "--store" in answers[0].json()["remedy"]
+
+
+class TestTheCommands:
+    def test_ask_the_daemon(self, http: httpx.Client, daemon: Running, private: Path) -> None:
+        fill(http, "ada")
+        where = ["--socket", str(daemon.path)]
+        written = private / "all.jsonl"
+
+        checked = command("check", *where)
+        exported = command("export", str(written), *where)
+        again = command("export", str(written), *where)
+        moved = renamed(written.read_bytes(), "ada", "eve")
+        imported = command("import", *where, "--json", given=moved)
+        compacted = command("compact", *where, "--ended-longer-than-s", "0")
+
+        assert checked == (0, "1 sessions with 3 messages: all is whole\n", "")
+        assert exported == (0, "", "")
+        assert written.stat().st_mode & 0o777 == 0o600
+        assert again[0] == 73
+        assert json.loads(imported[1]) == {"sessions": 1, "messages": 3}
+        assert compacted[0] == 0
+        assert http.get("/v1/health").json()["sessions"] == 2
+
+    def test_do_the_same_to_a_file(self, private: Path) -> None:
+        old, new, lines = private / "old.db", private / "new.db", private / "all.jsonl"
+        with SessionSystem(Moody, store=old, on_event=lambda _: None) as sessions:
+            ada = sessions.ask(CreateSession(session_id="ada")).id
+            sessions.ask(AppendMessage(ada, Role.USER, "hello"))
+
+        exported = command("export", str(lines), "--store", str(old))
+        imported = command("import", str(lines), "--store", str(new))
+        twice = command("import", str(lines), "--store", str(new))
+        behaviour = ["--session", "tests.daemon.daemons:Moody", "--app-dir", "."]
+        checked = command("check", "--store", str(new), *behaviour)
+        compacted = command("compact", "--store", str(new))
+
+        assert [each[0] for each in (exported, imported, twice, checked, compacted)] == [
+            *(0, 0, 65, 0, 0)
+        ]
+        assert "line 2: id='ada'" in twice[2]
+        left = {each.name for each in private.iterdir()}
+        assert left == {"old.db", "new.db", "all.jsonl"}
+        with SessionSystem(Moody, store=new, on_event=lambda _: None) as sessions:
+            assert [each.content for each in sessions.messages(ada)] == ["hello"]
+
+    def test_find_what_is_wrong_in_a_file(self, private: Path) -> None:
+        path = private / "sessions.db"
+        with SessionSystem(store=path, on_event=lambda _: None) as sessions:
+            sessions.ask(CreateSession(session_id="ada"))
+        with sqlite3.connect(path) as stranger:
+            stranger.execute("UPDATE snapshot SET body = ?", (b"no JSON",))
+        stranger.close()
+
+        code, out, _ = command("check", "--store", str(path))
+
+        assert code == 65
+        assert "session ada: its body is no JSON" in out
+
+    @pytest.mark.parametrize(
+        ("words", "code", "said"),
+        [
+            (["check", "--store", "none.db"], 66, "No such file"),
+            (["compact", "--store", "postgresql://ada:swordfish@db/x"], 64, "pg_dump"),
+            (["compact", "--store", "{used}"], 75, "Leave out --store"),
+            (["import", "none.jsonl", "--store", "new.db"], 66, "No such file"),
+            (["export", "{folder}/no/all.jsonl", "--store", "{used}"], 73, "cannot be written"),
+        ],
+    )
+    def test_say_what_keeps_them(
+        self, daemon: Running, words: list[str], code: int, said: str
+    ) -> None:
+        assert daemon.path is not None
+        folder = daemon.path.parent
+        used = folder / "kept" / "sessions.db"
+        found = command(*(each.format(used=used, folder=folder) for each in words))
+
+        assert found[0] == code, found
+        assert said in found[2]
+        assert "swordfish" not in found[2]
