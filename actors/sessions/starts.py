@@ -62,6 +62,7 @@ class Start:
         "handed",
         "number",
         "partition",
+        "patched",
         "phase",
         "refusal",
         "replies",
@@ -84,8 +85,18 @@ class Start:
         """What it ended with, when it failed for good."""
         self.handed: Pending | None = None
         """What the incarnation began with that a durable store has yet to keep; see `hand_in`."""
+        self.patched: Pending | None = None
+        """What was changed before it began that a durable store has yet to keep."""
         self.refusal: StoreError | None = None
         """Why the store did not keep what an attempt has changed; see `refuse`."""
+
+    @property
+    def unkept(self) -> Pending | None:
+        """What it waits for, or failed by: a durable store has not kept it. None: nothing."""
+        for each in (self.patched, self.handed):
+            if each is not None and (each.error is not None or not each.is_settled):
+                return each
+        return None
 
     @property
     def is_awaited(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -55,7 +55,7 @@ from callboard.actors.sessions.verdict import (
     view_of,
 )
 from callboard.actors.sessions.watching import Watcher
-from callboard.actors.storage.chain import Act
+from callboard.actors.storage.chain import Act, Pending
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import (
     LATER,
@@ -218,8 +218,8 @@ class Waker:
         match answer.error:
             case None if self._is_being_kept(start, row, answer):
                 return
-            case None if start.handed is not None and start.handed.error is not None:
-                self._not_kept(start, row, start.handed.error)
+            case None if (unkept := start.unkept) is not None and unkept.error is not None:
+                self._not_kept(start, row, unkept.error)
             case None:
                 self._watcher.started(row, answer.cell)
                 if row.presence is Presence.RESTARTING and not _comes_back(answer.cell):
@@ -251,10 +251,10 @@ class Waker:
 
     def _is_being_kept(self, start: Start, row: Row, answer: StartAnswered) -> bool:
         """Say whether it is told later that a session runs: what it began with waits."""
-        handed = start.handed
-        if handed is None or handed.is_settled:
+        unkept = start.unkept
+        if unkept is None or unkept.is_settled:
             return False
-        handed.when_settled(self._goes_on(answer))
+        unkept.when_settled(self._goes_on(answer))
         assert isinstance(row, DurableRow), "no other waits"
         row.mark()  # whoever handed it in may have been killed before he had it written
         return True
@@ -402,32 +402,35 @@ class Waker:
                 raise InvalidField("patch", patch, remedy)
             return row.session()
         cause = Cause.REVIVE if presence is Presence.QUARANTINED else Cause.RESUME
-        is_kept = patch is None or self._keep_patch(row, patch)
+        patched = None if patch is None else self._keep_patch(row, patch)
         resting = row.standing
         assert resting is not None, "else it would be awake"
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
-        self._starts.want(row.id, row.partition, cause)
+        want = self._starts.want(row.id, row.partition, cause)
+        if patched is not None:
+            want.patched = patched.handed
         self._services.note(row, revived(resting))
         start = self.start(row, cause)
-        if is_kept:
+        if patch is None or patched is not None:
             return start
         update = UpdateSession(row.id, patch=patch)
         self._services.addresses.kept(row).forward(update, promise())
         return LATER
 
-    def _keep_patch(self, row: Row, patch: SessionPatch) -> bool:
-        """Change a session that rests; False when somebody starts it: that one goes before us."""
+    def _keep_patch(self, row: Row, patch: SessionPatch) -> _Patched | None:
+        """Change a session that rests; None when somebody starts it: that one goes before us."""
         if self._starts.is_asked(row.id):
-            return False
+            return None
         clock, services = self._system.clock, self._services
         draft = take_care_of_resting(services.addresses.kept(row), services.limits)
         if draft is None:
-            return False
+            return None
         try:
             draft.update(patch, wall_s=clock.wall_s(), now_s=clock.now_s())
-            # One that waits for the store is what the start goes on upon: told when it is kept.
-            return services.keep(draft) is not CommitOutcome.FENCED
+            if services.keep(draft) is CommitOutcome.FENCED:
+                return None
+            return _Patched(draft.handed)
         except SessionError:
             services.addresses.give_up(row)
             raise
@@ -482,6 +485,13 @@ class Waker:
             else:
                 reply.offer(outcome or row.session())
         self._book.sleepers.pop(row.id, None)
+
+
+class _Patched(NamedTuple):
+    """A session that rests was changed."""
+
+    handed: Pending | None
+    """What of that waits for a durable store: whoever revives it is told when it is kept."""
 
 
 def _comes_back(cell: Any) -> bool:

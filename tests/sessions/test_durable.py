@@ -15,6 +15,7 @@ from callboard.actors import (
     GetMessages,
     GetSession,
     Keeping,
+    PassivateSession,
     Presence,
     ReviveSession,
     Role,
@@ -271,6 +272,25 @@ class TestAReply:
         assert errors[0] == DISK_FULL
         assert (errors[1], asked[1].is_done) in [(DISK_FULL, True), (None, True)]
         assert len(sessions.messages(ada)) == (0 if errors[1] else 1)
+
+    @pytest.mark.parametrize("error", [None, DISK_FULL])
+    def test_to_a_revive_with_a_patch_waits_for_that(
+        self, stage: Stage, store: StoreInMemory, error: StoreError | None
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(PassivateSession(ada))
+        if error is not None:
+            store.refuse(error)
+        revived = later(sessions, ReviveSession(ada, SessionPatch(system_prompt="new")))
+        stage.settle()
+
+        if error is None:
+            assert revived.get(timeout=PATIENT_S).system_prompt == "new"
+        else:
+            assert revived.error == error
+            assert presence(sessions, ada) is Presence.ASLEEP
+            assert sessions.get(ada).system_prompt is None
 
     def test_of_a_handler_that_refuses_is_given(self, stage: Stage, store: StoreInMemory) -> None:
         sessions = begin(stage, store)
