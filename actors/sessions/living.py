@@ -161,12 +161,25 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
             self.commit()
         except StoreError as error:
             self._stay(error)
+            if not draft.is_given_up and draft.session.state is SessionState.TERMINATING:
+                self._end_when_kept(draft, message.reason)
             return
         self._end_links(SessionTerminating(self._row.id))
         if to_undo(self._services.plan(draft.session)):
             self.continue_with(CleanUp())
         else:
             self._be_clean()
+
+    def _end_when_kept(self, draft: Draft, reason: str) -> None:
+        """Go on with an end for which the store took too long, if it keeps it all the same."""
+        cell, notice = self.actor_ref, EndSession(self._row.id, reason)
+
+        def go_on(refusal: StoreError | None) -> None:
+            if refusal is None:
+                cell.notify(notice)
+
+        if not draft.when_kept(go_on):
+            go_on(None)
 
     @handles(FallAsleep)
     def on_fall_asleep(self, message: FallAsleep) -> None:

@@ -37,7 +37,7 @@ from callboard.actors.sessions.storing import StoreTakenOver
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
-from callboard.supervision import InvalidSpec, handles
+from callboard.supervision import InvalidSpec, Settings, handles
 from tests.cast import Actor, Boom, Decline, Fall, Hold, Say, SayLater, Tally
 from tests.sessions.stage import (
     PATIENT_S,
@@ -302,6 +302,45 @@ class TestAReply:
         assert said.get(timeout=PATIENT_S) == 1
         assert type(declined.error).__name__ == "NotNow"
         assert texts(sessions, ada) == ["kept"]
+
+
+def hang(stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the store take nothing until the gate is open."""
+    write = store.write
+
+    def wait(writes: Any) -> Any:
+        stage.play.gate.wait()
+        return write(writes)
+
+    monkeypatch.setattr(store, "write", wait)
+
+
+class TestAnEnd:
+    @pytest.mark.parametrize("error", [None, DISK_FULL])
+    def test_for_which_the_store_takes_too_long_comes_about_or_does_not(
+        self,
+        stage: Stage,
+        store: StoreInMemory,
+        monkeypatch: pytest.MonkeyPatch,
+        error: StoreError | None,
+    ) -> None:
+        sessions = begin(stage, store, settings=Settings(ask_timeout_s=0.5))
+        ada = sessions.ask(CreateSession()).id
+        hang(stage, store, monkeypatch)
+
+        with pytest.raises(StoreOutcomeUnknown):
+            sessions.ask(TerminateSession(ada, grace_s=60.0), timeout=PATIENT_S)
+        if error is not None:
+            store.refuse(error)
+        stage.play.gate.open()
+        stage.settle()
+
+        if error is None:
+            until(stage, lambda: store.kept[ada].ended_at is not None)
+            with pytest.raises(SessionNotFound):
+                sessions.get(ada)
+        else:
+            assert sessions.ask(Say(ada, text="it goes on")) == 1
 
 
 class TestACommitInsideAHandler:
