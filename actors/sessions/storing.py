@@ -93,6 +93,8 @@ class Storing:
         """Which writer is at the store; a killed one may still be."""
         self.working: dict[str, object] = {}
         """The work of an operator that is under way, if one is."""
+        self.is_closed = False
+        """Whether the system has stopped: nothing is told any more of what is written."""
         self.line: Any = None
         """The supervisor of the writer that began last."""
         self.specs: tuple[ChildSpec, ...] = (
@@ -146,9 +148,25 @@ class Storing:
             tell(None)
 
     def close(self) -> None:
-        """Let go of the store; what it has not kept is refused. When the system has stopped."""
+        """Let go of the store; what it has not kept is refused. When the system has stopped.
+
+        A writer that was killed while the disk hangs may be at the store still. It is not waited
+        for: it lets go of the store itself when it comes back, or the process ends before. Until
+        then nobody else has the store, for what it writes may still be kept.
+        """
+        self.is_closed = True
+        if self.occupied_by is not None:
+            lost = "the system was stopped while the store was keeping this"
+            self.journal.fail_in_flight(StoreOutcomeUnknown(lost))
         self.journal.fail_all(StoreError("the system was stopped before this was kept"))
-        self.store.close()
+        if self.occupied_by is None:
+            self.store.close()
+
+    def leave(self) -> None:
+        """Be at the store no more. The writer that was there."""
+        self.occupied_by = None
+        if self.is_closed:
+            self.store.close()
 
     def note(self, error: StoreError) -> None:
         """Take note of what the store has refused."""
@@ -189,6 +207,8 @@ class Storing:
         parts = self.journal.take()
         if parts:
             failed = self._written([part.write for part in parts])
+            if self.is_closed:  # whoever waited for it has been told
+                return False
             if isinstance(failed, StoreError):
                 self.note(failed)
             self.journal.settle(failed)
@@ -356,7 +376,7 @@ class StoreWriter(PinnedActor):
     def _leave(self) -> None:
         """Let others be at the store; see that what has come meanwhile is written."""
         self.begun_s = None
-        self._storing.occupied_by = None
+        self._storing.leave()
         if self._storing.journal.has_more:
             self.actor_ref.notify(LookAgain())
 
@@ -384,7 +404,7 @@ class StoreWriter(PinnedActor):
                 while self._storing.write():
                     pass
             finally:
-                self._storing.occupied_by = None
+                self._storing.leave()
 
 
 class ReadMessages(Request["tuple[Message, ...]"], frozen=True):

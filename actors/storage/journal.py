@@ -292,6 +292,10 @@ class Journal(Generic[S, L]):
             else:
                 self._marks.appendleft(part.ledger)
 
+    def fail_in_flight(self, error: StoreError) -> None:
+        """Give up what the store has been given, and all that was built upon it."""
+        self.settle(error)
+
     def fail_all(self, error: StoreError) -> None:
         """Give up everything that waits: nothing is written any more."""
         while self._marks or self._in_flight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from callboard.actors import (
     SessionPatch,
     SessionQuarantined,
     SessionState,
+    SessionSystem,
     StoreError,
     StoreFenced,
     StoreOutcomeUnknown,
@@ -656,6 +658,41 @@ def test_a_stop_keeps_what_was_handed_in(stage: Stage, store: StoreInMemory) -> 
     assert store.is_closed
     assert all(each.error is not None for each in said)
     assert store.logs[ada] == {}
+
+
+def test_a_stop_does_not_wait_for_a_store_that_hangs() -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    class Hanging(StoreInMemory):
+        def write(self, writes: Any) -> Any:
+            entered.set()
+            assert gate.wait(PATIENT_S)
+            return super().write(writes)
+
+        def close(self) -> None:
+            assert gate.wait(PATIENT_S), "it is closed behind what hangs"
+            super().close()
+
+    store = Hanging()
+    sessions = SessionSystem(store=store)
+    sessions.start()
+    gate.set()
+    ada = sessions.ask(CreateSession()).id
+    gate.clear()
+    entered.clear()
+    said = later(sessions, AppendMessage(ada, Role.USER, "perhaps"))
+    assert entered.wait(PATIENT_S)
+
+    report = sessions.stop(timeout_s=1.0)
+
+    assert report.abandoned
+    assert type(said.error) is StoreOutcomeUnknown
+    assert not store.is_closed
+    gate.set()
+    writer = next(each for each in threading.enumerate() if each.name in report.abandoned)
+    writer.join(PATIENT_S)
+    assert store.is_closed
+    assert len(store.logs[ada]) == 1
 
 
 class TestTheStart:
