@@ -115,9 +115,36 @@ class SessionCoder:
         else:
             self._check_type(session)
         try:
-            return _encode(said)
+            body = _encode(said)
         except (NotImplementedError, TypeError, ValueError) as error:
             raise InvalidSpec("data", type(session.data).__name__, f"JSON: {error}") from None
+        if session.data is not None and (before is None or before.data is not session.data):
+            self._check_way_back(session)
+        return body
+
+    def _check_way_back(self, session: Session) -> None:
+        """See that the next process can read what is kept: a session that it cannot is lost.
+
+        A number that is not finite is `null` in JSON; so is what nobody declares what it was: of
+        `Any`, bytes come back as text.
+        """
+        data = session.data
+        try:
+            read = self._data_of(session.kind, msgspec.json.decode(_encode(data)))
+        except (msgspec.MsgspecError, ValueError) as error:
+            said = str(error)
+        else:
+            if _is_same(read, data):
+                return
+            said = "it does not come back as it was"
+        raise InvalidSpec("data", type(data).__name__, f"JSON: {said}")
+
+    def _data_of(self, kind: str, said: Any) -> Any:
+        declared = self._types.get(kind, self._others)
+        if declared is None:
+            msg = f"no behaviour of kind {kind!r} declares its data"
+            raise Unreadable(msg)
+        return frozen(msgspec.convert(said, declared))
 
     def _check_type(self, session: Session) -> None:
         declared, data = self._types.get(session.kind), session.data
@@ -155,11 +182,7 @@ class SessionCoder:
             read = _session.decode(_with_id(stored))
             head, data = stored.head, read.data
             if data is not None:
-                declared = self._types.get(read.kind, self._others)
-                if declared is None:
-                    msg = f"no behaviour of kind {read.kind!r} declares its data"
-                    raise Unreadable(msg)
-                data = frozen(msgspec.convert(data, declared))
+                data = self._data_of(read.kind, data)
             return msgspec.structs.replace(
                 read,
                 state=SessionState(head.state),
@@ -216,6 +239,32 @@ def frozen(value: Any) -> Any:
         made = {name: new for name, old in fields.items() if (new := frozen(old)) is not old}
         return msgspec.structs.replace(value, **made) if made else value
     return value
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {None: None}
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (None,)
+
+
+def _is_same(read: Any, said: Any) -> bool:
+    """Say whether two values are equal, structs by their fields whatever they compare by."""
+    if isinstance(said, msgspec.Struct):
+        fields = said.__struct_fields__
+        return type(read) is type(said) and all(
+            _is_same(getattr(read, name), getattr(said, name)) for name in fields
+        )
+    if isinstance(said, Mapping):
+        there, values = _mapping(read), _mapping(said)
+        return there.keys() == values.keys() and all(
+            _is_same(there[key], each) for key, each in values.items()
+        )
+    if isinstance(said, tuple):
+        items, found = _items(said), _items(read)
+        return len(found) == len(items) and all(map(_is_same, found, items))
+    return bool(read == said)
 
 
 # -- what is known of the incarnations -------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -43,6 +44,15 @@ class Plan(msgspec.Struct, frozen=True, tag=True):
 
 class Dream(msgspec.Struct, frozen=True, tag=True):
     vivid: bool = True
+
+
+class Weighed(msgspec.Struct, frozen=True, eq=False):
+    by: float = 0.0
+    note: Any = None
+
+
+class Weigher(SessionActor[Weighed]):
+    """Its data compares by identity."""
 
 
 class Planner(SessionActor[Plan]):
@@ -173,6 +183,30 @@ class TestData:
 
         with pytest.raises(InvalidSpec, match="data"):
             CODER.body(Session(id="a", kind="planner", data=Plan(notes=notes)), None)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            Weighed(by=math.nan),
+            Weighed(by=math.inf),
+            Weighed(note=math.nan),
+            Weighed(note=b"text"),
+            Weighed(note=(1, (math.inf,))),
+            Weighed(note=freeze("note", {"a": 1}) | {"b": b"x"}),
+        ],
+        ids=repr,
+    )
+    def test_that_would_not_come_back_is_refused(self, data: object) -> None:
+        coder = SessionCoder({"weigher": Weigher})
+
+        with pytest.raises(InvalidSpec, match="data"):
+            coder.body(Session(id="a", kind="weigher", data=data), None)
+
+    def test_that_compares_by_identity_comes_back(self) -> None:
+        coder = SessionCoder({"weigher": Weigher})
+        data = Weighed(1.5, note=(1, freeze("note", {"a": (None, "b")})))
+
+        assert coder.body(Session(id="a", kind="weigher", data=data), None)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
