@@ -87,6 +87,8 @@ class Storing:
         self.journal: Journal[Session, Log] = Journal(coder, self._wake, emit)
         self.unreadable: dict[str, StoreError] = {}
         """Sessions that the store has, and cannot be read: why they are not run."""
+        self.loading: dict[Row, None] = {}
+        """Sessions whose last messages the reader has been asked for, and has not told of."""
         self.is_fenced = False
         """Whether another system has taken the store over."""
         self.occupied_by: object = None
@@ -200,6 +202,7 @@ class Storing:
 
     def load(self, row: Row) -> None:
         """Have the manager told what the last messages of a session are. Any thread."""
+        self.loading[row] = None  # first: a reader that begins meanwhile does it, and we again
         self._reader.notify(LoadLog(row))
 
     def write(self) -> bool:
@@ -436,6 +439,11 @@ class StoreReader(PinnedActor):
         self._storing = storing
         self._store = storing.store.reader()
 
+    def on_start(self) -> None:
+        """Go on with what the one before had in hand when it ended: a start waits for it."""
+        for row in list(self._storing.loading):
+            self.actor_ref.notify(LoadLog(row))
+
     @handles(ReadMessages)
     def on_read_messages(self, message: ReadMessages) -> tuple[Message, ...]:
         """Return messages of a session.
@@ -449,12 +457,19 @@ class StoreReader(PinnedActor):
     def on_load_log(self, message: LoadLog) -> None:
         """Tell the manager what the last messages of a session are."""
         row: Row = message.row
+        if row not in self._storing.loading:
+            return  # told already
+        log: Log | None = None
+        error: StoreError | None = None
         try:
             log = self._log(row.id, row.tip().log.last_seq)
-        except StoreError as error:
-            self._storing.announce(LogLoaded(row, None, error))
-        else:
-            self._storing.announce(LogLoaded(row, log, None))
+        except StoreError as refusal:
+            error = refusal
+        except Exception as raised:  # noqa: BLE001 -- a host's store may raise anything
+            # Its type alone: the text is a stranger's, and may hold what nobody is to read.
+            error = StoreError(f"the store raised {type(raised).__name__}")
+        self._storing.announce(LogLoaded(row, log, error))
+        self._storing.loading.pop(row, None)
 
     def _log(self, session_id: str, last_seq: int) -> Log:
         first_seq = here_from(last_seq)

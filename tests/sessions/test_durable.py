@@ -35,7 +35,7 @@ from callboard.actors import (
     UpdateSession,
 )
 from callboard.actors.sessions.log import HERE_CHUNKS_MAX
-from callboard.actors.sessions.storing import StoreTakenOver
+from callboard.actors.sessions.storing import StoreReader, StoreTakenOver
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
@@ -693,6 +693,38 @@ def test_a_stop_does_not_wait_for_a_store_that_hangs() -> None:
     writer.join(PATIENT_S)
     assert store.is_closed
     assert len(store.logs[ada]) == 1
+
+
+class TestAReader:
+    @pytest.mark.parametrize("is_killed", [False, True], ids=["raises", "killed"])
+    def test_that_ends_while_it_loads_a_log_leaves_no_session_behind(
+        self,
+        stage: Stage,
+        store: StoreInMemory,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        is_killed: bool,
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(Say(ada, text="one"))
+        fails = [True]
+        load = StoreReader._log
+
+        def fail_once(self: StoreReader, session_id: str, last_seq: int) -> Any:
+            if fails and fails.pop():
+                if is_killed:
+                    self.actor_ref.kill()
+                raise RuntimeError
+            return load(self, session_id, last_seq)
+
+        monkeypatch.setattr(StoreReader, "_log", fail_once)
+        sessions = after(stage, store)
+        first = later(sessions, Say(ada, text="two"))
+        stage.settle()
+
+        assert first.is_done or is_killed
+        assert sessions.ask(Say(ada, text="three"), timeout=PATIENT_S) >= 2
 
 
 class TestTheStart:
