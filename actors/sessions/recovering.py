@@ -88,7 +88,7 @@ def restore(
     """Make a row of a session that the store has, whether it can be read or not; return it."""
     try:
         session = storing.coder.session(stored)
-        standing = standing_of(stored, wall_s=wall_s, now_s=now_s)
+        standing = _rested(services, standing_of(stored, wall_s=wall_s, now_s=now_s), now_s)
     except Unreadable as error:
         services.system.emit(SessionUnreadable(stored.id, str(error)))
         return _restore_unreadable(services, storing, stored, str(error), now_s=now_s)
@@ -123,6 +123,15 @@ def _idle_s(services: Services, age_s: float) -> float:
     keeping = services.keeping
     most_s = max(0.0, keeping.max_idle_s - keeping.cleanup_interval_s)
     return min(max(0.0, age_s), most_s) if most_s < math.inf else max(0.0, age_s)
+
+
+def _rested(services: Services, standing: Standing, now_s: float) -> Standing:
+    """Return a standing whose quarantine does not end before the janitor's second look either."""
+    keeping = services.keeping
+    most_s = max(0.0, keeping.quarantine_keep_s - keeping.cleanup_interval_s)
+    if standing.presence is not Presence.QUARANTINED or now_s - standing.since_s <= most_s:
+        return standing
+    return msgspec.structs.replace(standing, since_s=now_s - most_s)
 
 
 def _interrupted(session: Session, *, wall_s: float) -> Session:

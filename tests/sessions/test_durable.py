@@ -578,6 +578,24 @@ class TestRecovery:
         with pytest.raises(SessionNotFound):
             sessions.get(ada)
 
+    def test_ends_no_quarantine_at_once_since_the_wall_clock_jumped(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        keeping = Keeping(quarantine_keep_s=1_000.0, cleanup_interval_s=100.0)
+        sessions = begin(stage, store, keeping=keeping)
+        ada = sessions.ask(CreateSession()).id
+        sessions.stop()
+        said = b'{"is_quarantined": true, "since": -1e9, "restarts": 4}'
+        store.kept[ada] = msgspec.structs.replace(store.kept[ada], standing=said)
+
+        sessions = after(stage, store, keeping=keeping)
+        stage.advance(150.0)
+        assert presence(sessions, ada) is Presence.QUARANTINED
+        stage.advance(100.0)
+
+        with pytest.raises(SessionNotFound):
+            sessions.get(ada)
+
 
 class TestALongLog:
     @pytest.fixture
