@@ -17,7 +17,7 @@ import msgspec
 from scripts.demonstration.comparing import compare, role_of
 from scripts.demonstration.corpus import Conversation
 from scripts.demonstration.door import Door, RefusedError
-from scripts.demonstration.insisting import GIVE_UP_S, PAUSES_S, insist
+from scripts.demonstration.insisting import GIVE_UP_S, PAUSES_S, insist, leaves
 from scripts.demonstration.plan import RESTARTS_OF_SESSION, SessionStrike
 from scripts.demonstration.wire import NoAnswerError
 
@@ -190,8 +190,8 @@ class _Client:
             for item in left:
                 try:
                     await act(item)
-                except (RefusedError, NoAnswerError) as error:
-                    self.done.wrong.append(f"{_name_of(item)}: {error}")
+                except* (RefusedError, NoAnswerError) as group:  # a message and a crash at once
+                    self.done.wrong += [f"{_name_of(item)}: {each}" for each in leaves(group)]
 
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from scripts.demonstration.crew import ClientLostError
 from scripts.demonstration.daemon import Daemon, DaemonError
 from scripts.demonstration.door import RefusedError
 from scripts.demonstration.giving_up import give_up_and_return
+from scripts.demonstration.insisting import leaves
 from scripts.demonstration.keeping import StoreName, keeping
 from scripts.demonstration.options import Options
 from scripts.demonstration.replaying import Run
@@ -54,7 +55,7 @@ async def conduct(options: Options) -> bool:
         try:
             await run.carry_out()
         except* FAILED as group:
-            wrong += [f"{type(each).__name__}: {each}" for each in _leaves(group)]
+            wrong += [f"{type(each).__name__}: {each}" for each in leaves(group)]
             wrong.append(f"the daemon's last words:\n{daemon.last_lines()}")
         lines = run.figures.lines()
         if lines:
@@ -85,14 +86,6 @@ async def conduct(options: Options) -> bool:
         " or out of order"
     )
     return not wrong
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for each in group.exceptions:
-        if isinstance(each, BaseExceptionGroup):
-            yield from _leaves(each)
-        else:
-            yield each
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeVar
 
 from scripts.demonstration.door import RefusedError
@@ -17,6 +17,15 @@ PAUSES_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 GIVE_UP_S: Final = 60.0
 """Seconds after which nothing is repeated any more."""
+
+
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    """Yield what a group holds, however deep."""
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from leaves(each)
+        else:
+            yield each
 
 
 async def insist(
