@@ -242,11 +242,13 @@ def frozen(value: Any) -> Any:
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else {None: None}
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]  # of anything
+    return value if issubclass(kind, Mapping) else {None: None}
 
 
 def _items(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (None,)
+    kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]  # of anything
+    return value if issubclass(kind, tuple) else (None,)
 
 
 def _is_same(read: Any, said: Any) -> bool:

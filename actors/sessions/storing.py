@@ -404,6 +404,7 @@ class StoreWriter(PinnedActor):
         del reason
         if self._enter():
             try:
+                self._storing.journal.resume()  # what it had in flight, if it has crashed over that
                 while self._storing.write():
                     pass
             finally:

@@ -34,6 +34,7 @@ from tests.runtime.kit import (
     Puppet,
     Short,
     boom,
+    give,
     idle,
     reason_of,
     threads_only,
@@ -289,6 +290,17 @@ class TestSuspended:
         ref.kill()
 
         assert reason_of(ref) == Killed()
+
+    def test_one_is_not_run_by_who_asks_either(self, system: ActorSystem) -> None:
+        ref = system.spawn(Short).wait_started()
+        ref.suspend()
+        ref.get_state()
+
+        answer = ref.ask_at_once(Do(give("handled")))
+
+        assert not answer.is_done
+        ref.resume()
+        assert answer.get() == "handled"
 
     def test_one_keeps_what_comes_for_later_in_order(self, system: ActorSystem, box: Box) -> None:
         ref = system.spawn(Puppet, hears=box.put)

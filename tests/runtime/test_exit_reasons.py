@@ -224,6 +224,19 @@ class TestAnOrderlyStop:
         gate.open()
         reason_of(ref)
 
+    @pytest.mark.parametrize("is_fatal", [False, True])
+    def test_is_told_to_the_others_when_one_promise_about_it_cannot_be_kept(
+        self, system: ActorSystem, box: Box, *, is_fatal: bool
+    ) -> None:
+        ref = system.spawn(Puppet).wait_started()
+        ref.when_dead("broken", boom, is_fatal=is_fatal)
+        ref.when_dead("kept", box.put, is_fatal=is_fatal)
+
+        ref.stop()
+
+        assert box.take() == Normal()
+        assert system.counts["broken_promises"] == 1
+
 
 class TestTerminate:
     def test_runs_once_on_an_orderly_end(self, system: ActorSystem, box: Box) -> None:

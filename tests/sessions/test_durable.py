@@ -39,7 +39,7 @@ from callboard.actors.sessions.storing import StoreReader, StoreTakenOver
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
-from callboard.supervision import InvalidSpec, Settings, handles
+from callboard.supervision import ExitReason, InvalidSpec, Settings, UnhandledMessage, handles
 from tests.cast import Actor, Boom, Decline, Fall, Hold, Say, SayLater, Tally
 from tests.sessions.stage import (
     PATIENT_S,
@@ -259,6 +259,24 @@ class TestAReply:
         with pytest.raises(StoreOutcomeUnknown):
             sessions.ask(Say(ada, text="perhaps"))
 
+    def test_says_of_a_stores_own_exception_no_more_than_its_type(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+
+        class Chatty(StoreInMemory):
+            def write(self, writes: Any) -> Any:
+                del writes
+                raise OSError("secret")
+
+        storing: Any = services_of(sessions).storing
+        storing.store = Chatty()
+        with pytest.raises(StoreOutcomeUnknown) as refused:
+            sessions.ask(Say(ada, text="lost"))
+
+        assert str(refused.value) == "the store raised OSError"
+
     def test_that_changes_nothing_waits_for_what_it_says(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
@@ -397,6 +415,56 @@ class TestACrash:
 
         assert texts(sessions, ada) == ["one"]
         assert cell_of(sessions, ada).incarnation == 1
+
+    def test_of_the_writer_in_a_write_is_told_as_what_it_was(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        deaths, ends = [SystemExit()], list[ExitReason]()
+
+        class Deadly(StoreInMemory):
+            def write(self, writes: Any) -> Any:
+                if deaths:
+                    raise deaths.pop()
+                return store.write(writes)
+
+        storing: Any = services_of(sessions).storing
+        storing.store = Deadly()
+        part_of(sessions, "storage/writer").when_dead("test", ends.append)
+        assert sessions.ask(Say(ada, text="one"), timeout=PATIENT_S) == 1
+
+        until(stage, lambda: bool(ends))
+        assert [str(each).partition(" at ")[0] for each in ends] == ["crashed: SystemExit"]
+        assert texts(after(stage, store), ada) == ["one"]
+
+    def test_of_the_writer_by_a_kill_in_a_write_has_it_written_by_the_next(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        gate, writing = stage.play.gate, list[int]()
+
+        class Held(StoreInMemory):
+            def write(self, writes: Any) -> Any:
+                writing.append(len(writes))
+                if len(writing) == 1:
+                    gate.wait()  # which a kill ends
+                return store.write(writes)
+
+        storing: Any = services_of(sessions).storing
+        storing.store = Held()
+        said = later(sessions, Say(ada, text="one"))
+        until(stage, lambda: bool(writing))
+
+        part_of(sessions, "storage/writer").kill()
+
+        until(stage, lambda: said.is_done)
+        assert (said.get(), writing) == (1, [1, 1])
+        stage.settle()
+        successor = part_of(sessions, "storage/writer")
+        assert (successor.incarnation, successor.is_alive()) == (2, True)
+        assert texts(after(stage, store), ada) == ["one"]
 
     def test_of_the_whole_line_leaves_nobody_waiting_for_a_commit(
         self, stage: Stage, store: StoreInMemory
@@ -634,6 +702,21 @@ class TestALongLog:
         assert sessions.ask(Say("ada", text="more")) == LONG + 1
         assert sessions.ask(Recall("ada", last=LONG + 1)) == LONG + 1
 
+    def test_is_known_by_the_keys_of_what_the_store_alone_has(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        sessions.ask(CreateSession(session_id="ada"))
+        append = AppendMessage("ada", Role.USER, "once", "key")
+        sessions.ask(append)
+        for number in range(LONG):
+            sessions.ask(Say("ada", text=f"{number}"))
+
+        sessions = after(stage, store)
+
+        assert sessions.ask(append) == 1
+        assert sessions.get("ada").last_seq == LONG + 1
+
 
 class TestData:
     def test_of_a_type_that_is_not_declared_is_the_behaviours_slip(
@@ -662,6 +745,36 @@ class TestData:
 
         assert "gone" in str(sessions.get("ada").last_error)
         assert presence(sessions, "ada") is Presence.QUARANTINED
+
+
+def test_no_writer_begins_while_a_killed_one_is_at_the_disk(store: StoreInMemory) -> None:
+    begun, back = threading.Event(), threading.Event()
+    writing: list[list[str]] = []
+
+    class Slow(StoreInMemory):
+        def write(self, writes: Any) -> Any:
+            writing.append([each.id for each in writes])
+            if len(writing) == 1:
+                begun.set()
+                back.wait()
+            return store.write(writes)
+
+    with SessionSystem(store=store) as sessions:
+        ada, bob = (sessions.ask(CreateSession()).id for _ in range(2))
+        storing: Any = services_of(sessions).storing
+        storing.store = Slow()
+        first = later(sessions, AppendMessage(ada, Role.USER, "one"))
+        begun.wait()
+
+        part_of(sessions, "storage/writer").kill()
+        second = later(sessions, AppendMessage(bob, Role.USER, "two"))
+        for _ in range(2):  # the second comes behind what the next one tells itself at its start
+            with pytest.raises(UnhandledMessage):
+                storing._writer.ask("Have you looked?")
+
+        assert writing == [[ada]]
+        back.set()
+        assert (first.get(), second.get(), writing) == (1, 1, [[ada], [bob]])
 
 
 def test_a_stop_keeps_what_was_handed_in(stage: Stage, store: StoreInMemory) -> None:

@@ -46,7 +46,7 @@ from callboard.actors.sessions.starts import Cause
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.guarded import REFUSED_COMMITS
 from callboard.actors.testing import FakeStore, FakeWorkspaces
-from callboard.supervision import Future, InvalidSpec, Request, handles
+from callboard.supervision import FencedError, Future, InvalidSpec, Request, handles
 from callboard.supervision.runtime.notices import Notice
 from tests.laws import broken_by_a_store, broken_laws
 from tests.runtime.kit import Gate
@@ -911,6 +911,23 @@ def test_what_a_dead_incarnation_hands_in_does_not_reach_the_store(
     assert len(store.calls) == asked
     assert REFUSED_COMMITS not in opened.system.counts
     assert broken(stage, opened, store) == []
+
+
+def test_what_a_dead_incarnation_commits_is_refused_and_counted(
+    stage: Stage, opened: SessionSystem
+) -> None:
+    ada = opened.ask(CreateSession()).id
+    late: Any = cell_of(opened, ada).actor
+    late.append(Role.USER, "too late")
+    cell_of(opened, ada).kill()
+    stage.settle()
+    opened.ask(Say(ada, text="kept"))
+
+    with pytest.raises(FencedError, match="a later incarnation"):
+        late.commit()
+
+    assert opened.system.counts["fenced_commits"] == 1
+    assert texts(opened, ada) == ["kept"]
 
 
 def test_an_entry_says_what_is_to_be_kept(opened: SessionSystem, store: FakeStore) -> None:

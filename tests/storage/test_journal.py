@@ -472,6 +472,17 @@ class TestTheWritersSuccessor:
 
         assert list(case.words) == case.acknowledged == ["in flight", "waiting"]
 
+    def test_writes_again_what_was_in_flight_though_nothing_has_come_since(
+        self, case: Case
+    ) -> None:
+        case.begin(1).say("in flight")
+        case.take()
+
+        case.journal.resume()
+        case.write()
+
+        assert list(case.words) == case.acknowledged == ["in flight"]
+
     def test_tells_what_was_published_and_not_told(self, case: Case) -> None:
         case.begin(1).say("a")
         (part,) = case.take()

@@ -333,6 +333,13 @@ class TestAnImportOfWhatIsNotRight:
             [STORE, ada(body={"kind": "odd"})], 2, "body.kind", "even", id="what is no session"
         ),
         pytest.param(
+            [STORE, ada(), ONE.replace(b"{}", b'{"content":"\xff"}')],
+            3,
+            "body",
+            "UTF-8",
+            id="what is no text within a message",
+        ),
+        pytest.param(
             [STORE, ada(), line(line="message", seq=1, body="odd")],
             3,
             "body.content",
