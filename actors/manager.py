@@ -138,6 +138,8 @@ class SessionManager(AttendingActor):
             self.learn(
                 row, PartitionLost(incarnation=row.incarnation)
             )  # the process died with its end, or with its spawn
+        elif row.presence is Presence.QUARANTINED and self._ender.is_left(row):
+            self._ender.clean_up(row, self._ender.ending_of(row))
         elif row.presence is Presence.ASLEEP and is_waited_for(row):
             self._waker.wake(row)
 
@@ -418,13 +420,9 @@ class SessionManager(AttendingActor):
 
     @handles(SessionGivenUp)
     def on_session_given_up(self, message: SessionGivenUp) -> None:
-        """Quarantine a session that crashed too often.
-
-        Not while it is started anew: a manager before this one was killed with this word on its
-        way, and what has been asked for since is answered, its failures counted.
-        """
+        """Quarantine a session that crashed too often."""
         row = self._table.get(message.session_id)
-        if row is not None and not self._book.starts.is_asked(row.id):
+        if row is not None:
             last, reason, failed_on = message.incarnation, message.reason, message.failed_on
             self.learn(row, GivenUp(incarnation=last, reason=reason, failed_on=failed_on))
 

@@ -234,7 +234,8 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         idempotency_key: repeated with the same content it creates nothing and gets the first
             reply again, the snapshot as it was then, also when the session has ended since (the
             last 100,000 keys are known, for 24 hours). The same key of another user or
-            organisation is another key.
+            organisation is another key. The next process on a durable store knows the keys of the
+            sessions that it finds: it replies what such a session was when that process began.
 
     Raises:
         InvalidUserId, InvalidOrgId: it is missing where both are required (`tenants=True`).

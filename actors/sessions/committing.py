@@ -22,7 +22,8 @@ from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import Log, joined
 from callboard.actors.sessions.owing import Owed
-from callboard.actors.sessions.states import takes_messages
+from callboard.actors.sessions.states import SessionState, takes_messages
+from callboard.actors.storage.chain import Pending
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import (
     LATER,
@@ -62,6 +63,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
     """Which messages have a handler that is a coroutine function."""
 
     _draft: Draft | None = None
+
+    _begun_with: Pending | None = None
+    """What this incarnation has handed in at its start, if a durable store is to keep it."""
 
     _is_async = False
     """Whether an `async` handler is at work."""
@@ -302,9 +306,20 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     # -- one message, one commit -------------------------------------------
 
+    def _has_not_begun(self) -> bool:
+        """Say whether that was given up with which this incarnation, or the one before, began."""
+        begun = self._begun_with
+        is_refused = begun is not None and begun.error is not None
+        return is_refused or self._working().session.state is SessionState.CREATED
+
     def _handle_receive(self, message: Any) -> Any:
         if self._is_durable and self._working().is_given_up:
             self._working().rebase()  # what was handed in before was not kept
+            if self._has_not_begun():
+                # Not even what it began with, upon which all else stands: the next one begins anew.
+                self.stop()
+                msg = f"what session {self._row.id} began with was not kept"
+                raise StoreError(msg)
         is_asked = isinstance(message, SessionMessage)
         if is_asked:
             known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply

@@ -17,6 +17,7 @@ from callboard.actors.sessions.states import SessionState
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
     Decision,
+    GivenUp,
     NeverStarted,
     News,
     Verdict,
@@ -50,6 +51,10 @@ class Judge:
         What it has handed in comes first: the verdict goes by what is kept. Not where a later
         incarnation has begun: what that one hands in is no matter of this verdict.
         """
+        if isinstance(news, GivenUp) and self._book.starts.is_asked(row.id):
+            # It is started anew: a manager before this one was killed with this word on its way, or
+            # a store kept it back. What has been asked for since is answered, its failures counted.
+            return
         is_old = not isinstance(news, NeverStarted) and news.incarnation < row.incarnation
         if not is_old and row.when_settled(lambda _: self._services.announce(Learned(row, news))):
             return

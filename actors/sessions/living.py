@@ -75,6 +75,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
             self._wake_links()
         self.commit()
         if self._is_durable:  # whoever waits for the start is told when the store has that
+            self._begun_with = draft.handed
             services.book.starts.hand_in(self._row.id, draft.handed)
         if has_links:
             self._look()

@@ -19,7 +19,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.linking import falling_asleep
 from callboard.actors.sessions.log import elsewhere
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.spawn import is_half_spawned
+from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.storing import CHECK, Storing
 from callboard.actors.sessions.table import DurableRow, Row, Standing
@@ -104,8 +104,8 @@ def restore(
     )
     row.standing = standing
     services.table.restore(row)
-    # One that was still being spawned is undone: its creator asks again, for another one.
-    if stored.created is not None and not is_half_spawned(session):
+    # One that is undone, or was being ended, is as good as gone: its creator may ask again.
+    if stored.created is not None and not must_end(session):
         created = stored.created
         key = (created.org_id, created.user_id, created.key)
         used_s = now_s - max(0.0, wall_s - created.used_at)

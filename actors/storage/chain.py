@@ -39,7 +39,7 @@ class Pending:
     it, and any thread may wait for that.
     """
 
-    __slots__ = ("_acts", "body", "error", "events", "is_settled", "messages")
+    __slots__ = ("_acts", "body", "error", "events", "is_settled", "may_be_kept", "messages")
 
     def __init__(self) -> None:
         self.body: bytes | None = None
@@ -48,6 +48,9 @@ class Pending:
         """What was appended."""
         self.events: tuple[object, ...] = ()
         """What to announce when it is kept."""
+        self.may_be_kept = False
+        """Whether a writer was stopped in the middle of writing it: if it is refused now, it may
+        have been kept all the same."""
         self.is_settled = False
         self.error: StoreError | None = None
         """Why it was not kept; None when it was."""

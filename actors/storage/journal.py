@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, Protocol, TypeVar, cast
 
-from callboard.actors.errors import StoreError
+from callboard.actors.errors import StoreError, StoreOutcomeUnknown
 from callboard.actors.storage.chain import DurableLedger, Handed
 from callboard.actors.storage.commits import CommitOutcome, Entry
 from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Write
@@ -281,6 +281,8 @@ class Journal(Generic[S, L]):
             pending, error = each.pending, part.error
             if error is None and pending.events:
                 self._announce(pending.events)
+            elif error is not None and error.is_outcome_known and pending.may_be_kept:
+                error = StoreOutcomeUnknown("a write was stopped, and refused when it was repeated")
             pending.settle(error)
 
     def resume(self) -> None:
@@ -290,6 +292,9 @@ class Journal(Generic[S, L]):
             if part.is_settled:
                 self._tell(part)
             else:
+                part.ledger.note_doubt()
+                for each in part.handed:
+                    each.pending.may_be_kept = True
                 self._marks.appendleft(part.ledger)
 
     def fail_in_flight(self, error: StoreError) -> None:

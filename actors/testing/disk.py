@@ -12,11 +12,13 @@ from callboard.actors.storage.database import (
     Database,
     DatabaseError,
 )
+from callboard.actors.storage.sqlite import SqliteStore
 from callboard.actors.testing.device import Device
 from callboard.actors.testing.disk_faults import Striking
 from callboard.actors.testing.drive import Drive, Loss
 from callboard.supervision.runtime.chance import Stream
 from callboard.supervision.testing.errors import MissingExtra
+from callboard.supervision.testing.simulation import Simulation
 
 if TYPE_CHECKING:
     from callboard.actors.testing.apsw_driver import Connection, MemoryDatabase
@@ -38,7 +40,8 @@ class MemoryDisk:
     memory, without which only a connection that is alone may have a WAL.
 
     Args:
-        faults: what may go wrong, a `Simulation` with a plan or `ByChance`; None: nothing.
+        faults: what may go wrong, a `Simulation` with a plan or `ByChance`; None: nothing. With a
+            simulation it dies when the process does, and the process with it (`dies_with`).
         has_wal: whether SQLite can have a WAL here. If not, as on a network's file system, it
             keeps a rollback journal.
         checkpoint_pages: how long a WAL grows before it is written back, in pages, whatever a
@@ -63,6 +66,7 @@ class MemoryDisk:
         self._checkpoint_pages = checkpoint_pages
         self._connections: list[Connection] = []
         self._locks: dict[str, MemoryLock] = {}
+        self._is_used = False
 
     # -- what a store does: the port -------------------------------------------
 
@@ -72,6 +76,10 @@ class MemoryDisk:
         Raises:
             StoreRefused: the disk does not do it.
         """
+        faults = self._device.faults
+        if isinstance(faults, Simulation) and not self._is_used:
+            self._is_used = True
+            faults.dies_with(self)
         if not self._device.has(path):
             try:
                 self._device.close(self._device.open(path))
@@ -137,6 +145,14 @@ class MemoryDisk:
             raise DatabaseError(SQLITE_IOERR, str(error)) from error
 
     # -- what a test does ------------------------------------------------------
+
+    def store(self, path: str = "sessions.db") -> SqliteStore:
+        """Open the store of sessions that this disk has, for `SessionSystem(store=...)`.
+
+        Raises:
+            StoreError: as `SqliteStore`.
+        """
+        return SqliteStore(path, disk=self, journal_mode="wal" if self._has_wal else "delete")
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import ClassVar, Protocol, TypeVar
 
 from callboard.supervision.runtime.chance import Stream
-from callboard.supervision.testing.faults import RATES, Fault, FaultPlan
+from callboard.supervision.testing.faults import Fault, FaultPlan
 from callboard.supervision.testing.strikes import Rule
 
 F = TypeVar("F", bound=Fault)
@@ -97,7 +97,7 @@ class ByChance:
         self.rules: list[Rule] = []
         """Each fault of the plan, and how often it struck."""
         for fault in plan.faults:
-            rates = RATES if fault.rate is None else fault.rate
+            rates = fault.rates if fault.rate is None else fault.rate
             if isinstance(rates, tuple):
                 rates = rates[int(stream.random() * len(rates))]
             self.rules.append(Rule(fault, fault.name, rates))

@@ -462,7 +462,8 @@ class Evidence:
                         told = "two creates made the same session"
                         raise Contradicted(told, each, first)
                     raise Unclear("its id was used again")
-                if each.reply != first.reply:
+                # The next process tells what the session was when that began.
+                if each.life == first.life and each.reply != first.reply:
                     told = "one create was answered in two ways"
                     raise Contradicted(told, each, first)
             # It is told as the session was then: the others get the same, however late.

@@ -113,6 +113,7 @@ class History:
         self._means = means
         self._commits_alone = commits_alone
         self._clock = Clock()
+        self._life = 0
         self._operations: dict[float, Operation] = {}
 
     def __len__(self) -> int:
@@ -178,6 +179,17 @@ class History:
         """
         self._end(self._begin(message, by), answered, reply)
 
+    def go_on(self, sessions: SessionSystem) -> None:
+        """Ask another system from now on, as clients do when a process has died.
+
+        What was under way then has an outcome that nobody knows.
+
+        Args:
+            sessions: the next one, on the same store.
+        """
+        self._sessions = sessions
+        self._life += 1
+
     def look(self) -> None:
         """Read every session that was asked for, its whole log too: what is there must fit.
 
@@ -203,7 +215,7 @@ class History:
         if len(self._operations) >= OPERATIONS_MAX:
             msg = f"a history has {OPERATIONS_MAX} operations, as many as it may"
             raise HistoryFull(msg)
-        asked = Operation(by=by, message=message, began=self._clock.tick())
+        asked = Operation(by=by, message=message, began=self._clock.tick(), life=self._life)
         self._operations[asked.began] = asked
         return asked
 

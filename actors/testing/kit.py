@@ -144,6 +144,21 @@ class Callboard(Simulation):
             "secrets": self.secrets,
         }
 
+    def die(self) -> None:
+        """Let the process die, as by kill -9, with all its systems: see `Simulation.die`.
+
+        disk = MemoryDisk(callboard)
+        sessions = callboard.start(store=disk.store())
+        ...
+        callboard.die()
+        left = disk.power_cut(Random(7))                    # or disk.process_death()
+        sessions = callboard.start(store=left.store())
+        """
+        for sessions in self._systems:
+            sessions.system.on_event = None  # who is stopped at the interpreter's end is no news
+        self._systems.clear()
+        super().die()
+
     def crash(self, sessions: SessionSystem, session_id: str) -> Session:
         """Kill a session's actor as it stands, and wait until it is back; return its snapshot.
 

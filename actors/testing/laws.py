@@ -115,8 +115,8 @@ def _rows(sessions: SessionSystem) -> Iterator[str]:
         if row.session().state is SessionState.CLEANED:
             yield f"{row.id} is cleaned up and still there"
         address = row.address
-        if address is None and row.presence is Presence.ASLEEP:
-            continue  # nobody has anything to do with it
+        if address is None and row.presence in {Presence.ASLEEP, Presence.QUARANTINED}:
+            continue  # nobody has anything to do with it; a quarantined one comes from a store
         if not isinstance(address, SessionAddress):
             yield f"{row.id} has no address"
             continue

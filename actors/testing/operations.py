@@ -47,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         reply: the answer.
         error: the type of what was raised in place of an answer.
         version: the version that a `VersionConflict` told.
+        life: which process was asked; they count from 0.
     """
 
     by: str
@@ -57,6 +58,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     reply: Any = None
     error: type[BaseException] | None = None
     version: int | None = None
+    life: int = 0
 
     @property
     def is_answered(self) -> bool:

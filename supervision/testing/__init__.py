@@ -12,6 +12,7 @@ from callboard.supervision.testing.errors import MissingExtra as MissingExtra
 from callboard.supervision.testing.errors import NeverSeen as NeverSeen
 from callboard.supervision.testing.errors import NotReplayable as NotReplayable
 from callboard.supervision.testing.errors import OutsideOfSimulation as OutsideOfSimulation
+from callboard.supervision.testing.errors import ProcessDied as ProcessDied
 from callboard.supervision.testing.errors import SimulationClosed as SimulationClosed
 from callboard.supervision.testing.errors import SimulationError as SimulationError
 from callboard.supervision.testing.explore import Exploration as Exploration
@@ -56,6 +57,7 @@ __all__ = [
     "Pct",
     "Portfolio",
     "Probe",
+    "ProcessDied",
     "Ready",
     "Recording",
     "Replay",

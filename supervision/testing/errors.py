@@ -69,6 +69,17 @@ class LawBroken(SimulationError, AssertionError):
         self.law = law
 
 
+class ProcessDied(SimulationError):
+    """The process that is simulated has died: nothing of what ran in it goes on.
+
+    It is no failure of the test, which goes on as the next process would: with a new system, on
+    what a store has kept. See `Simulation.die`.
+    """
+
+    code: ClassVar[str] = "process_died"
+    remedy: str = "Catch it, and start another system on what is left."
+
+
 class NeverSeen(SimulationError, AssertionError):
     """Something that a campaign says must happen sometimes never did.
 

@@ -14,6 +14,9 @@ RATES: Final = (0.0, 0.02, 0.2)
 """How likely a fault is that does not say: each seed draws one of these, so that faults are met
 alone, together, rarely and often."""
 
+PROCESS_RATES: Final = (0.0, 0.0005, 0.005)
+"""The same, of what may strike after every step."""
+
 MOST: Final = 5
 """How often a fault that does not say strikes in one schedule, at most."""
 
@@ -54,6 +57,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     word: ClassVar[str] = "fault"
     """What it is called in traces, and for `Simulation.seen`."""
+
+    rates: ClassVar[tuple[float, ...]] = RATES
+    """How likely it is if it does not say: each seed draws one."""
 
     of: str = ANY
     on: str = ANY
@@ -305,6 +311,27 @@ class DoubledTimer(TimerFault, frozen=True, kw_only=True):
     def tells(self, who: str, on: str) -> str:
         """Return what is told of a strike."""
         return f"the timer of {who} for {on} is to go off twice"
+
+
+class ProcessDies(Fault, frozen=True, kw_only=True):
+    """The whole process dies between two steps, as by kill -9: see `Simulation.die`.
+
+    Whoever drives the simulation gets `ProcessDied`, and goes on as the next process.
+
+    Args:
+        of: no matter.
+        on: no matter.
+        rate: how likely it is after each step; None: of `PROCESS_RATES`.
+        nth: after which step.
+    """
+
+    word: ClassVar[str] = "process death"
+    rates: ClassVar[tuple[float, ...]] = PROCESS_RATES
+
+    def tells(self, who: str, on: str) -> str:
+        """Return what is told of a strike."""
+        del who, on
+        return "the process dies"
 
 
 class FaultPlan(msgspec.Struct, frozen=True):

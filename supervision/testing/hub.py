@@ -8,6 +8,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from copy import copy
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -22,6 +23,7 @@ from callboard.supervision.testing.clients import ClientRecord
 from callboard.supervision.testing.errors import (
     LawBroken,
     OutsideOfSimulation,
+    ProcessDied,
     SimulationClosed,
     SimulationError,
 )
@@ -82,40 +84,57 @@ class Hub:
         self.time_s = 0.0
         self.wall_skew_s = 0.0
         """By how much the wall clock was set, in seconds."""
-        self.ready: list[Ready] = []
-        self.current: Fibre | None = None
-        """The fibre that runs now; None while the test's own code does."""
-        self.is_closed = False
         self.is_broken = False
         """Whether a failure was raised: nothing runs any more, so that no other hides it."""
-        self.under_way: dict[Fibre, None] = {}
-        self.home: Greenlet = cast("Greenlet", None)
-        """Who switched to the current fibre, and where it switches back to."""
         self._horizon_s = horizon_s
         self._steps_max = steps_max
         self.thread = threading.get_ident()
         self.step_max_s = step_max_s
         self.hand_offs = 0
         """Hand-offs so far that were not made within another one."""
-        self.endless: Callable[[], EndlessStep] | None = None
         self._cpu_clock = cpu_clock()
-        self._spares = Spares(self)
-        self._spares.give_back(self._spares.take())  # so that a missing greenlet is said at once
-        self.timeline = Timeline()
         self.laws: dict[str, Callable[[], object]] = {}
         """By name, what is looked at after every step; what it returns is what is wrong."""
-        self.spawned = Spawned()
+        self.has_to_die: Callable[[], bool] | None = None
+        """Asked after every step whether the process dies now; None: it does not."""
+        self.die: Callable[[], object] = self.close
+        """Lets it die: unless somebody is to go on afterwards, nothing does."""
         self.failed_at: Moment | None = None
         """Where the failure was that broke it."""
+        self._names: dict[str, int] = {}
+        self._begin()
+        self._spares.give_back(self._spares.take())  # so that a missing greenlet is said at once
+
+    def _begin(self) -> None:
+        """Begin the life of a process: nobody runs, and nothing is due."""
+        self.ready: list[Ready] = []
+        self.current: Fibre | None = None
+        """The fibre that runs now; None while the test's own code does."""
+        self.is_closed = False
+        self.under_way: dict[Fibre, None] = {}
+        self.home: Greenlet = cast("Greenlet", None)
+        """Who switched to the current fibre, and where it switches back to."""
+        self.endless: Callable[[], EndlessStep] | None = None
+        self._spares = Spares(self)
+        self.timeline = Timeline()
+        self.spawned = Spawned()
         self._in_flight: tuple[BaseException, Moment] | None = None
         self._timer_fibre: Fibre | None = None
-        self._names: dict[str, int] = {}
         self._outside: OutsideRunner | None = None
         self._runner_before: Runner | None = None
         self._refusals = 0
         self._at_close: list[Callable[[], object]] = []
-        if step_max_s != math.inf:
+        if self.step_max_s != math.inf:
             WATCHDOG.watch(self)
+
+    def next_life(self) -> Hub:
+        """Return what runs the next process; this one is closed, and nobody of it ever runs.
+
+        Time, trace, decisions, names and laws go on.
+        """
+        following = copy(self)
+        following._begin()  # noqa: SLF001 -- one of us
+        return following
 
     # -- who is who --------------------------------------------------------
 
@@ -132,6 +151,11 @@ class Hub:
             self._runner_before = local.runner
         local.runner = self._outside
         return self._outside
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether an actor runs by hand-off on the stack of the test's own code."""
+        return self._outside is not None and self._outside.depth > 0
 
     # -- what the watchdog asks, from its thread ---------------------------
 
@@ -460,8 +484,14 @@ class Hub:
                 left -= 1
                 if not left:
                     raise livelock(self.trace, self._steps_max)  # noqa: TRY301 -- as what a step raises
+                if self.has_to_die is not None and self.has_to_die() and not self.is_lent:
+                    self.die()
+                    msg = "the process has died"
+                    raise ProcessDied(msg)  # noqa: TRY301 -- to whoever drives
                 if self.laws:
                     self._check_laws()
+        except ProcessDied:
+            raise
         except BaseException as error:
             self.fails(error)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, overload
 
 from callboard.supervision.runtime.chance import Ids, Stream
 from callboard.supervision.runtime.errors import Timeout
@@ -16,8 +16,9 @@ from callboard.supervision.testing.dispatcher import (
     SimulatedDispatcher,
     SimulatedTimers,
 )
+from callboard.supervision.testing.errors import SimulationError
 from callboard.supervision.testing.explore import Exploration
-from callboard.supervision.testing.faults import Fault, FaultPlan
+from callboard.supervision.testing.faults import Fault, FaultPlan, ProcessDies
 from callboard.supervision.testing.hub import Hub
 from callboard.supervision.testing.loop import SimulatedLoopPort
 from callboard.supervision.testing.portfolio import Portfolio
@@ -100,10 +101,12 @@ class Simulation:
             self._hub.trace.note,
             self._hub.chance.stream,
         )
-        self.runtime: Runtime = _SimulatedRuntime(
-            self._hub, self._strikes, hears_events=hears_events
-        )
+        self._runtime = _SimulatedRuntime(self._hub, self._strikes, hears_events=hears_events)
+        self.runtime: Runtime = self._runtime
         """For `ActorSystem(runtime=...)`."""
+        self._mortals: list[Mortal] = []
+        self._is_struck = any(isinstance(each.fault, ProcessDies) for each in self._strikes.rules)
+        self._mind_death()
         self.trace: Trace = self._hub.trace
         """What happened so far; `trace.digest` tells two runs apart."""
         self._clients: SimulatedLoopPort | None = None
@@ -263,6 +266,66 @@ class Simulation:
         """Whether it was closed, or failed: nothing runs any more."""
         return self._hub.is_closed or self._hub.is_broken
 
+    # -- the death of the process ------------------------------------------
+
+    def die(self) -> None:
+        """Let the process die, as by kill -9: nothing goes on of what runs here now.
+
+            disk = MemoryDisk(sim)
+            ...                                 # a system works on it, and acknowledges
+            sim.die()
+            left = disk.power_cut(Random(7))    # or disk.process_death()
+            ...                                 # another system, on what is left
+
+        What `dies_with` it is sealed first; then all that is suspended is ended, its `finally`
+        blocks included, and no trace of that is left. What the dead have made is of no use any
+        more: their systems, clients and futures. Time goes on, and so do the seed's decisions:
+        the test's own code goes on as the next process would, with another system.
+
+        Raises:
+            SimulationError: what is to die itself calls this.
+        """
+        hub = self._hub
+        hub.check_open()
+        if hub.current is not None or hub.is_lent:
+            msg = "what runs inside a simulation cannot let it die: use faults.ProcessDies"
+            raise SimulationError(msg)
+        for mortal in self._mortals:
+            mortal.seal()
+        self._mortals.clear()
+        entries = len(self.trace)
+        with self._strikes.kept_off():
+            hub.close()
+        del self.trace.entries[entries:]
+        self.trace.note(("death", "the process"))
+        self._hub = self._runtime.hub = hub.next_life()
+        self._clients = None
+        self._mind_death()
+
+    def dies_with(self, mortal: Mortal) -> None:
+        """Have something die with the process, and the process with it, as a `MemoryDisk` does.
+
+        Whoever drives the simulation gets `ProcessDied` when it has died by itself; so he does
+        when `faults.ProcessDies` strikes.
+
+        Args:
+            mortal: what it is; until it, or the process, has died.
+        """
+        self._mortals.append(mortal)
+        self._mind_death()
+
+    def _mind_death(self) -> None:
+        hub, mortals = self._hub, self._mortals
+        hub.die = self.die
+
+        def has_to_die() -> bool:
+            if any(each.is_sealed for each in mortals):
+                return True
+            strikes = self._strikes
+            return self._is_struck and bool(strikes.at_port(ProcessDies, "process", "step"))
+
+        hub.has_to_die = has_to_die if mortals or self._is_struck else None
+
     # -- what is left ------------------------------------------------------
 
     def hosts(self, system: ActorSystem) -> bool:
@@ -357,6 +420,19 @@ class Simulation:
         self._hub.close()
 
 
+class Mortal(Protocol):
+    """What dies with a process: a disk, a network."""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it has died: nothing is changed any more."""
+        ...
+
+    def seal(self) -> None:
+        """Let it be dead: nothing that the process still does has an effect."""
+        ...
+
+
 class Client(Generic[T]):
     """A function that runs beside the actors of a simulation.
 
@@ -400,15 +476,16 @@ class _SimulatedRuntime:
     """
 
     def __init__(self, hub: Hub, strikes: Strikes, *, hears_events: bool) -> None:
-        self._hub = hub
+        self.hub = hub
+        """Where systems run that are started now."""
         self._strikes = strikes
-        self._actors = StruckActors(hub, strikes)
         self._overhear = partial(Overheard, hub.trace) if hears_events else None
 
     def ports(self, name: str, settings: Settings, emit: Callable[[object], None]) -> Ports:
         """Return the ports for a system of this name."""
-        hub = self._hub
+        hub = self.hub
         hub.check_open()
+        actors = StruckActors(hub, self._strikes)
         clock = SimulatedClock(hub, BEGAN_S)
 
         def stream(purpose: str) -> Stream:
@@ -416,7 +493,7 @@ class _SimulatedRuntime:
 
         return Ports(
             clock=clock,
-            dispatcher=SimulatedDispatcher(hub, settings, self._actors.prepare),
+            dispatcher=SimulatedDispatcher(hub, settings, actors.prepare),
             timers=SimulatedTimers(hub, emit, self._strikes),
             loop=SimulatedLoopPort(hub, f"{name}-loop"),
             ids=Ids(clock, stream("ids").getrandbits),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from callboard.supervision.testing.faults import ANY, HOOKS, RATES, Fault, FaultPlan
+from callboard.supervision.testing.faults import ANY, HOOKS, Fault, FaultPlan
 from callboard.supervision.testing.trace import name_in_line
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Strikes:
             seen[fault.name] += 1
             number = seen[fault.name]
             label = fault.name if number == 1 else f"{fault.name} {number}"
-            rates = RATES if fault.rate is None else fault.rate
+            rates = fault.rates if fault.rate is None else fault.rate
             if isinstance(rates, tuple):
                 rates = rates[int(stream(f"rate of {label}").random() * len(rates))]
             self.rules.append(Rule(fault, label, rates))
@@ -127,6 +128,15 @@ class Strikes:
             ):
                 return fault
         return None
+
+    @contextmanager
+    def kept_off(self) -> Generator[None]:
+        """Let nothing strike meanwhile."""
+        before, self.is_over = self.is_over, True
+        try:
+            yield
+        finally:
+            self.is_over = before
 
     def at_end(self, undo: Callable[[], object]) -> None:
         """Have `undo()` called when the faults are over; twice does no harm."""

@@ -142,8 +142,8 @@ class TestAPlan:
 
         assert refused.value.field == field
 
-    def test_of_a_storm_has_every_kind(self) -> None:
-        bases = {"ActorFault", "TimerFault", "Fault"}
+    def test_of_a_storm_has_every_kind_that_strikes_actors(self) -> None:
+        bases = {"ActorFault", "TimerFault", "Fault", "ProcessDies"}
         things: list[tuple[str, Any]] = list(vars(faults).items())
         names = {name for name, each in things if hasattr(each, "tells")} - bases
 

@@ -34,6 +34,8 @@ from callboard.supervision import (
 from callboard.supervision.testing import FaultPlan, Simulation, faults
 from tests.laws import broken_laws
 from tests.simulation.cast import Add, Counter, QuickCounter
+from tests.simulation.durable import DURABLE_PLAN, durable
+from tests.simulation.dying import FAILING, dying
 from tests.simulation.mixed import PLAN, mixed
 from tests.simulation.test_replay import busy
 from tests.simulation.test_storm import storm
@@ -99,10 +101,11 @@ def sessions(sim: Simulation) -> None:
 
 
 class World(NamedTuple):
-    """A scenario, and what may go wrong in it."""
+    """A scenario, what may go wrong in it, and which schedules of it are compared."""
 
-    play: Callable[[Simulation], None]
+    play: Callable[[Simulation], object]
     faults: FaultPlan | None = None
+    seeds: range = SEEDS
 
 
 WORLDS = {
@@ -113,6 +116,8 @@ WORLDS = {
     ),
     "sessions": World(sessions, FaultPlan((faults.Kill(of="SessionActor", rate=0.2),))),
     "mixed": World(mixed, PLAN),
+    "durable": World(durable, DURABLE_PLAN),
+    "dying": World(dying, FAILING, range(8)),
 }
 
 
@@ -125,7 +130,10 @@ def digest(world: str, seed: int) -> str:
 
 def digests() -> dict[str, dict[str, str]]:
     """Return the digests of all, by scenario and seed."""
-    return {world: {str(seed): digest(world, seed) for seed in SEEDS} for world in WORLDS}
+    return {
+        world: {str(seed): digest(world, seed) for seed in each.seeds}
+        for world, each in WORLDS.items()
+    }
 
 
 def as_toml(found: dict[str, dict[str, str]]) -> str:
