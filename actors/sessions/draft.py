@@ -273,7 +273,9 @@ class Draft:
 
     @property
     def uncommitted(self) -> int:
-        """How many commits are handed in and not published yet."""
+        """How many commits are handed in and not published yet; none of what was given up."""
+        if self._base.successor:  # not undone yet: that comes with the next message
+            return 0
         return self._base.session.version - self.ledger.latest().session.version
 
     def told(self, at: float) -> tuple[events.SessionEvent, ...]:

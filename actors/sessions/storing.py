@@ -89,6 +89,8 @@ class Storing:
         """Sessions that the store has, and cannot be read: why they are not run."""
         self.loading: dict[Row, None] = {}
         """Sessions whose last messages the reader has been asked for, and has not told of."""
+        self.is_refusing = False
+        """Whether the last write was refused."""
         self.is_fenced = False
         """Whether another system has taken the store over."""
         self.occupied_by: object = None
@@ -171,8 +173,11 @@ class Storing:
             self.store.close()
 
     def note(self, error: StoreError) -> None:
-        """Take note of what the store has refused."""
+        """Take note of what the store has refused; told once, until it takes something again."""
         self._system.count(REFUSED_COMMITS)
+        if not self.is_refusing:
+            self.is_refusing = True
+            self._system.emit(StoreRefuses(str(error), error.remedy))
         if isinstance(error, StoreFenced) and not self.is_fenced:
             self.is_fenced = True
             self._system.emit(StoreTakenOver(str(error)))
@@ -214,6 +219,9 @@ class Storing:
                 return False
             if isinstance(failed, StoreError):
                 self.note(failed)
+            elif self.is_refusing:
+                self.is_refusing = False
+                self._system.emit(StoreTakesAgain())
             self.journal.settle(failed)
         return bool(parts)
 
@@ -255,6 +263,28 @@ class WorkOver(Notice, frozen=True):
 
 class Renew(Notice, frozen=True):
     """To the writer itself: say that this system has the store still."""
+
+
+class StoreRefuses(msgspec.Struct, frozen=True):
+    """An event of the system's hook: the store takes nothing any more, for now.
+
+    Args:
+        error: what it says.
+        remedy: what to do.
+    """
+
+    log_level: ClassVar[int] = logging.ERROR
+    log_event: ClassVar[str] = "store.refuses"
+
+    error: str
+    remedy: str
+
+
+class StoreTakesAgain(msgspec.Struct, frozen=True):
+    """An event of the system's hook: the store takes commits again."""
+
+    log_level: ClassVar[int] = logging.INFO
+    log_event: ClassVar[str] = "store.takes_again"
 
 
 class StoreTakenOver(msgspec.Struct, frozen=True):

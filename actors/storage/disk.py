@@ -52,6 +52,12 @@ class LocalDisk:
         except NotPrivate as error:
             remedy = "Give a file in a folder of your own that others may not write (chmod go-w)."
             raise StoreRefused(path, str(error), remedy) from error
+        log = place.with_name(f"{place.name}-wal")
+        if not os.path.lexists(place) and _is_filled(log):
+            # SQLite would delete it, and all that is in it alone.
+            why = f"it is not there, and its write-ahead log {log.name} is"
+            remedy = f"Put the file back beside it; to start anew, move {log.name} away."
+            raise StoreRefused(path, why, remedy)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(place, flags, FILE_MODE))
@@ -107,6 +113,13 @@ class LocalDisk:
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _is_filled(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except (OSError, ValueError):
+        return False
 
 
 class FileLock:

@@ -28,6 +28,7 @@ from callboard.actors import (
     SessionQuarantined,
     SessionState,
     SessionSystem,
+    Shutdown,
     StoreError,
     StoreFenced,
     StoreOutcomeUnknown,
@@ -35,7 +36,12 @@ from callboard.actors import (
     UpdateSession,
 )
 from callboard.actors.sessions.log import HERE_CHUNKS_MAX
-from callboard.actors.sessions.storing import StoreReader, StoreTakenOver
+from callboard.actors.sessions.storing import (
+    StoreReader,
+    StoreRefuses,
+    StoreTakenOver,
+    StoreTakesAgain,
+)
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
@@ -952,3 +958,31 @@ class TestAStoreWithALease:
         assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
         assert sessions.health().failing == ("writer",)
         assert sessions.get(ada).last_seq == 0
+
+
+class TestAStoreThatRefuses:
+    def test_is_told_once_until_it_takes_something_again(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        told: list[object] = []
+        sessions = begin(stage, store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL, DISK_FULL)
+
+        for _ in range(2):
+            with pytest.raises(StoreError, match="full"):
+                sessions.ask(Say(ada, text="no"))
+        sessions.ask(Say(ada, text="yes"))
+        sessions.ask(Say(ada, text="yes"))
+
+        said = [each for each in told if isinstance(each, (StoreRefuses, StoreTakesAgain))]
+        assert said == [StoreRefuses("the disk is full", DISK_FULL.remedy), StoreTakesAgain()]
+
+    def test_leaves_nothing_to_do(self, stage: Stage, store: StoreInMemory) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL)
+        with pytest.raises(StoreError, match="full"):
+            sessions.ask(Say(ada, text="no"))
+
+        assert sessions.ask(Shutdown(grace_s=60.0)) == ()

@@ -216,3 +216,18 @@ class TestTheFiles:
         assert path.with_name("sessions.db-wal").stat().st_size == 0
         again = opens()
         again.write([more("ada", 1, 2)])
+
+
+def test_a_file_that_is_gone_while_its_log_is_there_is_not_made_anew(path: Path) -> None:
+    store = SqliteStore(path)
+    store.close()
+    path.unlink()
+    log = path.with_name("sessions.db-wal")
+    log.write_bytes(b"what was committed last")
+
+    with pytest.raises(StoreRefused, match="its write-ahead log") as refused:
+        SqliteStore(path)
+
+    assert "Put the file back beside it" in refused.value.remedy
+    assert log.read_bytes() == b"what was committed last"
+    assert not path.exists()
