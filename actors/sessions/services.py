@@ -179,6 +179,10 @@ class Services:
         A durable store keeps what the next process must know: what failed, and who is quarantined.
         """
         row.note(standing)
+        self.have_kept(row, standing)
+
+    def have_kept(self, row: Row, standing: Standing) -> None:
+        """Have a durable store keep what the next process must know: soon, or with a commit."""
         if isinstance(row, DurableRow) and (standing.restarts or standing.last_error is not None):
             clock = self.system.clock
             said = standing_to_keep(standing, wall_s=clock.wall_s(), now_s=clock.now_s())

@@ -42,7 +42,7 @@ from callboard.actors.sessions.states import (
     Transition,
     takes_messages,
 )
-from callboard.actors.sessions.table import DurableRow, Row
+from callboard.actors.sessions.table import DurableRow, Row, Standing
 from callboard.actors.sessions.verdict import (
     GivenUp,
     NeverStarted,
@@ -402,9 +402,9 @@ class Waker:
                 raise InvalidField("patch", patch, remedy)
             return row.session()
         cause = Cause.REVIVE if presence is Presence.QUARANTINED else Cause.RESUME
-        patched = None if patch is None else self._keep_patch(row, patch)
         resting = row.standing
         assert resting is not None, "else it would be awake"
+        patched = self._revived_with(row, cause, patch, resting)
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
         want = self._starts.want(row.id, row.partition, cause)
@@ -417,6 +417,22 @@ class Waker:
         update = UpdateSession(row.id, patch=patch)
         self._services.addresses.kept(row).forward(update, promise())
         return LATER
+
+    def _revived_with(
+        self, row: Row, cause: Cause, patch: SessionPatch | None, resting: Standing
+    ) -> _Patched | None:
+        """Hand in what a revive changes: its patch, and for a store that the quarantine is over.
+
+        That goes with a commit, so that whoever asked is answered when it is kept.
+        """
+        if cause is Cause.REVIVE and self._is_durable:
+            self._services.have_kept(row, revived(resting))
+            try:
+                return self._keep_patch(row, patch or SessionPatch())
+            except SessionError:
+                self._services.have_kept(row, resting)
+                raise
+        return None if patch is None else self._keep_patch(row, patch)
 
     def _keep_patch(self, row: Row, patch: SessionPatch) -> _Patched | None:
         """Change a session that rests; None when somebody starts it: that one goes before us."""

@@ -509,7 +509,6 @@ class TestACrash:
         with pytest.raises(SessionQuarantined):
             sessions.ask(Say(ada, text="no"))
         assert sessions.ask(ReviveSession(ada)).presence is Presence.AWAKE
-        stage.settle()
         assert after(stage, store_of(sessions)).get(ada).presence is Presence.ASLEEP
 
 
