@@ -51,7 +51,7 @@ from callboard.actors.sessions.log import joined
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.operating import StoreOperator
 from callboard.actors.sessions.outlets import LogSink
-from callboard.actors.sessions.reads import answer, elsewhere
+from callboard.actors.sessions.reads import answer, elsewhere, is_cut
 from callboard.actors.sessions.recovering import recover
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
@@ -241,7 +241,6 @@ class SessionSystem:
             )
         self._cleaner = cleaner
         self._store = store
-        self._durable: Store | None = None
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
         self._connectors = connectors
         self._watchdog = watchdog
@@ -268,6 +267,9 @@ class SessionSystem:
             SystemStopped: it has ended; make another one.
             MemoryUnknown: it has a `memory_max_bytes`, and nobody can tell what it takes.
             StartFailed: a part of the tree did not start.
+            StoreRefused: the store cannot be used as it is; StoreLocked: somebody else has it. Of
+                a file: it may be started when that is mended.
+            StoreError: it cannot be read.
         """
         if self._is_over:
             msg = f"{self._name} has ended and does not start again: make another SessionSystem"
@@ -277,6 +279,7 @@ class SessionSystem:
             raise StartedAlready(msg)
         if self._options["keeping"].memory_max_bytes is not None:
             measured(self._options["memory"])  # who cannot tell says so to the host, not to nobody
+        durable, committer = _opened(self._store)  # one that refuses leaves nothing begun
         system = self._system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, **self._ports
         )
@@ -284,7 +287,6 @@ class SessionSystem:
             # A crash under `tell` has no asker: without a line in the log nobody would know.
             system.on_event = self._log = EventLog(now_s=system.clock.now_s)
         manager: Address[Any] = system.reserve(MANAGER, keeps_mailbox=True)
-        self._durable, committer = _opened(self._store)
         services = self._services = Services(
             system,
             kinds=self._kinds,
@@ -293,7 +295,7 @@ class SessionSystem:
             manager=manager,
             workspace=self._workspace,
             store=committer,
-            durable=self._durable,
+            durable=durable,
             **self._options,
         )
         services.connections = Switchboard(
@@ -483,7 +485,7 @@ class SessionSystem:
         wanted = self._elsewhere(message)
         done, result = self._read(message, () if wanted is None else self._waited(wanted, timeout))
         if done:
-            return cast("R", result)
+            return cast("R", result) if not is_cut(message, result) else self.ask(message)
         if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return self._recipient(message).ask(message, timeout=timeout)
@@ -495,7 +497,9 @@ class SessionSystem:
         older = () if wanted is None else await wanted
         done, result = self._read(message, older)
         if done:
-            return cast("R", result)
+            return (
+                cast("R", result) if not is_cut(message, result) else await self.ask_async(message)
+            )
         if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return await self._recipient(message).ask_async(message, timeout=timeout)
@@ -562,9 +566,14 @@ class SessionSystem:
         services = self._running()
         row = services.table.row(session_id)
         check(GetMessages(session_id, after_seq, limit), services.limits)
-        wanted = row.older(after_seq, limit)
-        older = () if wanted is None else self._waited(wanted, None)
-        return joined(row.latest().log, older, after_seq=after_seq, limit=limit)
+        while True:
+            wanted = row.older(after_seq, limit)
+            older = () if wanted is None else self._waited(wanted, None)
+            log = row.latest().log
+            found = joined(log, older, after_seq=after_seq, limit=limit)
+            if found or limit < 1 or max(after_seq, 0) >= log.last_seq:
+                return found
+            # What was here when it was looked for has left the memory since: the store has it.
 
     def address(self, session_id: SessionId) -> Address[Any]:
         """Return the address of a session's actor: it stays the same over restarts.

@@ -101,6 +101,17 @@ def elsewhere(table: Table, read: Read) -> Future[tuple[Message, ...]] | None:
             return None
 
 
+def is_cut(read: object, result: object) -> bool:
+    """Say whether a page is empty since its messages left the memory while they were looked for."""
+    return (
+        isinstance(read, GetMessages)
+        and isinstance(result, MessagePage)
+        and not result.messages
+        and read.limit > 0
+        and max(read.after_seq, 0) < result.last_seq
+    )
+
+
 def _session(table: Table, read: GetSession, older: Older) -> Session:
     row = table.row(read.session_id)
     session = row.session()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from callboard.actors import (
     Shutdown,
     StoreError,
     StoreFenced,
+    StoreLocked,
     StoreOutcomeUnknown,
     TerminateSession,
     UpdateSession,
@@ -42,6 +44,7 @@ from callboard.actors.sessions.storing import (
     StoreTakenOver,
     StoreTakesAgain,
 )
+from callboard.actors.sessions.table import DurableRow
 from callboard.actors.storage.records import Head, Stored
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
@@ -985,3 +988,36 @@ class TestAStoreThatRefuses:
             sessions.ask(Say(ada, text="no"))
 
         assert sessions.ask(Shutdown(grace_s=60.0)) == ()
+
+
+class TestAPage:
+    @pytest.mark.parametrize("how", ["messages", "ask"])
+    def test_is_not_empty_since_the_log_was_trimmed_meanwhile(
+        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        for number in range(LONG):
+            sessions.ask(Say(ada, text=f"{number}"))
+        right, was_asked = DurableRow.older, list[int]()
+
+        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
+            was_asked.append(after_seq)  # the first time all was here
+            return None if len(was_asked) == 1 else right(row, after_seq, limit)
+
+        monkeypatch.setattr(DurableRow, "older", older)
+        if how == "messages":
+            page = sessions.messages(ada, limit=3)
+        else:
+            page = sessions.ask(GetMessages(ada, 0, 3)).messages
+
+        assert [each.content for each in page] == ["0", "1", "2"]
+
+
+def test_a_start_that_the_store_refuses_may_be_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "kept" / "sessions.db"
+    first, second = SessionSystem(store=path), SessionSystem(store=path)
+    with first, pytest.raises(StoreLocked):
+        second.start()
+    with second:
+        assert second.ask(CreateSession()).state is SessionState.ACTIVE
