@@ -328,7 +328,10 @@ class CommittingActor(SupervisedActor, Generic[D]):
             if message.session_id != session.id:
                 raise InvalidField("session_id", message.session_id, f"This is {session.id}.")
             if not takes_messages(session.state):
-                raise SessionTerminating(session.id)
+                error = SessionTerminating(session.id)
+                if self._is_durable and self._replied_when_kept(None, error):
+                    return LATER  # that it ends is known when its end is kept
+                raise error
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         is_async = type(anything) in self._async_messages
         # What is declared short is not looked after: it would pay for it with every message.

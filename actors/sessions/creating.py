@@ -144,6 +144,7 @@ class Creator:
             return known.reply
         start = self._book.starts.get(known.session_id)
         if start is not None:
+            self._waker.wake_more(start.partition)  # nobody may have asked for it
             return start
         row = self._table.row(known.session_id)
         return row.session() if row.is_kept else self._told_when_kept(row, promise())

@@ -376,7 +376,9 @@ class Draft:
         Whatever is still handed in afterwards is refused.
         """
         base = self._base
-        self._base = Kept(self.incarnation, base.session, base.log, base.active_s, {0: _TAKEN})
+        last = (self.incarnation, base.session, base.log, base.active_s, {0: _TAKEN})
+        # Whoever waits for what was handed in last is told what becomes of it all the same.
+        self._base = Handed(*last, base.pending) if isinstance(base, Handed) else Kept(*last)
         if self.ledger.holder is self:
             self.ledger.holder = None
 

@@ -186,17 +186,24 @@ class Waker:
         announce, session_id, asked = self._services.announce, row.id, partition.ref
         self._starts.ask(start)
         number = start.number
+        is_heard = False
         try:
             future = partition.ask_at_once(StartSession(row), timeout=math.inf)
+            is_answered = future.is_done and future.error is None
+            if not is_answered:
+                # A failure comes by the mailbox in any case: behind the address's word on the
+                # incarnation that failed, which is not to be taken for one that is restarted.
+                future.when_done(lambda: announce(_answered(session_id, number, future, asked)))
+            is_heard = True
         except DeliveryError:  # it has just ended
-            self._starts.wait(start)
             return
-        if future.is_done and future.error is None:
+        finally:
+            # Also when this manager is killed here, whose successor may have looked already: nobody
+            # would hear of the answer.
+            if not is_heard and start.number == number and self._starts.get(row.id) is start:
+                self._starts.wait(start)
+        if is_answered:
             self._take(start, row, _answered(session_id, number, future, asked))
-        else:
-            # A failure comes by the mailbox in any case: behind the address's word on the
-            # incarnation that failed, which is not to be taken for one that is restarted.
-            future.when_done(lambda: announce(_answered(session_id, number, future, asked)))
 
     # -- what becomes of it ------------------------------------------------
 

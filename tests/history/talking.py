@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from callboard.actors import (
     AppendMessage,
@@ -19,13 +19,18 @@ from callboard.actors import (
     SessionActor,
     SessionPatch,
     SessionSystem,
+    StoreError,
+    StoreOutcomeUnknown,
     TerminateSession,
     UpdateSession,
     UpdateSystemPrompt,
 )
-from callboard.actors.sessions.naming import partition_name
+from callboard.actors.sessions.naming import WRITER, partition_name
+from callboard.actors.sessions.storing import UNKNOWN_TRIES
+from callboard.actors.storage.records import Write
 from callboard.actors.testing import FakeStore
 from callboard.actors.testing.history import History
+from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import CallboardError, Request, handles
 from callboard.supervision.testing import Simulation
 from tests.laws import services_of
@@ -48,6 +53,8 @@ FAULTS: Final = (
     "loss",
     "end",
 )
+
+DURABLE_FAULTS: Final = (*FAULTS, "fall of the writer")
 
 
 class Talk:
@@ -137,6 +144,56 @@ class Slow(SessionActor[None]):
         return after
 
 
+class Struck(Protocol):
+    """A store that a test may have struck."""
+
+    on_call: Any
+
+    def refuse(self, *, times: int) -> None:
+        """Refuse the next commits."""
+
+    def lose(self, *, times: int) -> None:
+        """Be lost with the next commits."""
+
+    def accept(self) -> None:
+        """Take everything from now on."""
+
+
+class DurableStore(StoreInMemory):
+    """A durable store that refuses, is lost, before it has kept something or after, and is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_call: Callable[[str, str], object] | None = None
+        self._strikes: list[tuple[type[StoreError], bool]] = []
+
+    def refuse(self, *errors: StoreError, times: int = 1) -> None:
+        """Refuse the next transactions."""
+        assert not errors, "they are all alike"
+        self._strikes += [(StoreError, False)] * times
+
+    def lose(self, *, times: int) -> None:
+        """Be lost with the next transactions, and their repetitions: some of them are kept."""
+        for _ in range(times * UNKNOWN_TRIES):
+            self._strikes.append((StoreOutcomeUnknown, len(self.kept) % 2 == 0))
+
+    def accept(self) -> None:
+        """Take everything from now on."""
+        self._strikes.clear()
+
+    def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
+        """Keep these changes, or not."""
+        if self.on_call is not None:
+            self.on_call("write", "")
+        kind, is_kept = self._strikes.pop(0) if self._strikes else (None, True)
+        if is_kept:
+            super().write(writes)
+        if kind is not None:
+            msg = "struck"
+            raise kind(msg)
+        return {}
+
+
 class Nemesis:
     """Strikes sessions, the manager and the store while others talk.
 
@@ -148,7 +205,7 @@ class Nemesis:
     """
 
     def __init__(
-        self, sim: Simulation, sessions: SessionSystem, store: FakeStore, faults: Collection[str]
+        self, sim: Simulation, sessions: SessionSystem, store: Struck, faults: Collection[str]
     ) -> None:
         self._sim = sim
         self._sessions = sessions
@@ -165,6 +222,8 @@ class Nemesis:
             self._kill(self._sessions.manager)
         if self._happens("fall of a partition", 0.05):
             self._kill(self._sessions.system.lookup(partition_name(0)))
+        if self._happens("fall of the writer", 0.1):
+            self._kill(self._sessions.system.lookup(WRITER))
         if self._happens("refusal", 0.2):
             self._store.refuse(times=1)
         if self._happens("loss", 0.2):
@@ -190,9 +249,9 @@ def pause(sim: Simulation, method: str, session_id: str) -> None:
     sim.sleep(0.001)
 
 
-def talk(sim: Simulation, *, faults: Collection[str] = FAULTS) -> History:
+def talk(sim: Simulation, *, faults: Collection[str] = FAULTS, is_durable: bool = False) -> History:
     """Let three clients talk to sessions that are struck; return what they were told."""
-    store = FakeStore()
+    store: Any = DurableStore() if is_durable else FakeStore()
     slow: type[SessionActor[Any]] = type("Slow", (Slow,), {"sim": sim})
     kind: type[SessionActor[Any]] = slow if sim.happens("slow sessions", 0.7) else SessionActor
     with SessionSystem(

@@ -17,7 +17,7 @@ from callboard.actors.sessions.log import Log
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.guarded import GuardedStore
 from callboard.supervision.testing import Simulation, simulate
-from tests.history.talking import FAULTS, talk
+from tests.history.talking import DURABLE_FAULTS, FAULTS, talk
 
 SCHEDULES = 150
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
@@ -46,6 +46,23 @@ class TestInASimulation:
     @simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES)
     def test_all_clients_are_told_one_story_in_many_schedules(self, sim: Simulation) -> None:
         written = talk(sim)
+
+        assert written.broken() == []
+
+    @pytest.mark.slow
+    @simulate(schedules=60, must_see=(*DURABLE_FAULTS, "slow sessions", "slow store"))
+    def test_all_clients_of_a_durable_store_are_told_one_story(self, sim: Simulation) -> None:
+        written = talk(sim, faults=DURABLE_FAULTS, is_durable=True)
+
+        assert written.broken() == []
+
+    @pytest.mark.chaos
+    @pytest.mark.timeout(900)
+    @simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES)
+    def test_all_clients_of_a_durable_store_are_told_one_story_for_long(
+        self, sim: Simulation
+    ) -> None:
+        written = talk(sim, faults=DURABLE_FAULTS, is_durable=True)
 
         assert written.broken() == []
 

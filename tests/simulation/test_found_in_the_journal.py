@@ -25,6 +25,7 @@ from callboard.actors.storage.sqlite import SqliteStore
 from callboard.actors.testing import MemoryDisk, StoreDies, StoreIsSlow, StoreRefuses
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision.testing import FaultPlan, Simulation, Walk, faults
+from tests.history.talking import DURABLE_FAULTS, talk
 from tests.laws import services_of
 from tests.simulation.durable import (
     DURABLE_PLAN,
@@ -37,7 +38,7 @@ from tests.simulation.durable import (
 DULL = Walk(points=0, early_timers=0, hand_offs=0)
 
 
-@pytest.mark.parametrize("seed", [20, 40, 120, 229])
+@pytest.mark.parametrize("seed", [20, 40, 120, 229, 2427])
 def test_a_schedule_that_once_broke_a_law_keeps_it(seed: int) -> None:
     with Simulation(seed, faults=DURABLE_PLAN) as sim:
         durable(sim)
@@ -219,3 +220,10 @@ def test_a_session_whose_snapshot_is_missing_fails_alone() -> None:
     with Simulation(explore=DULL) as sim, SessionSystem(runtime=sim.runtime, store=store) as after:
         assert after.get(ada).presence is Presence.QUARANTINED
         assert after.ask(AppendMessage(bob, Role.USER, "hello")) == 1
+
+
+@pytest.mark.parametrize("seed", [937, 1721, 1821])
+def test_a_history_that_once_told_two_stories_tells_one(seed: int) -> None:
+    """An end that was refused was told as under way, and what was kept as not kept."""
+    with Simulation(seed) as sim:
+        assert talk(sim, faults=DURABLE_FAULTS, is_durable=True).broken() == []
