@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from functools import partial
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.supervision.model.backoff import Backoff
+from callboard.supervision.model.backoff import DELAYS_MAX, Backoff
 from callboard.supervision.model.errors import InvalidSpec
 
 
@@ -44,34 +45,55 @@ def test_exponential_delays_grow_to_the_longest_and_no_further(
     assert delays_s[-1] == pytest.approx(longest_s)
 
 
+def test_the_usual_delays_are_as_documented() -> None:
+    delays_s = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0)
+
+    assert Backoff.exponential() == Backoff(delays_s=delays_s, jitter=0.1, reset_after_s=60.0)
+    few = Backoff.exponential(first_s=1.0, longest_s=5.0, jitter=0.5, reset_after_s=0.5)
+    assert few == Backoff(delays_s=(0.0, 1.0, 2.0, 4.0, 5.0), jitter=0.5, reset_after_s=0.5)
+    assert few.delay_s(1) == 1.0
+
+
+def test_there_are_no_more_delays_than_may_be() -> None:
+    most = Backoff.exponential(first_s=1.0, factor=1.001, longest_s=1.001 ** (DELAYS_MAX - 0.5))
+
+    assert len(most.delays_s) == DELAYS_MAX + 2  # none before the first, and the longest
+    with pytest.raises(InvalidSpec, match="it would take 1001 delays"):
+        Backoff.exponential(first_s=1.0, factor=1.001, longest_s=1.001 ** (DELAYS_MAX + 0.5))
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: Backoff(delays_s=()), "delays_s"),
-        (lambda: Backoff(delays_s=(-1.0,)), "delays_s"),
-        (lambda: Backoff(delays_s=(math.inf,)), "delays_s"),
-        (lambda: Backoff(delays_s=(math.nan,)), "delays_s"),
-        (lambda: Backoff(delays_s=(1.0,), jitter=1.5), "jitter"),
-        (lambda: Backoff(delays_s=(1.0,), reset_after_s=0), "reset_after_s"),
-        (lambda: Backoff(delays_s=cast("Any", "ab")), "delays_s"),
-        (lambda: Backoff(delays_s=cast("Any", [1.0])), "delays_s"),
-        (lambda: Backoff(delays_s=cast("Any", 5)), "delays_s"),
-        (lambda: Backoff(delays_s=cast("Any", ("1",))), "delays_s"),
-        (lambda: Backoff(delays_s=(True,)), "delays_s"),
-        (lambda: Backoff(delays_s=(1.0,), jitter=cast("Any", "1")), "jitter"),
-        (lambda: Backoff(delays_s=(1.0,), jitter=True), "jitter"),
-        (lambda: Backoff(delays_s=(1.0,), reset_after_s=cast("Any", None)), "reset_after_s"),
-        (lambda: Backoff.exponential(first_s=cast("Any", "1")), "first_s"),
-        (lambda: Backoff.exponential(factor=cast("Any", None)), "factor"),
-        (lambda: Backoff.exponential(factor=1 + 1e-9), "factor"),
-        (lambda: Backoff.exponential(longest_s=cast("Any", None)), "longest_s"),
-        (lambda: Backoff.exponential(first_s=0), "first_s"),
-        (lambda: Backoff.exponential(factor=1), "factor"),
-        (lambda: Backoff.exponential(first_s=2, longest_s=1), "longest_s"),
+        (partial(Backoff, delays_s=()), "delays_s"),
+        (partial(Backoff, delays_s=(-1.0,)), "delays_s"),
+        (partial(Backoff, delays_s=(math.inf,)), "delays_s"),
+        (partial(Backoff, delays_s=(math.nan,)), "delays_s"),
+        (partial(Backoff, delays_s=(1.0,), jitter=1.5), "jitter"),
+        (partial(Backoff, delays_s=(1.0,), reset_after_s=0), "reset_after_s"),
+        (partial(Backoff, delays_s=cast("Any", "ab")), "delays_s"),
+        (partial(Backoff, delays_s=cast("Any", [1.0])), "delays_s"),
+        (partial(Backoff, delays_s=cast("Any", 5)), "delays_s"),
+        (partial(Backoff, delays_s=cast("Any", ("1",))), "delays_s"),
+        (partial(Backoff, delays_s=(True,)), "delays_s"),
+        (partial(Backoff, delays_s=(1.0,), jitter=cast("Any", "1")), "jitter"),
+        (partial(Backoff, delays_s=(1.0,), jitter=True), "jitter"),
+        (partial(Backoff, delays_s=(1.0,), reset_after_s=cast("Any", None)), "reset_after_s"),
+        (partial(Backoff.exponential, first_s=cast("Any", "1")), "first_s"),
+        (partial(Backoff.exponential, factor=cast("Any", None)), "factor"),
+        (partial(Backoff.exponential, factor=1 + 1e-9), "factor"),
+        (partial(Backoff.exponential, longest_s=cast("Any", None)), "longest_s"),
+        (partial(Backoff.exponential, first_s=0), "first_s"),
+        (partial(Backoff.exponential, factor=1), "factor"),
+        (partial(Backoff.exponential, first_s=2, longest_s=1), "longest_s"),
+        (partial(Backoff.exponential, first_s=math.inf), "first_s"),
+        (partial(Backoff.exponential, factor=math.inf), "factor"),
+        (partial(Backoff.exponential, longest_s=math.inf), "longest_s"),
     ],
 )
-def test_delays_that_cannot_be_are_refused(make: Callable[[], Backoff], field: str) -> None:
+def test_delays_that_cannot_be_are_refused(make: partial[Backoff], field: str) -> None:
     with pytest.raises(InvalidSpec) as refused:
         make()
 
-    assert refused.value.field == field
+    assert (refused.value.field, refused.value.value) == (field, make.keywords[field])
+    assert re.fullmatch(r"Give .+\.", refused.value.remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -73,7 +74,9 @@ def test_a_limit_that_cannot_be_is_refused(intensity: int, period_s: float, fiel
     with pytest.raises(InvalidSpec) as refused:
         RestartWindow(intensity=intensity, period_s=period_s)
 
-    assert refused.value.field == field
+    given = {"intensity": intensity, "period_s": period_s}
+    assert (refused.value.field, refused.value.value) == (field, given[field])
+    assert re.fullmatch(r"Give .+\.", refused.value.remedy)
     assert refused.value.remedy in str(refused.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import subprocess
 import sys
 from uuid import UUID
@@ -60,6 +61,16 @@ def test_texts_spread_over_all_partitions() -> None:
     assert min(counts) > 700
 
 
+def test_whole_numbers_within_a_key_tell_it_apart() -> None:
+    assert {partition_of((2**70 + number,), 8) for number in range(100)} == set(range(8))
+
+
+def test_a_key_keeps_its_partition_in_every_version() -> None:
+    keys = ["ada", b"x", ("ada", 7), None, 1.5]
+
+    assert [partition_of(key, 1000) for key in keys] == [152, 385, 692, 21, 468]
+
+
 def test_a_key_keeps_its_partition_in_another_process() -> None:
     program = (
         "from callboard.supervision.model.routing import partition_of;"
@@ -84,11 +95,15 @@ def test_a_number_of_partitions_that_cannot_be_is_refused(partitions: int) -> No
     with pytest.raises(InvalidSpec) as refused:
         partition_of("key", partitions)
 
-    assert refused.value.field == "partitions"
+    assert (refused.value.field, refused.value.value) == ("partitions", partitions)
+    assert re.fullmatch(r"Give .+\.", refused.value.remedy)
 
 
 def test_a_key_without_contents_is_refused() -> None:
-    with pytest.raises(InvalidSpec) as refused:
-        partition_of(object(), 4)
+    key = object()
 
-    assert refused.value.field == "key"
+    with pytest.raises(InvalidSpec) as refused:
+        partition_of(key, 4)
+
+    assert (refused.value.field, refused.value.value) == ("key", key)
+    assert re.fullmatch(r"Route .+\.", refused.value.remedy)

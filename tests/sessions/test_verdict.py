@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from callboard.actors.sessions.budget import RESTARTS
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Standing
@@ -108,6 +110,29 @@ def test_a_void_verdict_changes_no_presence_but_the_failure_counts() -> None:
     assert (standing.restarts, standing.last_error) == (1, "crashed: KeyError: x")
 
 
+def test_a_void_verdict_about_a_session_that_nothing_was_known_of_says_that_it_is_awake() -> None:
+    standing = noted(decide(ended(CRASHED, 2), row(), now_s=7.0))
+
+    assert standing.presence is Presence.AWAKE
+    assert standing.spent == RESTARTS.record(now_s=7.0)[0]
+
+
+def test_a_start_given_up_that_never_began_is_one_failure_more() -> None:
+    asleep = Standing(3, Presence.ASLEEP, restarts=1)
+    on_its_way = Standing(3, Presence.RESTARTING, restarts=1)
+
+    assert noted(decide(GIVEN_UP, row(standing=asleep))).restarts == 2
+    assert noted(decide(GIVEN_UP, row(standing=on_its_way))).restarts == 1
+
+
+def test_what_is_decided_by_is_what_the_row_says_now() -> None:
+    table_row = Row(Session(id="ada", state=SessionState.TERMINATING), active_s=0.0)
+    table_row.begin(3)
+    table_row.note(QUARANTINED)
+
+    assert view_of(table_row) == row(SessionState.TERMINATING, standing=QUARANTINED)
+
+
 def test_a_restart_that_failed_before_it_began_is_about_a_newer_incarnation() -> None:
     decision = decide(ended(CRASHED, 4), row(standing=Standing(3, Presence.RESTARTING, restarts=1)))
 
@@ -197,6 +222,7 @@ def test_a_first_start_that_fails_when_something_is_kept_is_undone() -> None:
     unknown = NeverStarted(reason=CRASHED, may_be_kept=True)
 
     assert decide(unknown, created).verdict is Verdict.UNDONE
+    assert noted(decide(unknown, created)) == Standing(0, Presence.ASLEEP)
     decision = decide(NeverStarted(reason=CRASHED), active)
     assert decision.verdict is Verdict.UNDONE
     assert noted(decision).presence is Presence.ASLEEP
@@ -223,7 +249,7 @@ def test_no_actor_is_no_failure_to_count() -> None:
 
 
 def test_a_revived_session_is_on_its_way_and_keeps_its_history() -> None:
-    standing = revived(QUARANTINED)
+    standing = revived(msgspec.structs.replace(QUARANTINED, since_s=5.0))
 
     assert standing == Standing(3, Presence.RESTARTING, restarts=4)
     crashed_again = decide(ended(CRASHED, 4), row(standing=standing))
@@ -309,6 +335,12 @@ class TestWhatIsSpent:
         crashed = ended(CRASHED, 1)
 
         assert self.of(crashed, GivenUp(incarnation=2, reason=CRASHED)) is None
+
+
+def test_a_wake_that_did_not_fail_spends_nothing() -> None:
+    decision = decide(NotWoken(incarnation=3, reason=NoActor()), row())
+
+    assert (decision.verdict, noted(decision).spent) == (Verdict.ASLEEP, None)
 
 
 def test_a_wake_that_fails_is_tried_again_until_the_budget_is_spent() -> None:
