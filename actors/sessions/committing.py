@@ -22,6 +22,7 @@ from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import Log, joined
 from callboard.actors.sessions.owing import Owed
+from callboard.actors.sessions.spawn import is_half_spawned
 from callboard.actors.sessions.states import SessionState, takes_messages
 from callboard.actors.storage.chain import Pending
 from callboard.actors.storage.commits import CommitOutcome
@@ -306,21 +307,34 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     # -- one message, one commit -------------------------------------------
 
-    def _has_not_begun(self) -> bool:
-        """Say whether that was given up with which this incarnation, or the one before, began."""
-        begun = self._begun_with
-        is_refused = begun is not None and begun.error is not None
-        return is_refused or self._working().session.state is SessionState.CREATED
+    def _go_on_from_what_is_kept(self, *, is_asked: bool) -> None:
+        """Return to what there is if the store has not kept what was handed in before.
+
+        Raises:
+            StoreError: not even that with which this incarnation began, or the one before it, upon
+                which all else stands: this one ends, and the next one begins anew.
+        """
+        draft, begun = self._working(), self._begun_with
+        if draft.is_given_up:
+            draft.rebase()
+        is_refused = False
+        if begun is not None and begun.is_settled:
+            self._begun_with = None
+            is_refused = begun.error is not None
+        session = draft.session
+        if session.state is not SessionState.ACTIVE:
+            # When it has begun it is further than that; nobody is answered while it is spawned.
+            is_refused = is_refused or session.state is SessionState.CREATED
+            is_refused = is_refused or (is_asked and is_half_spawned(session))
+        if is_refused:
+            self.stop()
+            msg = f"what session {self._row.id} began with was not kept"
+            raise StoreError(msg)
 
     def _handle_receive(self, message: Any) -> Any:
-        if self._is_durable and self._working().is_given_up:
-            self._working().rebase()  # what was handed in before was not kept
-            if self._has_not_begun():
-                # Not even what it began with, upon which all else stands: the next one begins anew.
-                self.stop()
-                msg = f"what session {self._row.id} began with was not kept"
-                raise StoreError(msg)
         is_asked = isinstance(message, SessionMessage)
+        if self._is_durable:
+            self._go_on_from_what_is_kept(is_asked=is_asked)
         if is_asked:
             known: SessionMessage[Any] = message  # pyright: ignore[reportUnknownVariableType]  # any reply
             check(known, self._services.limits)

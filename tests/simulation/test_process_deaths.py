@@ -56,7 +56,9 @@ def test_what_was_acknowledged_is_there_after_many_deaths(
     print(f"\n{journal_mode}: {deaths} deaths in {seed - SCHEDULES} schedules")  # noqa: T201 -- a figure
 
 
-@pytest.mark.parametrize(("journal_mode", "seed"), [("wal", 14), ("delete", 1924), ("wal", 1254)])
+@pytest.mark.parametrize(
+    ("journal_mode", "seed"), [("wal", 14), ("delete", 1924), ("wal", 1254), ("delete", 3108)]
+)
 def test_a_schedule_that_once_broke_a_law_keeps_it(journal_mode: JournalMode, seed: int) -> None:
     """What began upon a commit that was refused went on; an end in quarantine was forgotten."""
     with Simulation(seed, faults=FAILING) as sim:
