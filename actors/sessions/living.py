@@ -78,7 +78,9 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
             self._begun_with = draft.handed
             services.book.starts.hand_in(self._row.id, draft.handed)
         if has_links:
-            self._look()
+            # Who opens them goes by what is published.
+            if not (self._is_durable and draft.when_kept(lambda _: self._look())):
+                self._look()
             self._log_grew()
         if self.incarnation > 1 or self._row.standing is not None:
             self._tell_that_it_runs()
