@@ -82,7 +82,8 @@ def check_bounds(bounds: Bounds) -> None:
     for shape in bounds:
         for name in shape.__struct_fields__:
             bound: Any = getattr(shape, name)
-            assert bound is None or (type(bound) in (int, float) and bound >= 0), name
+            is_number = type(bound) in (int, float) and bound >= 0
+            assert bound is None or type(bound) is bool or is_number, name
             assert not math.isnan(bound or 0), name
     assert bounds.daemon.backlog < 2**31
 

@@ -95,7 +95,8 @@ def check_problem(status: int, media_type: str, content: bytes) -> Problem:
 
 @pytest.mark.parametrize(
     ("label", "mode"),
-    [each for each in SENT if each[0] not in STREAMS],
+    # What operators send and get is JSON Lines, which no generator knows: tests/daemon has them.
+    [each for each in SENT if each[0] not in STREAMS and "/v1/store/" not in each[0]],
     ids=lambda each: getattr(each, "value", each),
 )
 def test_an_operation_answers_as_it_is_described(
