@@ -222,7 +222,15 @@ def message(record: MessageRecord) -> Message:
 
 
 def _with_id(stored: Stored) -> bytes:
-    """Return the JSON of a whole session: the body with the id in front."""
+    """Return the JSON of a whole session: the body with the id in front.
+
+    Raises:
+        Unreadable: there is no body, as in a damaged file.
+    """
+    body: Any = stored.body
+    if body is None:
+        msg = "it has no snapshot"
+        raise Unreadable(msg)
     said = msgspec.json.encode(stored.id)
     return b'{"id":' + said + (b"," if stored.body != b"{}" else b"") + stored.body[1:]
 

@@ -178,5 +178,4 @@ class SqliteReader:
 def _stored(row: tuple[Any, ...]) -> Stored:
     key = row[13]
     created = None if key is None else CreateRecord(row[11], row[12], key, row[14], row[15])
-    # Of a damaged file the snapshot may be missing: then that session alone cannot be read.
-    return Stored(row[1], Head(*row[2:8]), row[9] or b"", row[10], created, row[8])
+    return Stored(row[1], Head(*row[2:8]), row[9], row[10], created, row[8])
