@@ -228,7 +228,7 @@ class _Walk:
                 yield from self._silent(state)
                 yield from self._endings(state)
             case Stage.ACTIVE:
-                yield from self._changes(state)
+                yield from self._changes(way)
             case Stage.TERMINATING:
                 after = state.version + 1
                 yield from self._silent(state)
@@ -238,8 +238,8 @@ class _Walk:
             case Stage.GONE:
                 return
 
-    def _changes(self, state: State) -> Iterator[Commit]:
-        evidence = self._evidence
+    def _changes(self, way: Way) -> Iterator[Commit]:
+        evidence, state = self._evidence, way.state
         update = evidence.updates.get(state.version + 1)
         if update is not None:
             operation = update.operation
@@ -256,7 +256,7 @@ class _Walk:
             return
         spare, seq_max = self._until_next(state)
         if state.seq < seq_max:
-            yield from self._appends(state)
+            yield from self._appends(way)
         if spare > 0:
             yield from self._updates(state)
             yield from self._silent(state)
@@ -278,9 +278,10 @@ class _Walk:
             return (version - state.version) - (seq - state.seq), seq
         return NEVER, NEVER
 
-    def _appends(self, state: State) -> Iterator[Commit]:
+    def _appends(self, way: Way) -> Iterator[Commit]:
         """Yield who can have appended the next message."""
-        evidence, seq = self._evidence, state.seq + 1
+        evidence, state = self._evidence, way.state
+        seq = state.seq + 1
         known = evidence.appended.get(seq)
         if known is not None:
             yield self._append(state, known)
@@ -289,6 +290,7 @@ class _Walk:
             return
         said = evidence.said.get(seq)
         has_maker = False
+        silent_from = evidence.silent_from
         kinds: list[object] = []
         for each in evidence.doubtful:
             if each in state.used or (said is not None and each.said != said[0]):
@@ -296,12 +298,17 @@ class _Walk:
             if each.said in kinds or self._is_taken(state, each):
                 continue
             kinds.append(each.said)  # of several alike the first one is as good as any
-            has_maker = True
+            # One that has begun by now makes whatever nobody is known to have made, and leaves
+            # to nobody what it would have made later. One that begins later must not: it is late.
+            has_maker = has_maker or (
+                silent_from is not None and each.began.at <= max(way.at.at, silent_from.at)
+            )
             yield self._append(state, each, frozenset((each,)))
-        if not has_maker and evidence.silent_from is not None and seq <= evidence.needed_seq:
-            yield Commit(state._replace(seq=seq), evidence.silent_from)
-            after = state._replace(seq=seq, version=state.version + 1, fields=None)
-            yield Commit(after, evidence.silent_from)
+        if silent_from is not None and seq <= evidence.needed_seq:
+            yield Commit(state._replace(seq=seq), silent_from)  # more of the commit before
+            if not has_maker:
+                after = state._replace(seq=seq, version=state.version + 1, fields=None)
+                yield Commit(after, silent_from)
 
     def _silent(self, state: State) -> Iterator[Commit]:
         """Yield a commit that nobody knows of, if a later version is."""

@@ -379,14 +379,17 @@ STRIKES_A_WAVE = 16
 def play_for(run: Run, seconds: float, each_wave: Callable[[], object] = lambda: None) -> None:
     """Deal one deck after the other, many strikes a wave, until the time is over."""
     run.is_alone = False
-    run.begin()
-    until_s = run.world.now_s() + seconds
-    dealt: list[str] = []
-    while run.world.now_s() < until_s:
-        if len(dealt) < STRIKES_A_WAVE:
-            dealt += deck(run.chance)
-        strikes, dealt = dealt[:STRIKES_A_WAVE], dealt[STRIKES_A_WAVE:]
-        run.wave(strikes)
-        run.compare()
-        each_wave()
-    run.end()
+    try:
+        run.begin()
+        until_s = run.world.now_s() + seconds
+        dealt: list[str] = []
+        while run.world.now_s() < until_s:
+            if len(dealt) < STRIKES_A_WAVE:
+                dealt += deck(run.chance)
+            strikes, dealt = dealt[:STRIKES_A_WAVE], dealt[STRIKES_A_WAVE:]
+            run.wave(strikes)
+            run.compare()
+            each_wave()
+        run.end()
+    finally:
+        run.sessions.stop()  # a run that fails leaves no threads to what comes after it

@@ -346,3 +346,31 @@ class TestASessionThatCommitsAlone:
         finding = checked((append("a"), 1), (GetSession("s"), at(9)), commits_alone=True)
 
         assert "saw nothing of it" in (finding.told or "")
+
+
+class TestAMessageOfABehavioursOwn:
+    def test_may_append_before_somebody_of_whom_nobody_knows_begins(self) -> None:
+        """Who may have appended later is not who must have appended then."""
+        finding = checked(
+            (Own("s"), None), (GetSession("s"), at(2, 1)), (append("late"), Timeout())
+        )
+
+        assert finding.told is None
+        assert finding.unclear is None
+
+    def test_may_not_append_before_it_begins(self) -> None:
+        finding = checked(
+            (GetSession("s"), at(2, 1)), (Own("s"), None), (append("late"), Timeout())
+        )
+
+        assert "yet it saw what that did" in (finding.told or "")
+
+    def test_may_append_two_at_once_beside_somebody_of_whom_nobody_knows(self) -> None:
+        finding = checked(
+            (Own("s"), None),
+            (append("never"), Timeout()),
+            (update(1, a=1), at(2, 1, a=1)),
+        )
+
+        assert finding.told is None
+        assert finding.unclear is None
