@@ -370,9 +370,13 @@ class StoreWriter(PinnedActor):
             msg = "a writer that was killed is still at the store"
             raise StoreError(msg)
         self.begun_s = self.system.clock.now_s()
+        is_over = True  # and so it is when it raises
         try:
-            return next_step(message.steps)
+            is_over, done = next_step(message.steps)
+            return is_over, done
         finally:
+            if is_over:  # before whoever asked knows: he may go on with another one
+                self._storing.working.clear()
             self._leave()
 
     @handles(WorkOver)
@@ -381,10 +385,12 @@ class StoreWriter(PinnedActor):
         if not self._enter():  # a writer that was killed may be at one of its steps
             self.send_after(OCCUPIED_CHECK_S, message)
             return
+        working = self._storing.working
         try:
             message.steps.close()
         finally:
-            self._storing.working.clear()
+            if working.get("work") is message.steps:  # else it was done, and another has begun
+                working.clear()
             self._leave()
 
     def _do(self, act: Callable[[], object], message: Any) -> None:

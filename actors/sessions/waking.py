@@ -288,12 +288,12 @@ class Waker:
         if isinstance(error, Timeout) and start.is_awaited:  # by another asker, who has more time
             self._starts.wait(start)
             return
+        if start.cause is Cause.CREATE:
+            self._take_back(start, row, error)
+            return
         start.fail(error)
         self._starts.settle(start)
-        if start.cause is Cause.CREATE:
-            self.never_was(row, error)
-        else:
-            self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
+        self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
 
     def _failed(self, start: Start, row: Row, error: Exception) -> None:
         reason = _reason_of(error)
@@ -304,10 +304,9 @@ class Waker:
         why = start.refusal or SpawnError(f"session {row.id} did not start: {reason}")
         if start.cause is Cause.CREATE and start.refusal is not None and row.may_be_kept:
             why = StoreOutcomeUnknown("what the store has kept of an earlier attempt is not known")
-        if start.cause is Cause.CREATE and start.refusal is None and self._is_durable:
+        if start.cause is Cause.CREATE and start.refusal is None:
             start.error = why
-            self._starts.pause(start)  # for good: nobody starts it any more
-            self.never_was(row, error)  # it may have to end first: its creator is told after that
+            self._take_back(start, row, error)
             return
         start.fail(why)
         self._starts.settle(start)
@@ -324,6 +323,19 @@ class Waker:
         else:
             self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
 
+    def _take_back(self, start: Start, row: Row, error: Exception) -> None:
+        """Have a session be no more that did not begin, then tell its creator.
+
+        A durable store has it first: then that is told by what removes the row. A store of the
+        host's may refuse to hear of it for as long as it likes.
+        """
+        start.error = start.error or error
+        self._starts.pause(start)  # for good: nobody starts it any more
+        self.never_was(row, error)
+        if not self._is_durable:
+            start.fail(error)
+            self._starts.settle(start)
+
     def never_was(self, row: Row, error: Exception) -> None:
         """Take a session back whose creator is told that it came to nothing."""
         self._book.creates.forget(row.id)
@@ -336,11 +348,11 @@ class Waker:
         start = self._starts.get(row.id)
         if start is None or start.cause is not Cause.CREATE or start.error is None:
             return False
-        if not self._is_durable or start.refusal is not None:
+        if start.refusal is not None:
             self._starts.settle(start)
-        else:  # he is told when it has gone
-            self._starts.pause(start)
-        self.never_was(row, start.error)
+            self.never_was(row, start.error)
+        else:
+            self._take_back(start, row, start.error)
         return True
 
     def _wake_again(self, start: Start, row: Row, reason: ExitReason) -> None:

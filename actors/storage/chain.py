@@ -131,11 +131,11 @@ class DurableLedger(Ledger[S, L]):
             kept = kept.successor[0]
         return kept
 
-    def waiting(self) -> list[Handed[S, L]]:
-        """Return the versions that wait to be published, in order."""
+    def waiting(self, *, before: Kept[S, L] | None = None) -> list[Handed[S, L]]:
+        """Return the versions that wait to be published, in order; those before one, if given."""
         found: list[Handed[S, L]] = []
         kept = self.head
-        while kept.successor:
+        while kept is not before and kept.successor:
             kept = kept.successor[0]
             if isinstance(kept, Handed):
                 found.append(kept)
@@ -193,7 +193,7 @@ class DurableLedger(Ledger[S, L]):
                 tip.incarnation, session, published.log, published.active_s, {}
             )
             if self.claim(tip, back) is None:
-                given_up = self.waiting()
+                given_up = self.waiting(before=back)  # what is behind it already is not given up
                 self.head = back
                 return given_up
         return []

@@ -199,7 +199,11 @@ class Journal(Generic[S, L]):
         marks, count = self._marks, 0
         parts, seen = self._in_flight, dict[StoredLedger[S, L], None]()
         assert not parts, "one batch at a time"
-        while marks and count < self._batch_commits_max:
+        # Those that are here now, no more: a mark that comes meanwhile may be for what its
+        # session has handed in since its part was made.
+        for _ in range(len(marks)):
+            if count >= self._batch_commits_max:
+                break
             # Taken off the marks when it is in flight: a writer that dies in between leaves it.
             ledger = marks[0]
             if ledger not in seen:

@@ -7,6 +7,8 @@ from __future__ import annotations
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 import pytest
 
+from callboard.actors.storage.chain import DurableLedger, Pending
+from callboard.actors.storage.journal import Journal
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.ending import EndingCell
 from callboard.supervision.runtime.futures import Future
@@ -21,9 +23,12 @@ from callboard.supervision.runtime.system import ActorSystem
 from callboard.supervision.runtime.timers import Timer
 from callboard.supervision.runtime.turns import TurningCell
 from callboard.supervision.runtime.watcher import Watcher
+from tests.interleaving import commits
 from tests.interleaving.exploring import Broken
 from tests.interleaving.planting import Bug, planted
 from tests.interleaving.scenes import RACES
+
+assert commits.__name__, "it adds its races to the others"
 
 BUGS = {
     "it looks what waits before it says that nobody comes": Bug(
@@ -205,6 +210,27 @@ BUGS = {
         "has_missed",
         "return waiting != self._seen\n",
         "return False\n",
+    ),
+    "a mark that comes while its session is taken is taken off with the others": Bug(
+        "commits of a session that is being taken",
+        Journal,
+        "take",
+        "for _ in range(len(marks)):\n",
+        "while marks:\n",
+    ),
+    "what is handed in behind what was given up is given up too": Bug(
+        "commits upon one that is not kept",
+        DurableLedger,
+        "give_up",
+        "given_up = self.waiting(before=back)",
+        "given_up = self.waiting()",
+    ),
+    "whoever comes too late to be told by the writer is told by nobody": Bug(
+        "two who wait for a commit that is settled",
+        Pending,
+        "when_settled",
+        "if self.is_settled and _took(acts, act):",
+        "if False:",
     ),
 }
 

@@ -6,8 +6,11 @@ import os
 
 import pytest
 
+from tests.interleaving import commits
 from tests.interleaving.exploring import PREEMPTIONS_MAX
 from tests.interleaving.scenes import RACES, Race
+
+assert commits.__name__, "it adds its races to the others"
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 

@@ -117,6 +117,8 @@ def plain() -> Iterator[type[Plain]]:
 
 def in_a_process(code: str, *, interrupts: bool = False) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter; it says `ready` when it may be interrupted."""
+    if interrupts:  # also where whoever runs the tests ignores that signal, as behind nohup
+        code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
