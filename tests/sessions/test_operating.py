@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def test_a_work_that_is_done_keeps_nobody_from_the_next_one(
 ) -> None:
     """Also while the writer has yet to hear that nobody waits for it any more."""
     told: list[Any] = []
-    notify = Address.notify
+    notify: Callable[[Address[Any], Any], object] = Address[Any].notify
 
     def held_up(to: Address[Any], message: Any) -> None:
         if isinstance(message, WorkOver):
