@@ -8,6 +8,8 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
+import msgspec
+
 from callboard.actors.checks import check, check_own
 from callboard.actors.errors import (
     InvalidField,
@@ -50,6 +52,25 @@ class Pledge(NamedTuple):
 
     keep: Callable[[], object]
     drop: Callable[[BaseException], object]
+
+
+class _Reply(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What an asker is told when all is kept that it is built upon.
+
+    No closure: there is one with every append, and each of its parts would be the garbage
+    collector's to look at.
+    """
+
+    asked: Future[Any]
+    value: Any
+    error: Exception | None
+
+    def __call__(self, refusal: StoreError | None) -> None:
+        wrong = refusal or self.error
+        if wrong is None:
+            self.asked.offer(self.value)
+        else:
+            self.asked.offer_exception(wrong)
 
 
 class CommittingActor(SupervisedActor, Generic[D]):
@@ -434,36 +455,26 @@ class CommittingActor(SupervisedActor, Generic[D]):
         draft = self._working()
         if draft.is_kept:
             return False
-        reply = self._asker(outlives=True)
-
-        def answer(refusal: StoreError | None) -> None:
-            wrong = refusal or error
-            if wrong is None:
-                reply.offer(value)
-            else:
-                reply.offer_exception(wrong)
-
-        if not draft.when_kept(answer):
-            answer(None)
+        reply = _Reply(self.actor_ref.future_in_hand(), value, error)
+        if not draft.when_kept(reply):
+            reply(None)
         return True
 
     def _go_on_when_kept(self, draft: Draft) -> None:
         """Have done what waits for this commit, by the writer of the store."""
         pledges, self._pledges = self._pledges, None
         follows = draft.session.client is not None
-        if not (pledges or follows):
-            return
+        if pledges or follows:
+            draft.when_kept(partial(self._redeem, pledges or [], follows))
 
-        def go_on(refusal: StoreError | None) -> None:
-            for each in pledges or ():
-                if refusal is None:
-                    each.keep()
-                else:
-                    each.drop(refusal)
-            if follows and refusal is None:
-                self._log_grew()
-
-        draft.when_kept(go_on)
+    def _redeem(self, pledges: list[Pledge], follows: bool, refusal: StoreError | None) -> None:  # noqa: FBT001 -- it is called back
+        for each in pledges:
+            if refusal is None:
+                each.keep()
+            else:
+                each.drop(refusal)
+        if follows and refusal is None:
+            self._log_grew()
 
     def _keep(self, draft: Draft) -> None:
         services = self._services

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -138,9 +138,10 @@ class Log(msgspec.Struct, frozen=True, gc=False, eq=False):
         first = min(chunks - HERE_CHUNKS_MIN, kept)
         if first <= 0:
             return self
-        messages = chain.from_iterable(self._chunk(each) for each in range(first, chunks))
         first_seq = self.first_seq + (first << CHUNK_BITS)
-        return log_of(messages, first_seq=first_seq, keys=self._keys)
+        parts = [self._chunk(each) for each in range(first, chunks)]
+        shift, root = _grown(parts[:-1])
+        return Log(self.last_seq, shift, root, parts[-1], self._keys, first_seq)
 
     def _chunk(self, index: int) -> tuple[Message, ...]:
         if index == (self.last_seq - self.first_seq) >> CHUNK_BITS:
@@ -186,30 +187,24 @@ def here_from(last_seq: int) -> int:
 
 
 def log_of(
-    messages: Iterable[Message],
-    *,
-    first_seq: int = 1,
-    keys: tuple[dict[str, Message], ...] | None = None,
-    keyed: Iterable[Message] = (),
+    messages: Iterable[Message], *, first_seq: int = 1, keyed: Iterable[Message] = ()
 ) -> Log:
     """Return a log that holds messages.
 
     Args:
         messages: in order, without holes.
         first_seq: number of the first one: the first of a chunk.
-        keys: those that are remembered; None: those of `keyed`, and of the messages.
         keyed: earlier messages whose keys are to be remembered, in order.
     """
-    remembered: tuple[dict[str, Message], ...] = () if keys is None else keys
-    for message in keyed if keys is None else ():
-        if message.client_msg_id is not None and message.seq < first_seq:
-            remembered = _remembered(remembered, message.client_msg_id, message)
-    log = Log(first_seq - 1, _keys=remembered, first_seq=first_seq)
-    for message in messages:
-        if keys is not None:  # it knows them all
-            log = msgspec.structs.replace(log, _keys=())
-        log = log.append(message)
-    return log if keys is None else msgspec.structs.replace(log, _keys=keys)
+    here = tuple(messages)
+    keys: tuple[dict[str, Message], ...] = ()
+    for message in chain((each for each in keyed if each.seq < first_seq), here):
+        if message.client_msg_id is not None:
+            keys = _remembered(keys, message.client_msg_id, message)
+    parts = [here[each : each + CHUNK_MESSAGES] for each in range(0, len(here), CHUNK_MESSAGES)]
+    shift, root = _grown(parts[:-1])
+    tail = parts[-1] if parts else ()
+    return Log(first_seq - 1 + len(here), shift, root, tail, keys, first_seq)
 
 
 def _remembered(
@@ -221,6 +216,14 @@ def _remembered(
         newest[key] = message
         return (*keys[:-1], newest)
     return (*keys[-(_GENERATIONS_MAX - 1) :], {key: message})
+
+
+def _grown(chunks: Iterable[_Node]) -> tuple[int, _Node]:
+    """Return a tree of full chunks, and how deep it is."""
+    shift, root = 0, cast("_Node", ())
+    for index, chunk in enumerate(chunks):
+        shift, root = _pushed(root, shift, index, chunk)
+    return shift, root
 
 
 def _pushed(root: _Node, shift: int, index: int, chunk: _Node) -> tuple[int, _Node]:

@@ -125,6 +125,8 @@ class Storing:
         return tuple(str(spec.name) for spec in self.specs)
 
     def _wake(self) -> None:
+        if self.occupied_by is not None:
+            return  # who is at the store looks what has come before it rests
         # One of these in its mailbox is enough. Whoever has put it there may have been killed
         # before the writer was told, so it is told again; a mark of our own could be lost so.
         if self._writer.mailbox_size:

@@ -32,29 +32,26 @@ Act: TypeAlias = "Callable[[StoreError | None], object]"
 """Is told what became of a commit: None when it is kept, else why it is not."""
 
 
-class Pending:
+class Pending(msgspec.Struct, gc=False, eq=False):
     """What of one commit is to be written, and who is to be told of it.
 
     Its session's thread fills it in before it is handed in; afterwards the writer alone settles
     it, and any thread may wait for that.
     """
 
-    __slots__ = ("_acts", "body", "error", "events", "is_settled", "may_be_kept", "messages")
-
-    def __init__(self) -> None:
-        self.body: bytes | None = None
-        """What of the snapshot seldom changes, as JSON, if it has changed."""
-        self.messages: tuple[MessageRecord, ...] = ()
-        """What was appended."""
-        self.events: tuple[object, ...] = ()
-        """What to announce when it is kept."""
-        self.may_be_kept = False
-        """Whether a writer was stopped in the middle of writing it: if it is refused now, it may
-        have been kept all the same."""
-        self.is_settled = False
-        self.error: StoreError | None = None
-        """Why it was not kept; None when it was."""
-        self._acts: list[Act] | None = []
+    body: bytes | None = None
+    """What of the snapshot seldom changes, as JSON, if it has changed."""
+    messages: tuple[MessageRecord, ...] = ()
+    """What was appended."""
+    events: tuple[object, ...] = ()
+    """What to announce when it is kept."""
+    may_be_kept: bool = False
+    """Whether a writer was stopped in the middle of writing it: if it is refused now, it may
+    have been kept all the same."""
+    is_settled: bool = False
+    error: StoreError | None = None
+    """Why it was not kept; None when it was."""
+    _acts: list[Act] | None = []
 
     def when_settled(self, act: Act) -> None:
         """Have `act` called when it is known whether the commit is kept; at once if it is. Once.
@@ -77,9 +74,11 @@ class Pending:
             self.body, self.messages, self.events = None, (), ()
         acts = self._acts
         while acts:
-            for act in acts[:1]:  # another thread may take its own meanwhile
-                if _took(acts, act):
-                    act(self.error)
+            try:
+                act = acts.pop(0)
+            except IndexError:  # another thread took its own meanwhile
+                break
+            act(error)
         self._acts = None
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
 from callboard.actors.storage.chain import DurableLedger, Handed
@@ -167,8 +167,9 @@ class Journal(Generic[S, L]):
             StoreError: too many wait, or an earlier one of the session was not kept.
             InvalidSpec: it cannot be said in JSON: the behaviour's own slip.
         """
-        ledger = cast("StoredLedger[S, L]", entry.ledger)
-        version = cast("Handed[S, L]", entry.version)
+        of_a_durable_row: Any = entry
+        ledger: StoredLedger[S, L] = of_a_durable_row.ledger
+        version: Handed[S, L] = of_a_durable_row.version
         before, session = entry.base.session, version.session
         ahead = session.version - ledger.head.session.version
         if len(self._marks) >= self._waiting_max or ahead > WAITING_PER_SESSION_MAX:
