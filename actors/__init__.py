@@ -125,6 +125,7 @@ from callboard.actors.messages import ReviveSession as ReviveSession
 from callboard.actors.messages import SessionMessage as SessionMessage
 from callboard.actors.messages import SessionPage as SessionPage
 from callboard.actors.messages import Shutdown as Shutdown
+from callboard.actors.messages import StoreHealth as StoreHealth
 from callboard.actors.messages import Subscribe as Subscribe
 from callboard.actors.messages import TerminateSession as TerminateSession
 from callboard.actors.messages import UpdateSession as UpdateSession
@@ -337,6 +338,7 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "StoreFenced",
+    "StoreHealth",
     "StoreLocked",
     "StoreNotOperable",
     "StoreOutcomeUnknown",

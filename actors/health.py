@@ -20,6 +20,9 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
     failing = ("root",) if is_over else services.failing_parts()
     if services.is_audit_refusing:  # told here alone: a watchdog's restart would not mend it
         failing = (*failing, "audit sink")
+    store = None if services.storing is None else services.storing.health()
+    if store is not None and not store.is_taking:  # nor this: reads go on
+        failing = (*failing, "store")
     due_s = services.sweep_due_s
     relief = services.relief
     return HealthReport(
@@ -36,4 +39,5 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
         memory_bytes=None if relief is None else relief.resident_bytes,
         memory_pressure=MemoryPressure.WITHIN if relief is None else relief.pressure,
         folders_left=services.observing.folders_left(),
+        store=store,
     )

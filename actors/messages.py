@@ -87,18 +87,43 @@ class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int = 0
 
 
+class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How the durable store is.
+
+    Args:
+        is_taking: whether it took what it was last asked to keep. What it has refused once counts
+            until it has taken another commit.
+        error: what it says to the last refusal; None while it takes.
+        remedy: what to do about that.
+        waiting: how many commits have been handed in and are not kept yet.
+        kept: how many commits it has kept since the start.
+        batches: in how many transactions.
+        refused: how many commits were not kept since then; their askers were told.
+    """
+
+    is_taking: bool = True
+    error: str | None = None
+    remedy: str | None = None
+    waiting: int = 0
+    kept: int = 0
+    batches: int = 0
+    refused: int = 0
+
+
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     """How the sessions are.
 
     Args:
         is_healthy: whether every part of the tree serves, and operations are done: with
-            `audit_required`, the last one was not refused since it could not be audited.
+            `audit_required`, the last one was not refused since it could not be audited; with a
+            durable store, that takes what it is to keep.
         sessions: how many there are.
         presences: how many of them are awake, asleep, restarting, quarantined.
         oldest_idle_s: how long the session that has been idle longest has been so.
         janitor_lag_s: how long the janitor's sweep is overdue.
         failing: the parts of the tree that do not run, or have been at one message for longer than
-            `part_hung_after_s`; `audit sink` when it has the last operation refused.
+            `part_hung_after_s`; `audit sink` when it has the last operation refused; `store` while
+            that refuses what it is to keep.
         hung: sessions that have been at work on one message for too long, the first few.
         subscriptions: how many are open.
         slow_subscriptions: how many have been closed because their readers were too slow.
@@ -109,6 +134,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
         memory_pressure: how that stands to its bound. It makes the report no less healthy.
         folders_left: how many workspaces that were removed have not been deleted yet: they are
             large, or something is in the way.
+        store: how the durable store is; None: there is none.
     """
 
     is_healthy: bool = True
@@ -124,6 +150,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     memory_pressure: MemoryPressure = MemoryPressure.WITHIN
     folders_left: int = 0
+    store: StoreHealth | None = None
 
 
 # -- to the session --------------------------------------------------------

@@ -86,6 +86,25 @@ FOLDERS_LEFT: Final = Metric(
     "callboard_folders_left", MetricKind.GAUGE, (), "Removed workspaces that are to be deleted."
 )
 
+STORE_TAKES: Final = Metric(
+    "callboard_store_takes",
+    MetricKind.GAUGE,
+    (),
+    "Whether the durable store takes what it is to keep (1), or refuses it (0).",
+)
+STORE_WAITING: Final = Metric(
+    "callboard_store_commits_waiting", MetricKind.GAUGE, (), "Commits that the store has not kept."
+)
+STORE_COMMITS: Final = Metric(
+    "callboard_store_commits_total",
+    MetricKind.COUNTER,
+    ("outcome",),
+    "Commits that the store has kept, or refused.",
+)
+STORE_BATCHES: Final = Metric(
+    "callboard_store_batches_total", MetricKind.COUNTER, (), "Transactions of the store."
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     EVENTS,
     MESSAGES,
@@ -97,6 +116,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     MEMORY,
     AUDIT_LOST,
     FOLDERS_LEFT,
+    STORE_TAKES,
+    STORE_WAITING,
+    STORE_COMMITS,
+    STORE_BATCHES,
 )
 """All there are."""
 

@@ -140,6 +140,13 @@ def health_lines(health: Answer) -> Iterator[str]:
         yield f"{'memory':<15} {health['memory_bytes']:,} bytes"
     if health["memory_pressure"] != MemoryPressure.WITHIN:
         yield f"{'  pressure':<15} {escaped(health['memory_pressure'])}"
+    store = health["store"]
+    if store is not None:
+        kept = f"{store['kept']} commits kept, {store['waiting']} wait, {store['refused']} refused"
+        yield f"{'store':<15} {kept}"
+        if not store["is_taking"]:
+            yield f"{'  refuses':<15} {escaped(store['error'])}"
+            yield f"{'':<15} {escaped(store['remedy'])}"
     for session_id in health["hung"]:
         yield f"{'hangs':<15} {escaped(session_id)}"
     for path in health["failing"]:

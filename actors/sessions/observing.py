@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from callboard.actors.audit import AuditSink
+from callboard.actors.messages import StoreHealth
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.sessions.clearing import Clearing
 from callboard.actors.sessions.feed import Feed
@@ -50,6 +51,7 @@ class Observing:
         table: Table,
         memory_bytes: Callable[[], Mapping[str, int]],
         clearing: Clearing | None = None,
+        store: Callable[[], StoreHealth | None] = lambda: None,
         *,
         audit: AuditSink | None = None,
         metrics: MetricsSink | None = None,
@@ -58,6 +60,7 @@ class Observing:
         self._table = table
         self._memory_bytes = memory_bytes
         self._clearing = clearing
+        self._store = store
         hub: Address[Any] = system.reserve(EVENTS, keeps_mailbox=True)
         self.writer: Address[Any] | None = None
         """Where records are kept before an operation; None: nobody audits."""
@@ -118,6 +121,10 @@ class Observing:
     def folders_left(self) -> int:
         """Return how many removed workspaces have not been deleted yet."""
         return 0 if self._clearing is None else self._clearing.left
+
+    def store(self) -> StoreHealth | None:
+        """Say how the durable store is; None: there is none."""
+        return self._store()
 
 
 def _waker(address: Address[Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Protocol
 import msgspec
 
 from callboard.actors.audit import AUDIT_WAITING_MAX, AuditEvent, AuditSink
+from callboard.actors.messages import StoreHealth
 from callboard.actors.metrics import (
     AUDIT_LOST,
     EVENTS,
@@ -20,12 +21,18 @@ from callboard.actors.metrics import (
     METRICS_WAITING_MAX,
     SESSIONS,
     STEPS,
+    STORE_BATCHES,
+    STORE_COMMITS,
+    STORE_TAKES,
+    STORE_WAITING,
     SUBSCRIPTIONS,
     WAITING,
+    Metric,
     MetricsSink,
 )
 from callboard.actors.sessions.backlog import Backlog
 from callboard.actors.sessions.events import EventKind, SessionEvent
+from callboard.actors.sessions.frozen import EMPTY
 from callboard.supervision import ActorSystem
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 
@@ -235,6 +242,13 @@ class Numbers(Protocol):
         """Return how many removed workspaces have not been deleted yet."""
         ...
 
+    def store(self) -> StoreHealth | None:
+        """Say how the durable store is; None: there is none."""
+        ...
+
+
+_OUTCOMES: Final = tuple({"outcome": each} for each in ("kept", "refused"))
+
 
 class MetricsOutlet(Outlet):
     """The line to the metrics sink.
@@ -253,7 +267,7 @@ class MetricsOutlet(Outlet):
         self._sink = sink
         self._numbers = numbers
         self._steps: dict[str, str] = {}
-        self._audit_lost = 0
+        self._counted: dict[tuple[str, ...], int] = {}
 
     def write(self, event: SessionEvent) -> None:
         """Count it."""
@@ -288,10 +302,22 @@ class MetricsOutlet(Outlet):
         for what, number in numbers.memory_bytes().items():
             sink.gauge(MEMORY.name, number, {"what": what})
         sink.gauge(FOLDERS_LEFT.name, numbers.folders_left())
-        lost = numbers.audit_lost()
-        if lost > self._audit_lost:
-            sink.counter(AUDIT_LOST.name, lost - self._audit_lost)
-            self._audit_lost = lost
+        self._count(AUDIT_LOST, numbers.audit_lost())
+        store = numbers.store()
+        if store is not None:
+            sink.gauge(STORE_TAKES.name, int(store.is_taking))
+            sink.gauge(STORE_WAITING.name, store.waiting)
+            for labels, number in zip(_OUTCOMES, (store.kept, store.refused), strict=True):
+                self._count(STORE_COMMITS, number, labels)
+            self._count(STORE_BATCHES, store.batches)
+
+    def _count(self, metric: Metric, number: int, labels: Mapping[str, str] = EMPTY) -> None:
+        """Have a counter at this number: what has come since the last look is added."""
+        counted = (metric.name, *labels.values())
+        new = number - self._counted.get(counted, 0)
+        if new > 0:
+            self._sink.counter(metric.name, new, labels)
+            self._counted[counted] = number
 
 
 class LogSink(Protocol):

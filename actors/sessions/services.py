@@ -9,6 +9,7 @@ from callboard.actors.audit import AuditSink
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.memory import Memory
+from callboard.actors.messages import StoreHealth
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.secrets import Secrets
 from callboard.actors.sessions.address import Addresses, address_of
@@ -143,6 +144,7 @@ class Services:
             self.table,
             self._memory_bytes,
             self.clearing,
+            self._store_health,
             audit=audit,
             metrics=metrics,
             log=log,
@@ -229,6 +231,10 @@ class Services:
         resident_bytes = relief.resident_bytes
         known = {} if resident_bytes is None else {"resident": resident_bytes}
         return {**known, "bound": relief.max_bytes}
+
+    def _store_health(self) -> StoreHealth | None:
+        """Say how the durable store is; None: there is none."""
+        return None if self.storing is None else self.storing.health()
 
     def see_to_room(self) -> None:
         """Tell the janitor when more sessions are awake than may be; once until it is done."""

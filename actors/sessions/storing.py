@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from callboard.actors.errors import StoreError, StoreFenced, StoreOutcomeUnknown
+from callboard.actors.messages import StoreHealth
 from callboard.actors.sessions.coding import SessionCoder, Unreadable, message
 from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.internal import FailNow, LogLoaded, LookAgain
@@ -84,13 +86,19 @@ class Storing:
         self._system = system
         self._reader: Address[Any] = system.reserve(READER, keeps_mailbox=True)
         self._writer: Address[Any] = system.reserve(WRITER, keeps_mailbox=True)
-        self.journal: Journal[Session, Log] = Journal(coder, self._wake, emit)
+        self.journal: Journal[Session, Log] = Journal(
+            coder, self._wake, emit, partial(system.count, REFUSED_COMMITS)
+        )
         self.unreadable: dict[str, StoreError] = {}
         """Sessions that the store has, and cannot be read: why they are not run."""
         self.loading: dict[Row, None] = {}
         """Sessions whose last messages the reader has been asked for, and has not told of."""
-        self.is_refusing = False
-        """Whether the last write was refused."""
+        self.refusal: StoreError | None = None
+        """What the store has refused, until it is seen to take something; None: it takes."""
+        self._takes_at_rest = True
+        """Whether only what is no commit was refused: then no commit is needed to see it take."""
+        self.batches = 0
+        """Transactions with commits that the store has taken, wholly or in part."""
         self.is_fenced = False
         """Whether another system has taken the store over."""
         self.occupied_by: object = None
@@ -174,15 +182,38 @@ class Storing:
         if self.is_closed:
             self.store.close()
 
-    def note(self, error: StoreError) -> None:
+    def health(self) -> StoreHealth:
+        """Say how the store is. Any thread, no message."""
+        refusal = self.refusal
+        return StoreHealth(
+            is_taking=refusal is None,
+            error=None if refusal is None else str(refusal),
+            remedy=None if refusal is None else refusal.remedy,
+            waiting=self.journal.waiting(),
+            kept=self.journal.kept,
+            batches=self.batches,
+            refused=self._system.counts.get(REFUSED_COMMITS, 0),
+        )
+
+    def note(self, error: StoreError, *, is_commit: bool = False) -> None:
         """Take note of what the store has refused; told once, until it takes something again."""
-        self._system.count(REFUSED_COMMITS)
-        if not self.is_refusing:
-            self.is_refusing = True
+        self._takes_at_rest = self._takes_at_rest and not is_commit
+        before, self.refusal = self.refusal, error
+        if before is None:
             self._system.emit(StoreRefuses(str(error), error.remedy))
         if isinstance(error, StoreFenced) and not self.is_fenced:
             self.is_fenced = True
             self._system.emit(StoreTakenOver(str(error)))
+
+    def took(self, *, is_commit: bool = False) -> None:
+        """Take note that the store does what it is asked.
+
+        A full disk still does what needs no room: what a commit was refused, another shows to be
+        over.
+        """
+        if self.refusal is not None and (is_commit or self._takes_at_rest) and not self.is_fenced:
+            self.refusal, self._takes_at_rest = None, True
+            self._system.emit(StoreTakesAgain())
 
     def purge(self, *, kept_s: float) -> None:
         """Have sessions deleted that ended longer ago than this. Any thread; it never waits."""
@@ -220,10 +251,10 @@ class Storing:
             if self.is_closed:  # whoever waited for it has been told
                 return False
             if isinstance(failed, StoreError):
-                self.note(failed)
-            elif self.is_refusing:
-                self.is_refusing = False
-                self._system.emit(StoreTakesAgain())
+                self.note(failed, is_commit=True)
+            else:
+                self.batches += 1
+                self.took(is_commit=True)
             self.journal.settle(failed)
         return bool(parts)
 
@@ -348,6 +379,7 @@ class StoreWriter(PinnedActor):
         def purge() -> None:
             before = self.system.clock.wall_s() - message.kept_s
             purged = self._storing.store.purge(ended_before=before, limit=PURGED_AT_ONCE)
+            self._storing.took()
             if purged == PURGED_AT_ONCE:
                 self.actor_ref.notify(message)
 
@@ -357,9 +389,15 @@ class StoreWriter(PinnedActor):
     def on_renew(self, message: Renew) -> None:
         """Say to a store that others can take over that its owner lives."""
         store = self._storing.store
-        if isinstance(store, Leased):
-            self.send_after(store.renew_every_s, message).is_recurring = True
-            self._do(store.renew, LookAgain())
+        if not isinstance(store, Leased):
+            return
+
+        def renew() -> None:
+            store.renew()
+            self._storing.took()
+
+        self.send_after(store.renew_every_s, message).is_recurring = True
+        self._do(renew, LookAgain())
 
     @handles(WorkOn)
     def on_work_on(self, message: WorkOn) -> tuple[bool, Any]:

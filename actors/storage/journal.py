@@ -132,6 +132,7 @@ class Journal(Generic[S, L]):
         wake: tells the writer that there is something, unless he has been told and has not looked
             since; it may be called on any thread.
         announce: emits the events of what is kept; it does not raise.
+        refuse: counts commits that are not kept; it may be called on any thread.
         waiting_max: in place of `WAITING_MAX`.
         batch_commits_max: in place of `BATCH_COMMITS_MAX`.
     """
@@ -141,6 +142,7 @@ class Journal(Generic[S, L]):
         coder: Coder[S, L],
         wake: Callable[[], object],
         announce: Callable[[tuple[object, ...]], object],
+        refuse: Callable[[int], object] = lambda _: None,
         *,
         waiting_max: int = WAITING_MAX,
         batch_commits_max: int = BATCH_COMMITS_MAX,
@@ -148,17 +150,21 @@ class Journal(Generic[S, L]):
         self._coder = coder
         self._wake = wake
         self._announce = announce
+        self._refuse = refuse
         self._waiting_max = waiting_max
         self._batch_commits_max = batch_commits_max
         self._marks: deque[StoredLedger[S, L]] = deque()
         self._in_flight: list[Part[S, L]] = []
+        self.kept = 0
+        """Commits that the store has kept; the writer alone counts."""
 
     # -- any thread --------------------------------------------------------
 
-    @property
     def waiting(self) -> int:
-        """How many commits wait to be written; those in flight do not count."""
-        return len(self._marks)
+        """Return how many commits have been handed in and not settled, by going through them."""
+        marked = list(self._marks)  # one C call: they come and go meanwhile
+        ledgers = [*(part.ledger for part in list(self._in_flight)), *marked]
+        return sum(len(ledger.waiting()) for ledger in dict.fromkeys(ledgers))
 
     def commit(self, entry: Entry[S, L]) -> CommitOutcome:
         """Take one commit; `WAITING`, or `FENCED` when its incarnation is not the current one.
@@ -174,7 +180,7 @@ class Journal(Generic[S, L]):
         ahead = session.version - ledger.head.session.version
         if len(self._marks) >= self._waiting_max or ahead > WAITING_PER_SESSION_MAX:
             msg = f"{max(ahead, len(self._marks))} commits wait for the store, which is slow"
-            raise StoreError(msg)
+            raise self._turned_away(msg)
         pending = version.pending
         pending.events = entry.events
         pending.messages = self._coder.messages(version.log, before.last_seq)
@@ -186,7 +192,11 @@ class Journal(Generic[S, L]):
         if winner.incarnation != version.incarnation:
             return CommitOutcome.FENCED
         msg = "an earlier commit of the session was not kept"
-        raise StoreError(msg)
+        raise self._turned_away(msg)
+
+    def _turned_away(self, msg: str) -> StoreError:
+        self._refuse(1)
+        return StoreError(msg)
 
     def mark(self, ledger: StoredLedger[S, L]) -> None:
         """Have the writer look at a ledger: something of it waits. It never waits."""
@@ -275,10 +285,12 @@ class Journal(Generic[S, L]):
             ledger.note_kept(part.write)
             if part.handed:
                 ledger.advance(part.handed[-1])
+                self.kept += len(part.handed)
         elif part.handed:
             if not error.is_outcome_known:
                 ledger.note_doubt()
             part.handed = ledger.give_up()
+            self._refuse(len(part.handed))
         part.is_settled = True
 
     def _tell(self, part: Part[S, L]) -> None:

@@ -412,10 +412,10 @@ class ActorSystem:
         """
         return threading.RLock()
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, number: int = 1) -> None:
         """Count something rare, to be read in `counts`."""
         with self.rare:
-            self.counts[what] = self.counts.get(what, 0) + 1
+            self.counts[what] = self.counts.get(what, 0) + number
 
     @property
     def hears_routine(self) -> bool:

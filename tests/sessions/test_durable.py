@@ -958,7 +958,7 @@ class TestAStoreWithALease:
             sessions.ask(Say(ada, text="too late"))
 
         assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
-        assert sessions.health().failing == ("writer",)
+        assert sessions.health().failing == ("writer", "store")
         assert sessions.get(ada).last_seq == 0
 
 

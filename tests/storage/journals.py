@@ -141,12 +141,14 @@ class Case:
     def __init__(self, *, batch_commits_max: int = 64, waiting_max: int = 1_000) -> None:
         self.told: list[tuple[str, StoreError | None]] = []
         self.events: list[object] = []
+        self.refused = 0
         self.woken = 0
         self.disk = Disk()
         self.journal: Journal[Said, Words] = Journal(
             Coder(),
             self._wake,
             self.events.extend,
+            self._refuse,
             waiting_max=waiting_max,
             batch_commits_max=batch_commits_max,
         )
@@ -154,6 +156,9 @@ class Case:
 
     def _wake(self) -> None:
         self.woken += 1
+
+    def _refuse(self, number: int) -> None:
+        self.refused += number
 
     def begin(self, number: int, row: Row | None = None) -> Incarnation:
         row = self.row if row is None else row

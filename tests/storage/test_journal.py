@@ -104,6 +104,34 @@ class TestCommits:
             case.begin(1, Row("other", case.journal)).say("b")
 
 
+class TestWhatIsCounted:
+    def test_are_commits_that_wait_and_those_that_were_kept(self, case: Case) -> None:
+        session = case.begin(1)
+        for word in "abc":
+            session.say(word)
+        waiting = case.journal.waiting()
+        parts = case.take()
+        session.say("d")
+        in_flight = case.journal.waiting()
+        case.settle(parts)
+
+        assert (waiting, in_flight, case.journal.waiting()) == (3, 4, 1)
+        assert (case.journal.kept, case.refused) == (3, 0)
+
+    def test_is_every_commit_that_was_given_up_or_turned_away(self) -> None:
+        case = Case(waiting_max=2)
+        session = case.begin(1)
+        session.say("lost")
+        session.say("lost too")
+        with pytest.raises(StoreError):
+            session.say("turned away")
+        case.write(DISK_FULL)
+        with pytest.raises(StoreError):
+            session.say("built upon what was lost")
+
+        assert (case.journal.kept, case.refused, case.journal.waiting()) == (0, 4, 0)
+
+
 class TestCommitsThatAreNotKept:
     def test_undo_all_that_was_built_upon_them(self, case: Case) -> None:
         session = case.begin(1)

@@ -1,0 +1,155 @@
+"""What health and metrics say of a durable store."""
+
+from __future__ import annotations
+
+import pytest
+
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    Keeping,
+    Role,
+    SessionSystem,
+    StoreError,
+    StoreHealth,
+)
+from callboard.actors.sessions.storing import StoreRefuses, StoreTakesAgain
+from callboard.actors.testing import FakeMetrics
+from callboard.actors.testing.stores import StoreInMemory
+from tests.sessions.stage import Stage
+
+DISK_FULL = StoreError("the disk is full")
+
+
+@pytest.fixture
+def store() -> StoreInMemory:
+    return StoreInMemory()
+
+
+def say(sessions: SessionSystem, session_id: str, text: str = "hello") -> int:
+    return sessions.ask(AppendMessage(session_id, Role.USER, text))
+
+
+class Renewed(StoreInMemory):
+    """A store that others can take over, and whose server goes and comes."""
+
+    renew_every_s = 2.0
+    is_there = True
+
+    def open(self) -> None:
+        """Have it."""
+
+    def renew(self) -> None:
+        if not self.is_there:
+            raise StoreError("the server is gone")
+
+
+class TestHealth:
+    def test_of_sessions_in_memory_has_no_store(self, stage: Stage) -> None:
+        assert stage.open().health().store is None
+
+    def test_counts_what_was_kept_and_in_how_many_transactions(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = stage.open(store=store)
+        ada = sessions.ask(CreateSession()).id
+
+        for number in range(1, 4):
+            assert say(sessions, ada) == number
+        stage.settle()
+
+        health = sessions.health().store
+        assert health is not None
+        assert (health.is_taking, health.kept, health.waiting) == (True, 4, 0)
+        assert 1 <= health.batches == store.transactions
+        assert (health.refused, health.error, health.remedy) == (0, None, None)
+
+    def test_names_the_store_that_refuses_and_why_until_it_has_kept_a_commit(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = stage.open(store=store)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL, DISK_FULL)
+
+        for _ in range(2):
+            with pytest.raises(StoreError, match="full"):
+                say(sessions, ada)
+        refusing = sessions.health()
+        say(sessions, ada)
+        stage.settle()
+
+        assert (refusing.is_healthy, refusing.failing) == (False, ("store",))
+        assert refusing.store == StoreHealth(
+            is_taking=False,
+            error="the disk is full",
+            remedy=DISK_FULL.remedy,
+            kept=1,
+            batches=1,
+            refused=2,
+        )
+        assert sessions.health().is_healthy
+        assert sessions.health().store == StoreHealth(kept=2, batches=2, refused=2)
+
+    def test_is_not_mended_by_what_needs_no_room(self, stage: Stage, store: StoreInMemory) -> None:
+        told: list[object] = []
+        sessions = stage.open(
+            store=store, keeping=Keeping(cleanup_interval_s=60.0), on_event=told.append
+        )
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL)
+        with pytest.raises(StoreError, match="full"):
+            say(sessions, ada)
+
+        stage.advance(61.0)  # the janitor has ended sessions deleted, of which there are none
+
+        assert not sessions.health().is_healthy
+        assert not [each for each in told if isinstance(each, StoreTakesAgain)]
+
+    def test_is_mended_without_a_commit_when_none_was_refused(self, stage: Stage) -> None:
+        told: list[object] = []
+        server = Renewed()
+        sessions = stage.open(store=server, on_event=told.append)
+
+        server.is_there = False
+        stage.advance(2.0)
+        gone = sessions.health()
+        server.is_there = True
+        stage.advance(2.0)
+
+        assert gone.failing == ("store",)
+        assert sessions.health().is_healthy
+        assert [
+            type(each) for each in told if isinstance(each, (StoreRefuses, StoreTakesAgain))
+        ] == [
+            StoreRefuses,
+            StoreTakesAgain,
+        ]
+
+
+class TestMetrics:
+    def test_say_how_the_store_is(self, stage: Stage, store: StoreInMemory) -> None:
+        metrics = FakeMetrics()
+        sessions = stage.open(store=store, metrics=metrics)
+        ada = sessions.ask(CreateSession()).id
+        stage.advance(10.0)
+        takes = metrics.gauges["callboard_store_takes",]
+        store.refuse(DISK_FULL)
+        with pytest.raises(StoreError, match="full"):
+            say(sessions, ada)
+        stage.advance(10.0)
+        refuses = metrics.gauges["callboard_store_takes",]
+        say(sessions, ada)
+        stage.advance(10.0)
+
+        assert (takes, refuses, metrics.gauges["callboard_store_takes",]) == (1, 0, 1)
+        assert metrics.gauges["callboard_store_commits_waiting",] == 0
+        assert metrics.counters["callboard_store_commits_total", "kept"] == 2
+        assert metrics.counters["callboard_store_commits_total", "refused"] == 1
+        assert metrics.counters["callboard_store_batches_total",] == 2
+
+    def test_have_none_of_it_without_a_store(self, stage: Stage) -> None:
+        metrics = FakeMetrics()
+        stage.open(metrics=metrics)
+        stage.advance(10.0)
+
+        assert not [name for name, *_ in metrics.gauges if "store" in name]
