@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from callboard.actors.messages import HealthReport
 from callboard.actors.sessions.hung import hung
 from callboard.actors.sessions.relief import MemoryPressure
 from callboard.actors.sessions.services import Services
+
+STORE: Final = "store"
+"""What `HealthReport.failing` calls the durable store while that refuses what it is to keep."""
 
 
 def report(services: Services, *, is_over: bool) -> HealthReport:
@@ -22,7 +27,7 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
         failing = (*failing, "audit sink")
     store = None if services.storing is None else services.storing.health()
     if store is not None and not store.is_taking:  # nor this: reads go on
-        failing = (*failing, "store")
+        failing = (*failing, STORE)
     due_s = services.sweep_due_s
     relief = services.relief
     return HealthReport(

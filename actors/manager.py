@@ -400,6 +400,8 @@ class SessionManager(AttendingActor):
     @handles(AdoptionOver)
     def on_adoption_over(self, message: AdoptionOver) -> None:
         """Answer: what came before is adopted."""
+        del message
+        self._book.creates.put_in_order(now_s=self.system.clock.now_s())
 
     @handles(Learned)
     def on_learned(self, message: Learned) -> None:

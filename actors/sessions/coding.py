@@ -166,6 +166,11 @@ class SessionCoder:
         )
 
     @staticmethod
+    def has_come_to_be(session: Session) -> bool:
+        """Say whether this snapshot confirms its create: by it, it has come to be."""
+        return session.state in {SessionState.CREATED, SessionState.ACTIVE}
+
+    @staticmethod
     def ended_at(session: Session) -> float | None:
         """Return since when a session is CLEANED; None when it is not."""
         return session.state_since if session.state is SessionState.CLEANED else None

@@ -80,6 +80,34 @@ class Creates:
         if len(self._created) > CREATES_MAX:
             self._forget_first()
 
+    def recall(self, key: Key, content: bytes, reply: Session, *, used_s: float) -> None:
+        """Keep a key that an earlier process was asked by, unless it has been used since.
+
+        In any order: call `put_in_order` after the last.
+
+        Args:
+            key: whose it is, and which.
+            content: digest of the first message.
+            reply: what whoever asks again is told.
+            used_s: when it was used first, on the monotonic clock of this process.
+        """
+        known = self._created.get(key)
+        if known is not None:
+            if known.reply is None or known.used_s >= used_s:
+                return
+            self._keys.pop(known.session_id, None)
+        self._keys[reply.id] = key
+        created = self._created[key] = Created(content, reply.id, used_s)
+        created.reply = reply
+        if len(self._created) > CREATES_MAX:
+            self._forget_first()
+
+    def put_in_order(self, *, now_s: float) -> None:
+        """Have the keys in the order of their first use; forget what is too old."""
+        in_order = sorted(self._created.items(), key=lambda each: each[1].used_s)
+        self._created = OrderedDict(in_order)
+        self._forget_old(now_s)
+
     def replied(self, session_id: str, reply: Session) -> Session:
         """Keep what the first asker is told; return it: whoever asks again is told the same.
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import logging
 import math
+from itertools import islice
 from typing import ClassVar, Final
 
 import msgspec
 
 from callboard.actors.errors import StoreError
+from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.coding import Unreadable, standing_of
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.keys import CREATES_KEPT_S, CREATES_MAX
 from callboard.actors.sessions.linking import falling_asleep
 from callboard.actors.sessions.log import elsewhere
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.storing import CHECK, Storing
 from callboard.actors.sessions.table import DurableRow, Row, Standing
-from callboard.actors.storage.records import Marked, Stored
+from callboard.actors.storage.records import CreateRecord, Marked, Stored
 
 INTERRUPTED: Final = "the process ended while it worked on a prompt"
 """What an agent's `error` says whose prompt was under way when the process died."""
@@ -73,9 +75,11 @@ def recover(services: Services) -> Recovered:
     assert storing is not None, "there is nothing to recover from"
     began_s, wall_s = clock.now_s(), clock.wall_s()
     found = 0
+    _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
     for stored in storing.store.sessions():
         found += 1
         restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
+    services.book.creates.put_in_order(now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
     was_closed = storing.store.was_closed if isinstance(storing.store, Marked) else None
     seconds = clock.now_s() - began_s
@@ -104,14 +108,33 @@ def restore(
     )
     row.standing = standing
     services.table.restore(row)
-    # One that is undone, or was being ended, is as good as gone: its creator may ask again.
-    if stored.created is not None and not must_end(session):
-        created = stored.created
-        key = (created.org_id, created.user_id, created.key)
-        used_s = now_s - max(0.0, wall_s - created.used_at)
-        services.book.creates.remember(key, created.digest, row.id, now_s=used_s)
-        services.book.creates.replied(row.id, row.session())
+    if stored.created is not None:
+        _recall(services.book, stored.created, row.session(), wall_s=wall_s, now_s=now_s)
     return row
+
+
+def _recall_ended(services: Services, storing: Storing, *, wall_s: float, now_s: float) -> None:
+    """Have the keys that sessions were created with which have ended since: they are answered.
+
+    The last `CREATES_MAX`. Of one that cannot be read the key is forgotten, and that is told.
+    """
+    ended = storing.store.ended_with_key(ended_after=wall_s - CREATES_KEPT_S)
+    for stored in islice(ended, CREATES_MAX):
+        try:
+            session = storing.coder.session(stored)
+        except Unreadable as error:
+            services.system.emit(SessionUnreadable(stored.id, str(error)))
+            continue
+        if stored.created is not None:
+            _recall(services.book, stored.created, session, wall_s=wall_s, now_s=now_s)
+
+
+def _recall(
+    book: Book, created: CreateRecord, session: Session, *, wall_s: float, now_s: float
+) -> None:
+    key = (created.org_id, created.user_id, created.key)
+    used_s = now_s - max(0.0, wall_s - created.used_at)
+    book.creates.recall(key, created.digest, session, used_s=used_s)
 
 
 def _idle_s(services: Services, age_s: float) -> float:

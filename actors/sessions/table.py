@@ -325,7 +325,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
         self.is_stored = True
         if write.head is not None:
             self.is_in_doubt = False
-        if self.created is write.created:
+        if write.created is not None:
             self.created = None
         if self.standing_to_keep is write.standing:
             self.standing_to_keep = None

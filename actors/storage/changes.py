@@ -61,6 +61,11 @@ _SET_BODY: Final = (
 _SET_STANDING: Final = (
     "UPDATE snapshot SET standing = ? WHERE session = (SELECT number FROM session WHERE id = ?)"
 )
+_SET_CREATED: Final = (
+    "UPDATE snapshot SET created_org_id = ?, created_user_id = ?, created_key = ?,"
+    " created_digest = ?, created_used_at = ?"
+    " WHERE session = (SELECT number FROM session WHERE id = ?)"
+)
 _SET_ENDED: Final = "UPDATE session SET ended_at = ? WHERE id = ?"
 _NUMBER: Final = "SELECT number FROM session WHERE id = ?"
 _DELETE_MESSAGES: Final = "DELETE FROM message WHERE session = ? AND seq > ?"
@@ -130,6 +135,7 @@ def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]
     heads: list[_Row] = []
     bodies: list[_Row] = []
     standings: list[_Row] = []
+    created: list[_Row] = []
     ended: list[_Row] = []
     messages: list[_Row] = []
     for write in writes:
@@ -143,6 +149,8 @@ def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]
                 bodies.append((write.body, write.id))
             if write.standing is not None:
                 standings.append((write.standing, write.id))
+            if write.created is not None:
+                created.append((*astuple(write.created), write.id))
             if write.ended_at is not None:
                 ended.append((write.ended_at, write.id))
         for message in write.messages:
@@ -154,6 +162,7 @@ def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]
         (_MOVE_HEAD, heads),
         (_SET_BODY, bodies),
         (_SET_STANDING, standings),
+        (_SET_CREATED, created),
         (_SET_ENDED, ended),
         (_INSERT_MESSAGE, messages),
     )
@@ -201,6 +210,8 @@ def _write_alone(database: Database, write: Write) -> None:
             database.execute(_SET_BODY, (write.body, write.id))
         if write.standing is not None:
             database.execute(_SET_STANDING, (write.standing, write.id))
+        if write.created is not None:
+            database.execute(_SET_CREATED, (*astuple(write.created), write.id))
     rows = ((each.seq, each.key, each.body, write.id) for each in write.messages)
     database.many(_INSERT_MESSAGE, rows)
 

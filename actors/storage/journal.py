@@ -60,7 +60,7 @@ class StoredLedger(DurableLedger[S, L]):
     is_in_doubt: bool
     """Whether nobody knows what of it has been written: a commit was lost with the store."""
     created: CreateRecord | None
-    """Under which key it was created, until that is written."""
+    """Under which key it was created, until that is written: when it has come to be."""
     standing_to_keep: bytes | None
     """What is known of its incarnations, as JSON, until that is written."""
 
@@ -94,6 +94,10 @@ class Coder(Protocol[S_contra, L_contra]):
 
     def head(self, session: S_contra, incarnation: int) -> Head:
         """Return what of a snapshot changes with every commit."""
+        ...
+
+    def has_come_to_be(self, session: S_contra) -> bool:
+        """Say whether this snapshot confirms its create: by it, it has come to be."""
         ...
 
     def ended_at(self, session: S_contra) -> float | None:
@@ -247,6 +251,9 @@ class Journal(Generic[S, L]):
             messages = messages + pending.messages if messages else pending.messages
         if ledger.is_in_doubt or not ledger.is_stored:
             body = coder.body(session, None)
+        created = ledger.created
+        if created is not None and not any(coder.has_come_to_be(e.session) for e in handed):
+            created = None  # what never comes to be leaves its key to the next create
         write = Write(
             id=ledger.id,
             is_new=not ledger.is_stored,
@@ -255,7 +262,7 @@ class Journal(Generic[S, L]):
             after_seq=ledger.head.session.last_seq,
             messages=messages,
             standing=standing,
-            created=ledger.created,
+            created=created,
             ended_at=coder.ended_at(session),
         )
         return Part(ledger, handed, write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from callboard.actors.storage.postgres_port import (
 )
 from callboard.actors.storage.postgres_rows import (
     ENDED,
+    ENDED_WITH_KEY,
     HISTORY,
     KEYED,
     MESSAGES,
@@ -89,6 +91,14 @@ class PostgresReader:
         while rows := self._read(sql, (place, SESSIONS_AT_ONCE)):
             yield from map(stored_of, rows)
             place = rows[-1][0]
+
+    def ended_with_key(self, *, ended_after: float) -> Iterator[Stored]:
+        """Yield every session with an idempotency key that ended after a time, the last first."""
+        place: tuple[float, int] = (math.inf, 0)
+        while rows := self._read(ENDED_WITH_KEY, (ended_after, *place, SESSIONS_AT_ONCE)):
+            found = [stored_of(row) for row in rows]
+            yield from found
+            place = found[-1].ended_at or 0.0, rows[-1][0]
 
     def messages(
         self, session_id: str, *, after_seq: int, up_to_seq: int

@@ -65,6 +65,12 @@ _STAND: Final = """
     WHERE session.id = new.id
 """
 
+_SET_CREATED: Final = """
+    UPDATE session SET created = new.created FROM unnest(%s::text[], %s::bytea[])
+        AS new (id, created)
+    WHERE session.id = new.id
+"""
+
 _APPEND: Final = """
     INSERT INTO message (session, seq, key, body)
     SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::bytea[])
@@ -93,6 +99,14 @@ SESSIONS: Final = """
     FROM session WHERE ended_at IS NULL AND place > %s ORDER BY place LIMIT %s
 """
 
+ENDED_WITH_KEY: Final = """
+    SELECT place, id, body, standing, created, ended_at, state, incarnation, version, last_seq,
+        message_count, last_active_at
+    FROM session
+    WHERE ended_at > %s AND (ended_at, place) < (%s, %s) AND created IS NOT NULL
+    ORDER BY ended_at DESC, place DESC LIMIT %s
+"""
+
 HISTORY: Final = SESSIONS.replace("ended_at IS NULL AND ", "")
 
 
@@ -105,17 +119,15 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
     new = [each for each in writes if each.is_new]
     heads = [each for each in writes if each.head is not None and not each.is_new]
     standings = [each for each in writes if each.head is None and not each.is_new]
+    keyed = [each for each in writes if each.created is not None and not each.is_new]
     appended = [(write.id, each) for write in writes for each in write.messages]
     statements: list[Statement] = []
     if new:
         ids = Texts(each.id for each in new)
-        created = Blobs(
-            None if each.created is None else msgspec.json.encode(each.created) for each in new
-        )
         statements += (
             Statement(_FORGET_LOGS, (ids,)),
             Statement(_FORGET, (ids,)),
-            Statement(_CREATE, (*_columns(new), created), len(new)),
+            Statement(_CREATE, (*_columns(new), _created(new)), len(new)),
         )
     if heads:
         after = Integers(each.after_seq for each in heads)
@@ -128,6 +140,9 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
             Floats(each.ended_at for each in standings),
         )
         statements.append(Statement(_STAND, columns, len(standings)))
+    if keyed:
+        ids = Texts(each.id for each in keyed)
+        statements.append(Statement(_SET_CREATED, (ids, _created(keyed)), len(keyed)))
     if appended:
         messages = [each for _, each in appended]
         log = (
@@ -138,6 +153,12 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
         )
         statements.append(Statement(_APPEND, log))
     return statements
+
+
+def _created(writes: Sequence[Write]) -> Blobs:
+    return Blobs(
+        None if each.created is None else msgspec.json.encode(each.created) for each in writes
+    )
 
 
 def _columns(writes: Sequence[Write]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
@@ -25,6 +26,11 @@ _COLUMNS: Final = (
 _SESSIONS: Final = (
     f"SELECT {_COLUMNS} FROM session LEFT JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
     " WHERE number > ? AND (ended_at IS NULL OR ?) ORDER BY number LIMIT ?"
+)
+_ENDED_WITH_KEY: Final = (
+    f"SELECT {_COLUMNS} FROM session JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
+    " WHERE ended_at > ?1 AND (ended_at, number) < (?2, ?3) AND created_key IS NOT NULL"
+    " ORDER BY ended_at DESC, number DESC LIMIT ?4"
 )
 _MESSAGES: Final = (
     "SELECT seq, key, body FROM message"
@@ -98,6 +104,17 @@ class SqliteReader:
             if len(rows) < SESSIONS_AT_ONCE:
                 return
             after = rows[-1][0]
+
+    def ended_with_key(self, *, ended_after: float) -> Iterator[Stored]:
+        """Yield every session with an idempotency key that ended after a time, the last first."""
+        place: tuple[float, int] = (math.inf, 0)
+        while True:
+            rows = self._rows(_ENDED_WITH_KEY, (ended_after, *place, SESSIONS_AT_ONCE))
+            found = [_stored(row) for row in rows]
+            yield from found
+            if len(rows) < SESSIONS_AT_ONCE:
+                return
+            place = found[-1].ended_at or 0.0, rows[-1][0]
 
     @contextmanager
     def unchanging(self) -> Generator[None]:

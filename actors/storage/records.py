@@ -78,7 +78,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
         after_seq: messages with a greater number are replaced.
         messages: those that follow that number, in order.
         standing: what is known of its incarnations, as JSON; None: as it was.
-        created: its idempotency key, with the first write.
+        created: its idempotency key, with the write by which it comes to be: the first one, unless
+            something of it is spawned first. None: as it was.
         ended_at: it is CLEANED since then (UTC): kept as history until it is purged. None: it
             lives.
     """
@@ -122,6 +123,10 @@ class StoreReader(Protocol):
 
     def sessions(self) -> Iterator[Stored]:
         """Yield every session that has not ended, in the order of their creation."""
+        ...
+
+    def ended_with_key(self, *, ended_after: float) -> Iterator[Stored]:
+        """Yield every session with an idempotency key that ended after a time, the last first."""
         ...
 
     def messages(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from callboard.actors.health import STORE
 from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.linking import links_of
 from callboard.actors.sessions.naming import partition_name, session_name
@@ -85,7 +86,8 @@ def _tree(sessions: SessionSystem) -> Iterator[str]:
     for path, ref in lines_of(sessions).items():
         if ref is None or ref.is_dead or not ref.is_started:
             yield f"{path} does not run"
-    failing = sessions.health().failing
+    # A store that refuses is no part of the tree: it is healthy again with the next commit.
+    failing = [each for each in sessions.health().failing if each != STORE]
     if failing:
         yield f"{', '.join(failing)} do not run, says health"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -115,6 +116,17 @@ class StoreInMemory:
     def sessions(self) -> Iterator[Stored]:
         """Yield every session that has not ended."""
         yield from [each for each in self.kept.values() if each.ended_at is None]
+
+    def ended_with_key(self, *, ended_after: float) -> Iterator[Stored]:
+        """Yield every session with an idempotency key that ended after a time, the last first."""
+        found = [
+            (each.ended_at, number, each)
+            for number, each in enumerate(self.kept.values())
+            if each.created is not None
+            and each.ended_at is not None
+            and each.ended_at > ended_after
+        ]
+        yield from (each for *_, each in sorted(found, key=itemgetter(0, 1), reverse=True))
 
     def messages(
         self, session_id: str, *, after_seq: int, up_to_seq: int

@@ -561,9 +561,8 @@ class TestRecovery:
         sessions = begin(stage, store, workspace=FakeWorkspaces())
         ada = sessions.ask(create).id
         kept = store.kept[ada]
-        store.kept[ada] = msgspec.structs.replace(
-            kept, head=msgspec.structs.replace(kept.head, state="spawning")
-        )
+        spawning = msgspec.structs.replace(kept.head, state="spawning")
+        store.kept[ada] = msgspec.structs.replace(kept, head=spawning, created=None)
 
         sessions = after(stage, store, workspace=FakeWorkspaces())
         again = sessions.ask(create)

@@ -46,6 +46,10 @@ class Coder:
         return Head("active", incarnation, session.version, session.last_seq, 0, 0.0)
 
     @staticmethod
+    def has_come_to_be(session: Said) -> bool:
+        return session.title != "unborn"
+
+    @staticmethod
     def ended_at(session: Said) -> float | None:
         return 1.0 if session.title == "ended" else None
 

@@ -116,6 +116,36 @@ class TestASessionThatIsKept:
 
         assert [first.id, *(each.id for each in going)] == [each for each in ids if each != "s3"]
 
+    def test_gets_its_key_with_a_later_write_too(self, store: KeepsHistory) -> None:
+        store.write([new("ada"), new("bob")])
+
+        assert store.write([more("ada", 0, 1, created=CREATED), more("bob", 0, 1)]) == {}
+
+        assert by_id(store)["ada"] == Stored("ada", head(1), BODY, None, CREATED)
+        assert by_id(store)["bob"].created is None
+
+    def test_gets_its_key_when_another_cannot_be_kept(self, store: KeepsHistory) -> None:
+        store.write([new("ada")])
+
+        refused = store.write([more("ada", 0, 1, created=CREATED), more("nobody", 0, 1)])
+
+        assert (list(refused), by_id(store)["ada"].created) == (["nobody"], CREATED)
+
+    def test_that_has_ended_is_found_by_its_key(
+        self, store: KeepsHistory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "SESSIONS_AT_ONCE", 2)
+        monkeypatch.setattr(postgres, "SESSIONS_AT_ONCE", 2)
+        ids = ["too-old", "a", "b", "c", "d", "e", "without", "lives"]
+        store.write([new(each, created=None if each == "without" else CREATED) for each in ids])
+        for at, some in ((5.0, ["too-old"]), (6.0, ["e", "c", "a"]), (7.0, ["d", "b", "without"])):
+            store.write([ended(each, at) for each in some])
+
+        found = list(store.ended_with_key(ended_after=5.0))
+
+        assert [each.id for each in found] == ["d", "b", "e", "c", "a"]
+        assert found[0] == Stored("d", found[0].head, BODY, None, CREATED, 7.0)
+
     def test_has_every_byte_as_it_was(self, store: KeepsHistory) -> None:
         every_byte = bytes(range(256))
         message = MessageRecord(1, None, every_byte)

@@ -1,0 +1,211 @@
+"""A create that is repeated after a restart, when its session has ended by then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callboard.actors import (
+    CreateSession,
+    IdempotencyConflict,
+    Session,
+    SessionNotFound,
+    SessionState,
+    SessionSystem,
+    TerminateSession,
+    WorkspaceError,
+)
+from callboard.actors.sessions import keys, recovering
+from callboard.actors.sessions.recovering import SessionUnreadable
+from callboard.actors.testing import FakeWorkspaces
+from callboard.actors.testing.stores import StoreInMemory
+from tests.sessions.stage import Stage, later, services_of
+
+CREATE = CreateSession(user_id="ada", org_id="acme", idempotency_key="k")
+
+A_DAY_S = keys.CREATES_KEPT_S
+
+
+@pytest.fixture
+def store() -> StoreInMemory:
+    return StoreInMemory()
+
+
+def again(stage: Stage, store: StoreInMemory, **options: Any) -> SessionSystem:
+    """Start the next system with what a process finds whose predecessor was killed just now."""
+    return stage.again(store=store.copy(), **options)
+
+
+def ended(sessions: SessionSystem, create: CreateSession = CREATE) -> Session:
+    made = sessions.ask(create)
+    return sessions.ask(TerminateSession(made.id, reason="done"))
+
+
+class TestARepeatedCreate:
+    def test_is_answered_with_the_session_as_it_ended(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        last = ended(stage.open(store=store))
+
+        sessions = again(stage, store)
+        told = sessions.ask(CREATE)
+
+        assert (told.id, told.state, told.state_reason) == (last.id, SessionState.CLEANED, "done")
+        assert (told.version, told.user_id) == (last.version, "ada")
+        with pytest.raises(SessionNotFound):
+            sessions.get(last.id)
+        assert sessions.health().sessions == 0
+
+    def test_is_refused_with_another_content(self, stage: Stage, store: StoreInMemory) -> None:
+        ended(stage.open(store=store))
+        another = CreateSession(
+            user_id="ada", org_id="acme", agent_role="another", idempotency_key="k"
+        )
+
+        with pytest.raises(IdempotencyConflict):
+            again(stage, store).ask(another)
+
+    def test_is_answered_so_by_every_later_system(self, stage: Stage, store: StoreInMemory) -> None:
+        last = ended(stage.open(store=store))
+        store = store.copy()
+        stage.again(store=store)
+
+        assert again(stage, store).ask(CREATE).id == last.id
+
+    def test_tells_another_tenant_nothing(self, stage: Stage, store: StoreInMemory) -> None:
+        last = ended(stage.open(store=store))
+        theirs = CreateSession(user_id="bob", org_id="acme", idempotency_key="k")
+
+        assert again(stage, store).ask(theirs).id != last.id
+
+    def test_creates_anew_when_the_key_is_too_old(self, stage: Stage, store: StoreInMemory) -> None:
+        sessions = stage.open(store=store)
+        last = ended(sessions)
+
+        sessions = again(stage, store)
+        stage.advance(A_DAY_S + 1)
+
+        assert sessions.ask(CREATE).id != last.id
+
+    def test_is_answered_when_the_process_died_while_its_session_was_being_ended(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        workspaces = FakeWorkspaces()
+        sessions = stage.open(store=store, workspace=workspaces)
+        made = sessions.ask(CREATE)
+        images: list[StoreInMemory] = []
+        write = store.write
+
+        def watched(writes: Any) -> Any:
+            found = write(writes)
+            if any(each.head.state == SessionState.TERMINATING for each in writes if each.head):
+                images.append(store.copy())
+            return found
+
+        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        sessions.ask(TerminateSession(made.id))
+
+        sessions = stage.again(store=images[0], workspace=workspaces)
+
+        assert sessions.ask(CREATE).id == made.id
+
+
+class TestASessionThatNeverCameToBe:
+    def test_leaves_its_key_to_the_next_create(self, stage: Stage, store: StoreInMemory) -> None:
+        workspaces = FakeWorkspaces()
+        sessions = stage.open(store=store, workspace=workspaces)
+        workspaces.failures["make"] = WorkspaceError("no room")
+        with pytest.raises(WorkspaceError):
+            sessions.ask(CREATE)
+        assert [each.head.state for each in store.kept.values()] == ["cleaned"]
+
+        sessions = again(stage, store, workspace=FakeWorkspaces())
+
+        assert sessions.ask(CREATE).state is SessionState.ACTIVE
+
+    def test_and_was_undone_by_the_next_system_leaves_it_to_the_one_after(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        images: list[StoreInMemory] = []
+        write = store.write
+
+        def watched(writes: Any) -> Any:
+            found = write(writes)
+            images.append(store.copy())
+            return found
+
+        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        stage.open(store=store, workspace=FakeWorkspaces()).ask(CREATE)
+        half = next(
+            each
+            for each in images
+            if [kept.head.state for kept in each.kept.values()] == ["spawning"]
+        )
+        (lost,) = half.kept
+
+        stage.again(store=half, workspace=FakeWorkspaces())
+        stage.advance(1.0)
+        assert half.kept[lost].ended_at is not None
+
+        told = again(stage, half, workspace=FakeWorkspaces()).ask(CREATE)
+
+        assert (told.state, told.id == lost) == (SessionState.ACTIVE, False)
+
+
+class TestTheKeysThatAreRead:
+    def test_are_bounded(
+        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (keys, recovering):
+            monkeypatch.setattr(module, "CREATES_MAX", 3)
+        sessions = stage.open(store=store)
+        last: list[Session] = []
+        for number in range(5):
+            last.append(ended(sessions, CreateSession(idempotency_key=f"k{number}")))
+            stage.advance(1.0)
+
+        sessions = again(stage, store)
+
+        assert len(services_of(sessions).book.creates) == 3
+        for number in (2, 3, 4):
+            told = sessions.ask(CreateSession(idempotency_key=f"k{number}"))
+            assert told.id == last[number].id
+
+    def test_are_those_of_the_last_use(self, stage: Stage, store: StoreInMemory) -> None:
+        sessions = stage.open(store=store)
+        first = ended(sessions)
+        stage.advance(A_DAY_S + 1)
+        second = sessions.ask(CREATE)
+        assert second.id != first.id
+
+        assert again(stage, store).ask(CREATE).id == second.id
+
+    def test_that_cannot_be_read_are_told_of_and_cost_nobody_else_anything(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = stage.open(store=store)
+        last = ended(sessions)
+        other = ended(sessions, CreateSession(idempotency_key="other"))
+        kept: Any = store.kept[last.id]
+        store.kept[last.id] = type(kept)(
+            kept.id, kept.head, b"no JSON", None, kept.created, kept.ended_at
+        )
+
+        told: list[object] = []
+        sessions = again(stage, store, on_event=told.append)
+
+        assert sessions.ask(CreateSession(idempotency_key="other")).id == other.id
+        assert [each.session_id for each in told if isinstance(each, SessionUnreadable)] == [
+            last.id
+        ]
+
+
+def test_one_that_is_repeated_without_a_restart_is_told_what_it_was_told(stage: Stage) -> None:
+    sessions = stage.open(store=StoreInMemory())
+    first = later(sessions, CREATE)
+    stage.settle()
+    made = first.get(timeout=1.0)
+    sessions.ask(TerminateSession(made.id))
+
+    assert sessions.ask(CREATE) == made
