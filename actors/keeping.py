@@ -29,7 +29,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         quarantine_keep_s: a session that has been quarantined for longer is ended; `math.inf`:
             none is.
         ended_keep_s: what a durable store has of a session stays so long after its end, as history;
-            `math.inf`: for ever.
+            `math.inf`: for ever. By the wall clock: what is deleted at a cleanup was old at the one
+            before, so that a clock that jumps and is put right costs nothing.
         wakes_at_start: whether sessions that a durable store brings back are started with the
             system, some at a time; else each of them sleeps until somebody wants it.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:

@@ -97,6 +97,8 @@ class Storing:
         """What the store has refused, until it is seen to take something; None: it takes."""
         self._takes_at_rest = True
         """Whether only what is no commit was refused: then no commit is needed to see it take."""
+        self._purged_before: float | None = None
+        """Up to when sessions had ended, UTC, that were old when the janitor looked last."""
         self.batches = 0
         """Transactions with commits that the store has taken, wholly or in part."""
         self.is_fenced = False
@@ -216,8 +218,15 @@ class Storing:
             self._system.emit(StoreTakesAgain())
 
     def purge(self, *, kept_s: float) -> None:
-        """Have sessions deleted that ended longer ago than this. Any thread; it never waits."""
-        self._writer.notify(Purge(kept_s))
+        """Have sessions deleted that ended longer ago than this. The janitor; it never waits.
+
+        The wall clock may have jumped since it looked last: what is deleted was old then, too. So
+        nothing is at the first look.
+        """
+        before = self._system.clock.wall_s() - kept_s
+        earlier, self._purged_before = self._purged_before, before
+        if earlier is not None:
+            self._writer.notify(Purge(min(earlier, before)))
 
     def older(self, session_id: str, after_seq: int, up_to_seq: int) -> Future[tuple[Message, ...]]:
         """Ask the reader for messages; see `Row.older`. Any thread; it never waits."""
@@ -277,9 +286,9 @@ class Storing:
 
 
 class Purge(Notice, frozen=True):
-    """To the writer: delete sessions that have ended longer ago than this, in seconds."""
+    """To the writer: delete sessions that ended before this time, UTC."""
 
-    kept_s: float
+    ended_before: float
 
 
 class WorkOn(Request["tuple[bool, Any]"], frozen=True):
@@ -377,8 +386,8 @@ class StoreWriter(PinnedActor):
         """Delete sessions that ended long ago, some at a time."""
 
         def purge() -> None:
-            before = self.system.clock.wall_s() - message.kept_s
-            purged = self._storing.store.purge(ended_before=before, limit=PURGED_AT_ONCE)
+            before, store = message.ended_before, self._storing.store
+            purged = store.purge(ended_before=before, limit=PURGED_AT_ONCE)
             self._storing.took()
             if purged == PURGED_AT_ONCE:
                 self.actor_ref.notify(message)

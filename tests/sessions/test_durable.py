@@ -904,10 +904,43 @@ class TestWhatHasEnded:
         stage.advance(990.0)
         assert store.kept[ada].ended_at is not None
         assert len(store.logs[ada]) == 1
-        stage.advance(200.0)
+        stage.advance(220.0)  # to the second look after that
 
         assert list(store.kept) == [eve]
         assert ada not in store.logs
+
+    def test_is_not_forgotten_for_a_clock_that_jumps_and_is_put_right(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        keeping = Keeping(ended_keep_s=1_000.0, cleanup_interval_s=100.0, max_idle_s=math.inf)
+        sessions = begin(stage, store, keeping=keeping)
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(TerminateSession(ada))
+        stage.advance(210.0)
+
+        stage.set_the_wall_clock(86_400.0)
+        stage.advance(100.0)
+        stage.set_the_wall_clock(-86_400.0)
+        stage.advance(500.0)
+
+        assert list(store.kept) == [ada]
+
+    def test_is_not_forgotten_at_the_first_look_of_a_system_whose_clock_has_jumped(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        keeping = Keeping(ended_keep_s=1_000.0, cleanup_interval_s=100.0, max_idle_s=math.inf)
+        sessions = begin(stage, store, keeping=keeping)
+        ada = sessions.ask(CreateSession()).id
+        sessions.ask(TerminateSession(ada))
+
+        store = store.copy()
+        stage.again(store=store, keeping=keeping)
+        stage.set_the_wall_clock(86_400.0)
+        stage.advance(110.0)
+
+        assert list(store.kept) == [ada]
+        stage.advance(100.0)
+        assert list(store.kept) == []
 
 
 class Lent(StoreInMemory):
