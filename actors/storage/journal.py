@@ -27,6 +27,13 @@ BATCH_COMMITS_MAX: Final = 256
 WAITING_MAX: Final = 10_000
 """Commits of all sessions that may wait for the store; one more is refused with StoreError."""
 
+WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of messages and snapshots, of all sessions, that may wait for the store; then one more
+commit is refused with StoreError."""
+
+PLACE_BYTES: Final = WAITING_BYTES_MAX // WAITING_MAX
+"""Bytes that a commit may have for one of `WAITING_MAX` places; a larger one takes several."""
+
 WAITING_PER_SESSION_MAX: Final = 64
 """Commits of one session that may wait for the store; one more is refused with StoreError."""
 
@@ -174,7 +181,7 @@ class Journal(Generic[S, L]):
         """Take one commit; `WAITING`, or `FENCED` when its incarnation is not the current one.
 
         Raises:
-            StoreError: too many wait, or an earlier one of the session was not kept.
+            StoreError: too many or too much wait, or an earlier one of the session was not kept.
             InvalidSpec: it cannot be said in JSON: the behaviour's own slip.
         """
         of_a_durable_row: Any = entry
@@ -182,21 +189,34 @@ class Journal(Generic[S, L]):
         version: Handed[S, L] = of_a_durable_row.version
         before, session = entry.base.session, version.session
         ahead = session.version - ledger.head.session.version
-        if len(self._marks) >= self._waiting_max or ahead > WAITING_PER_SESSION_MAX:
-            msg = f"{max(ahead, len(self._marks))} commits wait for the store, which is slow"
+        if ahead > WAITING_PER_SESSION_MAX:
+            msg = f"{ahead} commits wait for the store, which is slow"
             raise self._turned_away(msg)
+        if len(self._marks) >= self._waiting_max:
+            raise self._turned_away("no more may wait for the store, which is slow")
         pending = version.pending
         pending.events = entry.events
-        pending.messages = self._coder.messages(version.log, before.last_seq)
-        pending.body = self._coder.body(session, before)
+        messages = pending.messages = self._coder.messages(version.log, before.last_seq)
+        body = pending.body = self._coder.body(session, before)
         winner = ledger.claim(entry.base, version)
         if winner is None:
+            if body is not None or len(messages) != 1 or len(messages[0].body) > PLACE_BYTES:
+                self._take_places(ledger, messages, body)
             self.mark(ledger)
             return CommitOutcome.WAITING
         if winner.incarnation != version.incarnation:
             return CommitOutcome.FENCED
         msg = "an earlier commit of the session was not kept"
         raise self._turned_away(msg)
+
+    def _take_places(
+        self, ledger: StoredLedger[S, L], messages: tuple[MessageRecord, ...], body: bytes | None
+    ) -> None:
+        """Have a large commit marked as often as it takes places, but for once."""
+        # Not a sum of bytes: threads that add to it at once would need a lock, and who is killed
+        # with one in hand would keep it. What is marked again the writer passes by.
+        size = sum(len(each.body) for each in messages) + (0 if body is None else len(body))
+        self._marks.extend([ledger] * (size // PLACE_BYTES))
 
     def _turned_away(self, msg: str) -> StoreError:
         self._refuse(1)

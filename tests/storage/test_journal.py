@@ -10,7 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from callboard.actors.errors import StoreError
 from callboard.actors.storage.chain import Handed
 from callboard.actors.storage.commits import CommitOutcome
-from callboard.actors.storage.journal import WAITING_PER_SESSION_MAX, Part
+from callboard.actors.storage.journal import (
+    PLACE_BYTES,
+    WAITING_BYTES_MAX,
+    WAITING_MAX,
+    WAITING_PER_SESSION_MAX,
+    Part,
+)
 from callboard.actors.storage.kept import CLOSED
 from tests.storage.journals import DISK_FULL, LOST, Case, Row, Said, Words
 
@@ -102,6 +108,30 @@ class TestCommits:
 
         with pytest.raises(StoreError, match="wait for the store"):
             case.begin(1, Row("other", case.journal)).say("b")
+
+    def test_of_all_sessions_beyond_the_bytes_that_may_wait_are_refused(self) -> None:
+        case = Case(waiting_max=10)
+        large = "x" * (3 * PLACE_BYTES)
+        case.begin(1).say(large)
+        case.begin(1, Row("second", case.journal)).say(large)
+        third = case.begin(1, Row("third", case.journal))
+        third.say("the last one that may")
+        third.say(large)  # there is a place, and it may need more than there are
+
+        with pytest.raises(StoreError, match="no more may wait for the store"):
+            case.begin(1, Row("fourth", case.journal)).say("no")
+        while case.write():
+            pass
+
+        assert case.begin(1, Row("fifth", case.journal)).say("now") is CommitOutcome.WAITING
+        assert WAITING_MAX * PLACE_BYTES <= WAITING_BYTES_MAX
+
+    def test_take_places_by_their_snapshots_too(self) -> None:
+        case = Case(waiting_max=3)
+        case.begin(1).call("t" * 2 * PLACE_BYTES)
+
+        with pytest.raises(StoreError, match="no more may wait for the store"):
+            case.begin(1, Row("other", case.journal)).say("no")
 
 
 class TestWhatIsCounted:
