@@ -166,6 +166,8 @@ class Journal(Generic[S, L]):
         self._batch_commits_max = batch_commits_max
         self._marks: deque[StoredLedger[S, L]] = deque()
         self._in_flight: list[Part[S, L]] = []
+        self._unkept: dict[StoredLedger[S, L], None] = {}
+        """Whose standing was refused with all else: written when the store takes something."""
         self.kept = 0
         """Commits that the store has kept; the writer alone counts."""
 
@@ -300,10 +302,15 @@ class Journal(Generic[S, L]):
                 if isinstance(failed, (StoreError, type(None)))
                 else failed.get(part.write.id)
             )
+            if error is not None and error is failed and part.write.standing is not None:
+                self._unkept[part.ledger] = None
             if not part.is_settled:
                 self._publish(part, error)
             self._tell(part)
         self._in_flight = []
+        if self._unkept and not isinstance(failed, StoreError):
+            self._marks.extend(self._unkept)
+            self._unkept.clear()
 
     def _publish(self, part: Part[S, L], error: StoreError | None) -> None:
         ledger = part.ledger

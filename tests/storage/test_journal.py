@@ -336,6 +336,50 @@ class TestWhatIsKnownOfTheIncarnations:
 
         assert case.disk.standings == {"s": b"failed"}
 
+    @pytest.mark.parametrize("error", [DISK_FULL, LOST])
+    def test_that_was_refused_is_written_when_the_store_takes_something_again(
+        self, case: Case, error: StoreError
+    ) -> None:
+        case.begin(1).say("a")
+        case.write()
+        case.row.standing_to_keep = b"quarantined"
+        case.row.mark()
+        case.write(error)
+        assert not case.journal.has_more  # or the writer would try without an end
+
+        case.begin(1, Row("other", case.journal)).say("b")
+        case.write()
+        assert case.journal.has_more
+        case.write()
+
+        assert case.disk.standings == {"s": b"quarantined"}
+        assert not case.journal.has_more
+
+    def test_that_was_refused_with_a_commit_is_written_without_it(self, case: Case) -> None:
+        session = case.begin(1)
+        session.say("a")
+        case.write()
+        case.row.standing_to_keep = b"failed"
+        session.say("lost")
+        case.write(DISK_FULL)
+
+        case.begin(1, Row("other", case.journal)).say("b")
+        while case.journal.has_more:
+            case.write()
+
+        assert (case.disk.standings, case.words) == ({"s": b"failed"}, ("a",))
+
+    def test_that_alone_is_refused_is_left_to_the_next_commit(self, case: Case) -> None:
+        case.begin(1).say("a")
+        case.write()
+        case.row.standing_to_keep = b"failed"
+        case.row.mark()
+        case.begin(1, Row("other", case.journal)).say("b")
+
+        case.write({"s": StoreError("a bad row")})
+
+        assert not case.journal.has_more
+
 
 class TestTheWritersSuccessor:
     def test_writes_again_what_was_in_flight(self, case: Case) -> None:
