@@ -131,7 +131,8 @@ def _named(methods: tuple[str, ...]) -> str:
 
 _BEHAVIOUR: Final = "Give a subclass of SessionActor."
 _PROVIDER: Final = ("sweep", "make", "remove", "clear", "close")
-_STORE: Final = ("write", "sessions", "messages", "keyed", "purge", "reader", "close")
+_READS: Final = ("sessions", "messages", "keyed", "ended_with_key")
+_STORE: Final = ("write", *_READS, "purge", "reader", "close")
 _FLAG: Final = _a(bool, "Give True or False.")
 
 OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
@@ -171,6 +172,9 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
                 "Give the path of a file, a Store such as PostgresStore(...), or an object with"
                 " commit().",
             )
+        ),
+        "store_start_s": Option(
+            _is_above_zero, "Give seconds above zero, or math.inf to wait for ever."
         ),
         "hung_after_s": Option(
             _is_above_zero, "Give seconds above zero, or math.inf to call none hung."

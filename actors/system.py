@@ -35,6 +35,7 @@ from callboard.actors.messages import (
     Subscribe,
 )
 from callboard.actors.metrics import MetricsSink
+from callboard.actors.opening import STORE_START_S, Opening
 from callboard.actors.options import PARTITIONS_MAX, check_options
 from callboard.actors.patience import lasts, patience_s
 from callboard.actors.prompts import PromptComposer
@@ -52,13 +53,11 @@ from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.operating import StoreOperator
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.reads import answer, elsewhere, is_cut
-from callboard.actors.sessions.recovering import recover
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
 from callboard.actors.sessions.subscriptions import Subscription
-from callboard.actors.storage.records import Leased, Store
-from callboard.actors.storage.sqlite import SqliteStore
+from callboard.actors.storage.records import Store
 from callboard.actors.tree import BUDGET_OF_ROOT, tree
 from callboard.actors.workspace import FolderWorkspaces, WorkspaceProvider
 from callboard.supervision import (
@@ -152,6 +151,8 @@ class SessionSystem:
             power cut then, and the next system with the same store goes on with all sessions.
             Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
             one that hangs holds up more than its session. None: in memory alone.
+        store_start_s: seconds that a durable store has, in `start`, to open and to give back its
+            sessions; `math.inf` waits for ever.
         hung_after_s: so long at work on one message, a session is named in `health`.
         part_hung_after_s: so long at one message, the manager, the janitor or a partition is: then
             `health` is not healthy, and the watchdog hears nothing. What hangs there is a call of
@@ -198,6 +199,7 @@ class SessionSystem:
         metrics: MetricsSink | None = None,
         log: LogSink | None = None,
         store: str | os.PathLike[str] | Store | SessionStore | None = None,
+        store_start_s: float = STORE_START_S,
         hung_after_s: float = HUNG_AFTER_S,
         part_hung_after_s: float = PART_HUNG_AFTER_S,
         on_event: Callable[[object], None] | None = None,
@@ -241,6 +243,7 @@ class SessionSystem:
             )
         self._cleaner = cleaner
         self._store = store
+        self._store_start_s = store_start_s
         self._options["secrets"] = EnvironmentSecrets() if secrets is None else secrets
         self._connectors = connectors
         self._watchdog = watchdog
@@ -269,7 +272,7 @@ class SessionSystem:
             StartFailed: a part of the tree did not start.
             StoreRefused: the store cannot be used as it is; StoreLocked: somebody else has it. Of
                 a file: it may be started when that is mended.
-            StoreError: it cannot be read.
+            StoreError: it cannot be read, or has not answered within `store_start_s`.
         """
         if self._is_over:
             msg = f"{self._name} has ended and does not start again: make another SessionSystem"
@@ -279,10 +282,16 @@ class SessionSystem:
             raise StartedAlready(msg)
         if self._options["keeping"].memory_max_bytes is not None:
             measured(self._options["memory"])  # who cannot tell says so to the host, not to nobody
-        durable, committer = _opened(self._store)  # one that refuses leaves nothing begun
-        system = self._system = ActorSystem(
+        system = ActorSystem(
             self._name, settings=self._settings, on_event=self._on_event, **self._ports
         )
+        opening = Opening(system, self._store, within_s=self._store_start_s)
+        try:
+            durable, committer = opening.store()
+        except BaseException:  # one that refuses leaves nothing begun
+            system.stop(0.0)
+            raise
+        self._system = system
         if system.on_event is None:
             # A crash under `tell` has no asker: without a line in the log nobody would know.
             system.on_event = self._log = EventLog(now_s=system.clock.now_s)
@@ -310,9 +319,7 @@ class SessionSystem:
         services.planners += self._planners(services)
         try:
             if services.storing is not None:
-                if isinstance(services.storing.store, Leased):
-                    services.storing.store.open()
-                system.emit(recover(services))
+                system.emit(opening.recovered(services))
             self._sweep(services)
         except BaseException:
             self.stop()
@@ -700,16 +707,6 @@ class SweepFailed(msgspec.Struct, frozen=True):
     log_event: ClassVar[str] = "workspace.sweep_failed"
 
     error: str
-
-
-def _opened(
-    store: str | os.PathLike[str] | Store | SessionStore | None,
-) -> tuple[Store | None, SessionStore | None]:
-    """Return the durable store that is meant, opened; or the host's own."""
-    if isinstance(store, (str, os.PathLike)):
-        return SqliteStore(store), None
-    given: Any = store  # the options have been checked: one of the two
-    return (None, given) if given is None or hasattr(given, "commit") else (given, None)
 
 
 async def _elsewhere(act: Callable[[], object]) -> None:

@@ -53,6 +53,7 @@ def host_sessions(
             faults=config.faults,
             workspace=config.workspace,
             store=store_of(config.store),
+            store_start_s=bounds.daemon.store_start_s,
             audit=audit,
             audit_required=config.audit_required,
             metrics=metrics,

@@ -34,6 +34,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         retry_after_s: seconds that a client who came at a bad time is told to wait.
         drain_s: seconds that the work in hand gets before the stop.
         stop_s: seconds for the whole of an orderly stop.
+        store_start_s: seconds that the store has, at the start, to open and to give back its
+            sessions.
         backlog: connections that may wait to be accepted.
         tree_nodes_max: actors in one picture of the tree.
         tree_children_max: sessions that are shown of one partition.
@@ -60,6 +62,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: int = 1
     drain_s: float = 5.0
     stop_s: float = 30.0
+    store_start_s: float = 120.0
     backlog: int = 128
     tree_nodes_max: int = 2_000
     tree_children_max: int = 20

@@ -155,6 +155,7 @@ class Pool:
         self.pinned: dict[EndingCell[Any], tuple[Worker, SimpleQueue[Cell[Any] | None]]] = {}
         self.abandoned: dict[Worker, None] = {}
         self.reserved: Worker | None = None
+        self._asides: list[threading.Thread] = []
         self.watcher = Watcher(self, settings, f"{name}-watcher", emit)
         self.is_asleep = True
 
@@ -181,6 +182,11 @@ class Pool:
             runner.wait(future, until_s)
         else:
             wait_on_thread(future, until_s)
+
+    def aside(self, act: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=act, name=f"{self._name}-{name}", daemon=True)
+        self._asides = [*(each for each in self._asides if each.is_alive()), thread]
+        start_thread(thread)
 
     awaited_in = staticmethod(THREADS.awaited_in)
 
@@ -214,6 +220,7 @@ class Pool:
             threads += [worker.thread for worker, _ in self.pinned.values()]
             if self.reserved is not None:
                 threads.append(self.reserved.thread)
+            threads += self._asides
         self.users.put(None)
         self.systems.put(None)
         for _, line in list(self.pinned.values()):

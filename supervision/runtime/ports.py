@@ -46,6 +46,13 @@ class Dispatcher(Protocol):
         """Wait where no actor runs."""
         ...
 
+    def aside(self, act: Callable[[], None], name: str, /) -> None:
+        """Do something that may never come back where nobody else waits for it. It never raises.
+
+        In a simulation nothing hangs: there it is done before this returns.
+        """
+        ...
+
     def awaited_in(self, loop: AbstractEventLoop, future: Future[Any], /) -> None:
         """Learn that a task on this loop awaits the future. A simulation goes on meanwhile."""
         ...

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.seam import Actor
 
 A = TypeVar("A", bound="Actor")
+R = TypeVar("R")
 
 
 class ActorSystem:
@@ -411,6 +412,33 @@ class ActorSystem:
         in on the same thread does not wait for itself.
         """
         return threading.RLock()
+
+    def aside(self, act: Callable[[], R], *, name: str, timeout_s: float) -> R:
+        """Do something that may never come back on a thread of its own; return what it returns.
+
+        Where the host's own thread waits. In a simulation it is done right here.
+
+        Args:
+            act: what to do.
+            name: of the thread.
+            timeout_s: seconds to wait; then it goes on, and nobody waits for it any more.
+
+        Raises:
+            Timeout: it has not come back in time.
+            BaseException: whatever it raises.
+        """
+        done: Future[R] = Future(blocker=self.dispatcher)
+
+        def do() -> None:
+            try:
+                result = act()
+            except BaseException as error:  # noqa: BLE001 -- the waiting thread gets it
+                done.offer_exception(error)
+            else:
+                done.offer(result)
+
+        self.dispatcher.aside(do, name)
+        return done.get(timeout=timeout_s)
 
     def count(self, what: str, number: int = 1) -> None:
         """Count something rare, to be read in `counts`."""
