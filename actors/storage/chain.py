@@ -45,6 +45,8 @@ class Pending(msgspec.Struct, gc=False, eq=False):
     """What was appended."""
     events: tuple[object, ...] = ()
     """What to announce when it is kept."""
+    places: int = 1
+    """How many of those that may wait it takes: see `journal.WAITING_MAX`."""
     may_be_kept: bool = False
     """Whether a writer was stopped in the middle of writing it: if it is refused now, it may
     have been kept all the same."""

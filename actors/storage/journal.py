@@ -12,8 +12,9 @@ must take (`Store.write`), and what was not told is told.
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
@@ -164,8 +165,16 @@ class Journal(Generic[S, L]):
         self._refuse = refuse
         self._waiting_max = waiting_max
         self._batch_commits_max = batch_commits_max
-        self._marks: deque[StoredLedger[S, L]] = deque()
+        self._marks: dict[StoredLedger[S, L], None] = {}
+        """Of which sessions something waits, in the order in which it was marked first."""
+        self._in_hand: StoredLedger[S, L] | None = None
+        """Whose part the writer is making."""
         self._in_flight: list[Part[S, L]] = []
+        # Places are taken on any thread and given back by the writer, so without a lock, which a
+        # thread that is killed would keep: each side counts alone, the one by what is one C call.
+        self._numbers = itertools.count(1)
+        self._taken = 0
+        self._given_back = 0
         self._unkept: dict[StoredLedger[S, L], None] = {}
         """Whose standing was refused with all else: written when the store takes something."""
         self.kept = 0
@@ -194,16 +203,19 @@ class Journal(Generic[S, L]):
         if ahead > WAITING_PER_SESSION_MAX:
             msg = f"{ahead} commits wait for the store, which is slow"
             raise self._turned_away(msg)
-        if len(self._marks) >= self._waiting_max:
+        if self._taken - self._given_back >= self._waiting_max:
             raise self._turned_away("no more may wait for the store, which is slow")
         pending = version.pending
         pending.events = entry.events
         messages = pending.messages = self._coder.messages(version.log, before.last_seq)
         body = pending.body = self._coder.body(session, before)
+        if body is not None or len(messages) != 1 or len(messages[0].body) > PLACE_BYTES:
+            size = sum(len(each.body) for each in messages) + (0 if body is None else len(body))
+            pending.places = 1 + size // PLACE_BYTES
         winner = ledger.claim(entry.base, version)
         if winner is None:
-            if body is not None or len(messages) != 1 or len(messages[0].body) > PLACE_BYTES:
-                self._take_places(ledger, messages, body)
+            for _ in range(pending.places):
+                self._taken = next(self._numbers)
             self.mark(ledger)
             return CommitOutcome.WAITING
         if winner.incarnation != version.incarnation:
@@ -211,45 +223,35 @@ class Journal(Generic[S, L]):
         msg = "an earlier commit of the session was not kept"
         raise self._turned_away(msg)
 
-    def _take_places(
-        self, ledger: StoredLedger[S, L], messages: tuple[MessageRecord, ...], body: bytes | None
-    ) -> None:
-        """Have a large commit marked as often as it takes places, but for once."""
-        # Not a sum of bytes: threads that add to it at once would need a lock, and who is killed
-        # with one in hand would keep it. What is marked again the writer passes by.
-        size = sum(len(each.body) for each in messages) + (0 if body is None else len(body))
-        self._marks.extend([ledger] * (size // PLACE_BYTES))
-
     def _turned_away(self, msg: str) -> StoreError:
         self._refuse(1)
         return StoreError(msg)
 
     def mark(self, ledger: StoredLedger[S, L]) -> None:
         """Have the writer look at a ledger: something of it waits. It never waits."""
-        self._marks.append(ledger)
+        self._marks[ledger] = None
         self._wake()
 
     # -- the writer alone --------------------------------------------------
 
     def take(self) -> list[Part[S, L]]:
         """Return what to write next, in one transaction; nothing when nothing waits."""
-        marks, count = self._marks, 0
-        parts, seen = self._in_flight, dict[StoredLedger[S, L], None]()
+        marks, parts, count = self._marks, self._in_flight, 0
         assert not parts, "one batch at a time"
-        # Those that are here now, no more: a mark that comes meanwhile may be for what its
-        # session has handed in since its part was made.
-        for _ in range(len(marks)):
+        if not marks:  # who was killed before he had taken his place, or after, counts no more
+            self._given_back = self._taken
+        for ledger in list(islice(marks, self._batch_commits_max)):  # one C call: more are coming
             if count >= self._batch_commits_max:
                 break
-            # Taken off the marks when it is in flight: a writer that dies in between leaves it.
-            ledger = marks[0]
-            if ledger not in seen:
-                seen[ledger] = None
-                part = self._part(ledger)
-                if part is not None:
-                    parts.append(part)
-                    count += max(1, len(part.handed))
-            marks.popleft()
+            # Its mark goes first: what is handed in from now on may not be in this part, and is
+            # marked anew. A writer that ends in between has it in hand (`resume`).
+            self._in_hand = ledger
+            del marks[ledger]
+            part = self._part(ledger)
+            if part is not None:
+                parts.append(part)
+                count += max(1, len(part.handed))
+            self._in_hand = None
         return parts
 
     @property
@@ -309,7 +311,7 @@ class Journal(Generic[S, L]):
             self._tell(part)
         self._in_flight = []
         if self._unkept and not isinstance(failed, StoreError):
-            self._marks.extend(self._unkept)
+            self._marks.update(self._unkept)
             self._unkept.clear()
 
     def _publish(self, part: Part[S, L], error: StoreError | None) -> None:
@@ -325,6 +327,7 @@ class Journal(Generic[S, L]):
                 ledger.note_doubt()
             part.handed = ledger.give_up()
             self._refuse(len(part.handed))
+        self._given_back += sum(each.pending.places for each in part.handed)
         part.is_settled = True
 
     def _tell(self, part: Part[S, L]) -> None:
@@ -338,6 +341,7 @@ class Journal(Generic[S, L]):
 
     def resume(self) -> None:
         """Go on where a writer before this one was stopped: tell, or write again, what it took."""
+        self._put_back()
         in_flight, self._in_flight = self._in_flight, []
         for part in in_flight:
             if part.is_settled:
@@ -346,7 +350,13 @@ class Journal(Generic[S, L]):
                 part.ledger.note_doubt()
                 for each in part.handed:
                     each.pending.may_be_kept = True
-                self._marks.appendleft(part.ledger)
+                self._marks[part.ledger] = None
+
+    def _put_back(self) -> None:
+        """Mark what a writer had in hand that ended over it."""
+        if self._in_hand is not None:
+            self._marks[self._in_hand] = None
+            self._in_hand = None
 
     def fail_in_flight(self, error: StoreError) -> None:
         """Give up what the store has been given, and all that was built upon it."""
@@ -354,6 +364,7 @@ class Journal(Generic[S, L]):
 
     def fail_all(self, error: StoreError) -> None:
         """Give up everything that waits: nothing is written any more."""
+        self._put_back()
         while self._marks or self._in_flight:
             self.settle(error)
             self.take()

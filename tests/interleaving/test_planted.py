@@ -211,12 +211,12 @@ BUGS = {
         "return waiting != self._seen\n",
         "return False\n",
     ),
-    "a mark that comes while its session is taken is taken off with the others": Bug(
+    "the mark of a session goes when its part is made": Bug(
         "commits of a session that is being taken",
         Journal,
         "take",
-        "for _ in range(len(marks)):\n",
-        "while marks:\n",
+        "del marks[ledger]\npart = self._part(ledger)\n",
+        "part = self._part(ledger)\ndel marks[ledger]\n",
     ),
     "what is handed in behind what was given up is given up too": Bug(
         "commits upon one that is not kept",

@@ -109,6 +109,34 @@ class TestCommits:
         with pytest.raises(StoreError, match="wait for the store"):
             case.begin(1, Row("other", case.journal)).say("b")
 
+    def test_take_no_place_any_more_when_they_are_settled(self) -> None:
+        case = Case(batch_commits_max=2, waiting_max=8)
+        sessions = [case.begin(1, Row(name, case.journal)) for name in "xy"]
+        for number in range(20):
+            for word in "ab":
+                for session in sessions:
+                    assert session.say(f"{word} {number}") is CommitOutcome.WAITING
+            case.write()
+            case.write(DISK_FULL if number % 2 else None)
+            for session in sessions:
+                session.go_back()
+
+        assert case.journal.waiting() == 0
+
+    def test_that_were_taken_by_a_writer_who_ended_over_it_are_taken_again(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        case.begin(1).say("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(case.journal, "_part", None)
+            with pytest.raises(TypeError):
+                case.take()
+
+        case.journal.resume()
+        case.write()
+
+        assert case.words == ("a",)
+
     def test_of_all_sessions_beyond_the_bytes_that_may_wait_are_refused(self) -> None:
         case = Case(waiting_max=10)
         large = "x" * (3 * PLACE_BYTES)
