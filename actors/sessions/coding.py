@@ -25,6 +25,10 @@ _HEAD: Final = frozenset({"state", "version", "last_seq", "message_count", "last
 _DERIVED: Final = frozenset({"id", "presence", "restarts", "last_error", "failed_on", "messages"})
 _BODY: Final = tuple(field for field in Session.__struct_fields__ if field not in _HEAD | _DERIVED)
 _body_of = attrgetter(*_BODY)
+_COUNTED: Final = tuple(sorted(_HEAD - {"state"}))
+_STRUCTURED: Final = ("variables", "metadata", "client_capabilities", "mcp_servers", "agent")
+"""Fields that may hold what JSON reads as lists and objects."""
+_STATES: Final = {each.value: each for each in SessionState}
 
 
 class _Said(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -183,27 +187,24 @@ class SessionCoder:
         Raises:
             Unreadable: it does not say one.
         """
+        head, put = stored.head, msgspec.structs.force_setattr
+        state = _STATES.get(head.state)
+        if state is None:
+            msg = f"there is no state {head.state!r}"
+            raise Unreadable(msg)
         try:
-            read = _session.decode(_with_id(stored))
-            head, data = stored.head, read.data
-            if data is not None:
-                data = self._data_of(read.kind, data)
-            return msgspec.structs.replace(
-                read,
-                state=SessionState(head.state),
-                version=head.version,
-                last_seq=head.last_seq,
-                message_count=head.message_count,
-                last_active_at=head.last_active_at,
-                variables=frozen(read.variables),
-                metadata=frozen(read.metadata),
-                client_capabilities=frozen(read.client_capabilities),
-                mcp_servers=frozen(read.mcp_servers),
-                agent=frozen(read.agent),
-                data=data,
-            )
+            session = _session.decode(_with_id(stored))
+            # Nobody has seen it yet: filled in here, not made anew, which would take twice as long.
+            put(session, "state", state)
+            for field in _COUNTED:
+                put(session, field, getattr(head, field))
+            for field in _STRUCTURED:
+                put(session, field, frozen(getattr(session, field)))
+            if session.data is not None:
+                put(session, "data", self._data_of(session.kind, session.data))
         except (msgspec.MsgspecError, ValueError) as error:
             raise Unreadable(str(error)) from None
+        return session
 
 
 def _recorded(each: Message) -> MessageRecord:
@@ -240,9 +241,14 @@ def _with_id(stored: Stored) -> bytes:
     return b'{"id":' + said + (b"," if stored.body != b"{}" else b"") + stored.body[1:]
 
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def frozen(value: Any) -> Any:
     """Return what was read from JSON as it was: tuples for lists, `FrozenDict` for objects."""
     kind: type[Any] = type(value)  # pyright: ignore[reportUnknownVariableType]  # of anything
+    if kind in _PLAIN:  # as most are
+        return value
     if kind is dict:
         return FrozenDict({key: frozen(each) for key, each in value.items()}) if value else EMPTY
     if kind in {list, tuple}:

@@ -7,8 +7,11 @@ interrupted, and the manager ends what was being spawned or ended when the proce
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from itertools import islice
 from typing import ClassVar, Final
 
@@ -76,14 +79,27 @@ def recover(services: Services) -> Recovered:
     began_s, wall_s = clock.now_s(), clock.wall_s()
     found = 0
     _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
-    for stored in storing.store.sessions():
-        found += 1
-        restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
+    with _nothing_is_garbage():
+        for stored in storing.store.sessions():
+            found += 1
+            restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
     services.book.creates.put_in_order(now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
     was_closed = storing.store.was_closed if isinstance(storing.store, Marked) else None
     seconds = clock.now_s() - began_s
     return Recovered(found, len(storing.unreadable), seconds, was_closed)
+
+
+@contextmanager
+def _nothing_is_garbage() -> Generator[None]:
+    """Have the collector not look: all that is made within stays, and it would look at it often."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def restore(

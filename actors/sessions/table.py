@@ -163,10 +163,10 @@ class Row(Ledger[Session, Log]):
 
     def file_in(self, trays: _Trays) -> None:
         """Be counted here from now on, by presence. The manager alone."""
-        self._trays = trays
-        if self.standing is None:  # as that of every new one: no other word can come between
-            trays[Presence.AWAKE][self] = None
-        else:
+        self._trays, place = trays, self._place()
+        if place is not None and place in trays:
+            trays[place][self] = None
+        if self._place() is not place:  # another word came between
             self._file()
 
     def close(self) -> None:

@@ -11,14 +11,31 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
-from callboard.actors import AppendMessage, CreateSession, Role, SessionSystem
+from uuid6 import uuid7
+
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    Role,
+    Session,
+    SessionState,
+    SessionSystem,
+)
+from callboard.actors.sessions.coding import SessionCoder
+from callboard.actors.storage.journal import BATCH_COMMITS_MAX
+from callboard.actors.storage.records import MessageRecord, Write
 from callboard.actors.storage.schema import STEPS
+from callboard.actors.storage.sqlite import SqliteStore
+from callboard.supervision import Future
 from scripts.benchmarks.measure import WAIT_S, Figures, now_s
 from tests.storage.preloading import SLOW_FSYNC, build, preloaded
 
@@ -29,7 +46,12 @@ _DEPTH: Final = 8
 """Asks that wait in each session, so that the writer never waits for a client."""
 
 _AT_ONCE: Final = _SESSIONS * _DEPTH
-"""Appends of one round."""
+
+_ROUND: Final = 4 * _AT_ONCE
+"""Appends of one round, one more under way for each that is acknowledged."""
+
+_STORED: Final = 100_000
+"""Sessions of which a system is started."""
 
 _QUICK: Final = "--quick"
 
@@ -53,7 +75,7 @@ def appends(*, is_quick: bool) -> Figures:
         for _ in range(rounds + 1):
             found["ours"].append(_per_s(acts["ours"], 1))
             for rows in (64, 256):
-                found[f"raw_{rows}"].append(_per_s(acts[f"raw_{rows}"], _AT_ONCE // rows))
+                found[f"raw_{rows}"].append(_per_s(acts[f"raw_{rows}"], _ROUND // rows))
         # The first round fills caches; of the others the middle one counts.
         figures = {f"{name}_per_s": statistics.median(each[1:]) for name, each in found.items()}
         one = partial(sessions.ask, AppendMessage(ids[0], Role.USER, _TEXT))
@@ -75,6 +97,53 @@ def appends_slowly(*, is_quick: bool) -> Figures:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     found: Figures = json.loads(done.stdout)
     return found
+
+
+def recovery(*, is_quick: bool) -> Figures:
+    """Start a system on a store with many sessions of ten messages; beside it, read their rows."""
+    count = _STORED // 10 if is_quick else _STORED
+    Path("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="build") as folder:
+        path = f"{folder}/sessions.db"
+        _fill(path, count)
+        began_s = now_s()
+        with closing(sqlite3.connect(path)) as connection:
+            read = connection.execute(
+                "SELECT * FROM session JOIN snapshot ON snapshot.session = session.number"
+            ).fetchall()
+        raw_s = now_s() - began_s
+        sessions = SessionSystem(store=path, name="bench", cleanup_interval_s=0)
+        began_s = now_s()
+        sessions.start()
+        ours_s = now_s() - began_s
+        assert sessions.health().sessions == len(read) == count
+        sessions.stop()
+    scale = _STORED / count
+    return {"s": ours_s * scale, "raw_s": raw_s * scale}
+
+
+def _fill(path: str, count: int) -> None:
+    """Have a store of so many sessions of ten messages."""
+    coder, store = SessionCoder({}), SqliteStore(path)
+    body = _BODY.replace(_TEXT.encode(), b"ten of these")
+    log = tuple(MessageRecord(seq, None, body) for seq in range(1, 11))
+    for first in range(0, count, BATCH_COMMITS_MAX):
+        writes: list[Write] = []
+        for number in range(first, min(first + BATCH_COMMITS_MAX, count)):
+            session = Session(
+                id=str(uuid7()),
+                user_id=f"user-{number % 50}",
+                metadata={"title": "what it is about", "tags": ("one", "two")},
+                state=SessionState.ACTIVE,
+                version=11,
+                last_seq=10,
+                message_count=10,
+                last_active_at=time.time(),
+            )
+            head, said = coder.head(session, 1), coder.body(session, None)
+            writes.append(Write(id=session.id, is_new=True, head=head, body=said, messages=log))
+        store.write(writes)
+    store.close()
 
 
 # -- raw SQLite -----------------------------------------------------------
@@ -127,23 +196,23 @@ def _turns() -> Iterator[int]:
 
 
 def _append_to_all(sessions: SessionSystem, ids: list[str]) -> None:
-    """Have many appends to each session under way, and wait until all are acknowledged."""
-    messages = [AppendMessage(each, Role.USER, _TEXT) for each in ids]
-    asked = [
-        sessions.address(each.session_id).ask(each, block=False)
-        for _ in range(_DEPTH)
-        for each in messages
-    ]
+    """Append in turns, with as many under way as there may be; wait until all are acknowledged."""
+    turns = cycle([(sessions.address(each), AppendMessage(each, Role.USER, _TEXT)) for each in ids])
+    asked: deque[Future[int]] = deque()
+    for address, message in islice(turns, _ROUND):
+        if len(asked) >= _AT_ONCE:
+            asked.popleft().get(timeout=WAIT_S)
+        asked.append(address.ask(message, block=False))
     for each in asked:
         each.get(timeout=WAIT_S)
 
 
 def _per_s(act: Callable[[], object], times: int) -> float:
-    """Return how many appends there were in a second, when `times` acts make `_AT_ONCE`."""
+    """Return how many appends there were in a second, when `times` acts make `_ROUND`."""
     began_s = now_s()
     for _ in range(times):
         act()
-    return _AT_ONCE / (now_s() - began_s)
+    return _ROUND / (now_s() - began_s)
 
 
 def _spread(name: str, act: Callable[[], object], times: int) -> Figures:

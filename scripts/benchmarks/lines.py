@@ -186,6 +186,13 @@ LINES: dict[str, Line] = {
     ),
     "durable": Line(ours=durable.appends, figures=_durable("on this disk")),
     "durable-slow": Line(ours=durable.appends_slowly, figures=_durable("fsync 2 ms slower")),
+    "recovery": Line(
+        ours=durable.recovery,
+        figures=(
+            Figure("s", "start with 100,000 stored sessions", "s", _at_most(2)),
+            Figure("raw_s", "- their rows read by raw SQLite", "s"),
+        ),
+    ),
     "get": Line(ours=sessions.get, figures=_one("sessions.get, over all of 100k", 0.3)),
     "hand-off": Line(
         ours=ours.hand_off,
