@@ -13,11 +13,10 @@ from callboard.actors.system import SessionSystem
 from callboard.actors.testing.connections import MemoryAgents, MemoryMcp
 from callboard.actors.testing.fakes import FakeSecrets, FakeStore
 from callboard.actors.testing.laws import broken_laws
+from callboard.actors.testing.moments import Moments
 from callboard.supervision import CallboardError, StopReport
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.testing.errors import LawBroken, SimulationError
-from callboard.supervision.testing.explore import Exploration
-from callboard.supervision.testing.faults import FaultPlan
 from callboard.supervision.testing.simulate import Simulate
 from callboard.supervision.testing.simulation import Simulation
 from callboard.supervision.testing.story import STARTED, STARTS
@@ -54,39 +53,13 @@ class Callboard(Simulation):
 
     Beside what a `Simulation` does (`spawn`, `run`, `advance`, `law`, ...) it starts
     session systems whose ports are fakes, crashes sessions, and stops everything at its
-    end. There it sees to it that no law of sessions is broken, that all stopped in order
-    and that no actors are left, unless the test has failed already.
+    end. After every step it sees to it that no law of sessions is broken, at the end also
+    that all stopped in order and that no actors are left, unless the test has failed already.
 
-    Args:
-        seed: decides whose turn it is; the same seed gives the same run.
-        explore: as for a `Simulation`, and so are the others.
-        faults: what may go wrong, by itself, until `calm` or the end; None: nothing.
-        hears_events: whether the trace, and so a story, has the events of all systems.
-        horizon_s: a timer due within this time may go off before ready work.
-        steps_max: steps in one call that are called a livelock.
-        step_max_s: seconds of the processor that one step may take.
+    It is made as a `Simulation` is, with the same arguments.
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        explore: Exploration | None = None,
-        faults: FaultPlan | None = None,
-        hears_events: bool = False,
-        horizon_s: float = 0.05,
-        steps_max: int = 100_000,
-        step_max_s: float = 10.0,
-    ) -> None:
-        super().__init__(
-            seed,
-            explore=explore,
-            faults=faults,
-            hears_events=hears_events,
-            horizon_s=horizon_s,
-            steps_max=steps_max,
-            step_max_s=step_max_s,
-        )
+    def _set_up(self) -> None:
         self.store = FakeStore(self)
         """Where the sessions that `start` starts keep their commits; it may refuse some."""
         self.mcp = MemoryMcp()
@@ -96,6 +69,8 @@ class Callboard(Simulation):
         self.secrets = FakeSecrets({})
         """What the names in their specs stand for."""
         self._systems: list[SessionSystem] = []
+        self._moments: list[Moments] = []
+        self.law("the laws of sessions", self._look)
 
     def start(
         self, sessions: type[SessionActor[Any]] | SessionSystem = SessionActor, **options: Any
@@ -119,6 +94,7 @@ class Callboard(Simulation):
                 raise InvalidSpec("options", tuple(options), remedy)
         else:
             sessions = SessionSystem(sessions, **{**self._ports(), **options})
+        self._moments.append(Moments(sessions))
         is_first = not self._systems  # of a later one the story tells what ran meanwhile
         if is_first:
             self.trace.note((STARTS, "the session system"))
@@ -131,6 +107,10 @@ class Callboard(Simulation):
             raise InvalidSpec("runtime", sessions, remedy)
         self._systems.append(sessions)
         return sessions
+
+    def _look(self) -> None:
+        for each in self._moments:
+            each.look()
 
     def _ports(self) -> dict[str, Any]:
         # Ids depend on the system's name: those of two systems here must differ, too.
@@ -157,6 +137,7 @@ class Callboard(Simulation):
         for sessions in self._systems:
             sessions.system.on_event = None  # who is stopped at the interpreter's end is no news
         self._systems.clear()
+        self._moments.clear()
         super().die()
 
     def crash(self, sessions: SessionSystem, session_id: str) -> Session:
@@ -187,6 +168,7 @@ class Callboard(Simulation):
         Raises:
             LawBroken: rows, addresses, incarnations and places do not tell the same story.
         """
+        self._look()
         for sessions in self._systems:
             wrong = broken_laws(sessions)
             if wrong:

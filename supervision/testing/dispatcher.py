@@ -80,6 +80,7 @@ class SimulatedDispatcher:
         self._prepare(cell)
         name = self.hub.name_for(cell.name)
         self.hub.spawned.enter(cell, self.hub.acting())
+        self.hub.lives.enter(cell)
         return partial(self.hub.enqueue, name)
 
     def block(self, future: Future[Any], until_s: float | None) -> None:
@@ -122,6 +123,7 @@ class SimulatedDispatcher:
     def has_ended(self, cell: EndingCell[Any]) -> None:
         """Forget who lives no more."""
         self.hub.spawned.leave(cell)
+        self.hub.lives.leave(cell)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """Let what was killed come to its end; unwind what does not and return its names."""

@@ -54,7 +54,7 @@ class Livelock(SimulationError):
 
 
 class LawBroken(SimulationError, AssertionError):
-    """What a test said must hold after every step did not (`Simulation.law`).
+    """What must hold after every step did not: what a test says (`Simulation.law`), or always.
 
     Args:
         message: the law, and what is wrong.

@@ -30,6 +30,7 @@ from callboard.supervision.testing.errors import (
 from callboard.supervision.testing.explore import Exploration, Ready
 from callboard.supervision.testing.fibres import Fibre, OutsideRunner
 from callboard.supervision.testing.findings import deadlock, livelock, owner_of
+from callboard.supervision.testing.lives import Lives
 from callboard.supervision.testing.spares import Spares
 from callboard.supervision.testing.spawned import Spawned
 from callboard.supervision.testing.timeline import Due, Timeline, act_name
@@ -118,6 +119,7 @@ class Hub:
         self._spares = Spares(self)
         self.timeline = Timeline()
         self.spawned = Spawned()
+        self.lives = Lives()
         self._in_flight: tuple[BaseException, Moment] | None = None
         self._timer_fibre: Fibre | None = None
         self._outside: OutsideRunner | None = None
@@ -332,9 +334,12 @@ class Hub:
             local.runner, self.home, self.current = outer_runner, outer_home, outer
         if fibre.is_over:
             self._has_left(fibre)
+        else:
+            self.lives.stays(fibre, fibre.runner.cell)
 
     def _has_left(self, fibre: Fibre) -> None:
         del self.under_way[fibre]
+        self.lives.left(fibre)
         if self._timer_fibre is fibre:
             self._timer_fibre = None
         failure, fibre.failure = fibre.failure, None
@@ -474,6 +479,7 @@ class Hub:
         _set_running_loop(None)
         left = self._steps_max
         try:
+            self._check_laws()  # of what the test's own code has done since the last step
             while not is_enough():
                 is_idle = not self.step(limit_s)
                 if self.endless is not None:
@@ -488,8 +494,7 @@ class Hub:
                     self.die()
                     msg = "the process has died"
                     raise ProcessDied(msg)  # noqa: TRY301 -- to whoever drives
-                if self.laws:
-                    self._check_laws()
+                self._check_laws()
         except ProcessDied:
             raise
         except BaseException as error:
@@ -588,6 +593,8 @@ class Hub:
         raise error
 
     def _check_laws(self) -> None:
+        if self.lives.broken is not None:
+            raise self.lives.broken
         for law, check in self.laws.items():
             wrong = check()
             if wrong:

@@ -110,6 +110,10 @@ class Simulation:
         self.trace: Trace = self._hub.trace
         """What happened so far; `trace.digest` tells two runs apart."""
         self._clients: SimulatedLoopPort | None = None
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Make what a kind of simulation has of its own: nothing. For subclasses of ours."""
 
     def __repr__(self) -> str:
         kind, entries = type(self).__name__, len(self.trace)

@@ -30,6 +30,7 @@ from callboard.actors.sessions.storing import UNKNOWN_TRIES
 from callboard.actors.storage.records import Write
 from callboard.actors.testing import FakeStore
 from callboard.actors.testing.history import History
+from callboard.actors.testing.moments import Moments
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import CallboardError, Request, handles
 from callboard.supervision.testing import Simulation
@@ -262,6 +263,8 @@ def talk(sim: Simulation, *, faults: Collection[str] = FAULTS, is_durable: bool 
         on_event=unheard,
     ) as sessions:
         history = History(sessions)
+        if is_durable:  # else what is told of planted bugs would be found before it is told
+            sim.law("sessions, step by step", Moments(sessions).look)
         nemesis = Nemesis(sim, sessions, store, faults)
         if sim.happens("slow store", 0.3):
             store.on_call = partial(pause, sim)

@@ -43,6 +43,7 @@ from callboard.actors.testing import (
     MemoryDisk,
     SyncFails,
 )
+from callboard.actors.testing.moments import Moments
 from callboard.supervision import CallboardError, DeliveryError, Request
 from callboard.supervision.testing import FaultPlan, ProcessDied, Simulation, faults
 from tests.laws import Ledger, broken_by_a_durable_store, broken_laws, services_of
@@ -252,6 +253,7 @@ class Dying:
             cleaner=self.cleaner() if self.has_steps else None,
             on_event=unheard,
         )
+        self.sim.law("sessions, step by step", Moments(self.sessions).look)
         self.sessions.start()
         if self.history is None:
             self.history = History(self.sessions, commits_alone=self.has_steps)

@@ -36,6 +36,7 @@ from callboard.actors.testing import (
     StoreIsSlow,
     StoreRefuses,
 )
+from callboard.actors.testing.moments import Moments
 from callboard.supervision import (
     ActorDeadError,
     ActorRef,
@@ -346,6 +347,7 @@ class Mixed:
             settings=Settings(dead_letters_kept=10_000),
             on_event=self.hear,
         )
+        sim.law("sessions, step by step", Moments(self.sessions).look)
 
     def new_store(self) -> Any:
         """Return where the sessions are kept."""

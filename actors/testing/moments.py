@@ -1,0 +1,230 @@
+"""Which laws of sessions does one step break? Looked at after each, where it touched something.
+
+These hold at every moment, whatever is under way; `laws.py` has those of a system at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from callboard.actors.messages import AppendMessage
+from callboard.actors.sessions.address import SessionAddress, address_of
+from callboard.actors.sessions.data import Message, Session
+from callboard.actors.sessions.log import Log
+from callboard.actors.sessions.naming import session_name
+from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.states import TRANSITIONS, SessionState
+from callboard.actors.sessions.table import DurableRow, Row, Table
+from callboard.actors.system import SessionSystem
+from callboard.actors.testing.touched import Touched
+from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.testing.errors import LawBroken
+
+Wrong: TypeAlias = tuple[str, str]
+"""A law, and what breaks it."""
+
+FORWARD = "a session only goes forward"
+COUNTED = "a row lies where the table says"
+ONE_STORY = "a row and its actor tell the same story"
+GONE = "nothing of a session outlives its row"
+KEPT = "what a reply confirms is there"
+
+
+class _Seen(NamedTuple):
+    """What a row was when it was looked at last."""
+
+    numbers: tuple[int, int, int]
+    session: Session
+    last: Message | None
+
+
+class Moments:
+    """Holds the laws of every moment against one system, step by step.
+
+        sim.law("the laws of sessions", Moments(sessions).look)
+
+    Args:
+        sessions: it may be started later.
+    """
+
+    def __init__(self, sessions: SessionSystem) -> None:
+        self._sessions = sessions
+        self._services: Services | None = None
+        self._touched: Touched | None = None
+        self._seen: dict[Row, _Seen] = {}
+        self._unkept: Wrong | None = None
+
+    def look(self) -> None:
+        """Look at what was touched since the last time.
+
+        Raises:
+            LawBroken: a law is broken; which one and what is wrong.
+        """
+        if self._unkept is not None:
+            _break(self._unkept)
+        if self._touched is None:
+            self._begin()
+        elif self._touched:
+            for row in self._touched.take():
+                for wrong in self._wrong_with(row):
+                    _break(wrong)
+
+    def _begin(self) -> None:
+        services = self._services = self._sessions._services
+        if services is None:
+            return
+        self._touched = Touched(services.table)
+        system = services.system
+        goes_on = system.point
+
+        def point(label: str, who: object, what: object) -> None:
+            if label == "reply":
+                self._replies(cast("Cell[Any]", who), what)
+            if goes_on is not None:
+                goes_on(label, who, what)
+
+        system.point = point
+
+    def _replies(self, cell: Cell[Any], answer: object) -> None:
+        """Law 7: note whether what an actor is about to reply is there already."""
+        services, asked = self._services, cell.handling
+        if services is None or cell.is_dead:
+            return  # nobody gets it
+        if isinstance(answer, Session):
+            what, number, row = "version", answer.version, services.table.get(answer.id)
+            there = 0 if row is None else row.latest().session.version
+        elif isinstance(asked, AppendMessage) and isinstance(answer, int):
+            what, number, row = "message", answer, services.table.get(asked.session_id)
+            there = 0 if row is None else row.latest().log.last_seq
+        else:
+            return
+        if row is not None and there < number and self._unkept is None:
+            said = f"{row.id} confirms {what} {number}, and everybody sees {what} {there}"
+            self._unkept = KEPT, said
+
+    # -- one row -----------------------------------------------------------
+
+    def _wrong_with(self, row: Row) -> Iterator[Wrong]:
+        services = self._services
+        assert services is not None, "it has rows"
+        table = services.table
+        if table.get(row.id) is not row:
+            before = self._seen.pop(row, None)
+            if before is not None:
+                yield from _left_of(row, before.session, table)
+            return
+        yield from self._steps_back(row)
+        yield from _misplaced(row, table)
+        if services.system.is_serving:
+            yield from _told_otherwise(row, services)
+
+    def _steps_back(self, row: Row) -> Iterator[Wrong]:
+        """Laws 4, 7 and 8: nothing that was there is undone."""
+        kept = row.latest()
+        session, log = kept.session, kept.log
+        if log.last_seq != session.last_seq:
+            yield FORWARD, f"{row.id} says {session.last_seq} messages, its log {log.last_seq}"
+        now = _Seen((session.version, log.last_seq, kept.incarnation), session, _last(log))
+        before = self._seen.get(row, now)
+        self._seen[row] = now
+        if any(new < old for new, old in zip(now.numbers, before.numbers, strict=True)):
+            yield FORWARD, f"{row.id} went back from {before.numbers} to {now.numbers}"
+        elif session.state not in _AFTER[before.session.state]:
+            yield FORWARD, f"{row.id} went back from {before.session.state} to {session.state}"
+        elif _owner(session) != _owner(before.session):
+            yield FORWARD, f"{row.id} was {_owner(before.session)}, and is {_owner(session)}"
+        elif before.last is not None and before.last is not now.last:
+            seq = before.last.seq
+            if any(each != before.last for each in log.slice(after_seq=seq - 1, limit=1)):
+                yield FORWARD, f"message {seq} of {row.id} is not what it was"
+
+
+def _break(wrong: Wrong) -> None:
+    law, what = wrong
+    msg = f"{law}: {what}"
+    raise LawBroken(msg, law=law)
+
+
+def _after(state: SessionState) -> frozenset[SessionState]:
+    """Return what may be seen of a session once it was seen in this state."""
+    found = {state}
+    for _ in SessionState:
+        found |= {to for (begun, _), to in TRANSITIONS.items() if begun in found}
+    return frozenset(found)
+
+
+_AFTER = {state: _after(state) for state in SessionState}
+
+
+def _owner(session: Session) -> tuple[object, ...]:
+    return session.id, session.user_id, session.org_id, session.agent_role, session.created_at
+
+
+def _last(log: Log) -> Message | None:
+    return log.newest if log.last_seq and log.is_here else None
+
+
+def _misplaced(row: Row, table: Table) -> Iterator[Wrong]:
+    """Law 8: what is derived from a row agrees with it."""
+    if row.is_closed:
+        yield COUNTED, f"{row.id} is closed, and in the table"
+    for kind, is_counted in _counts(row.latest().session, table):
+        if not is_counted:
+            yield COUNTED, f"{row.id} is not counted with its {kind}"
+    if isinstance(row, DurableRow):
+        return  # where it lies follows its begin, which calls the writer in between
+    trays = [presence for presence, rows in table._trays.items() if row in rows]
+    expected = [row.presence] if row.presence in table._trays else []
+    if trays != expected:
+        yield COUNTED, f"{row.id} is {row.presence}, and lies with those that are {trays}"
+
+
+def _counts(session: Session, table: Table) -> Iterator[tuple[str, bool]]:
+    index = table._index
+    for kind, key, ids in (
+        ("user", session.user_id, index.users),
+        ("organisation", session.org_id, index.orgs),
+        ("role", session.agent_role, index.roles),
+    ):
+        if key is not None:
+            own = ids.get(key, ())
+            yield kind, own == session.id if isinstance(own, str) else session.id in own
+
+
+def _told_otherwise(row: Row, services: Services) -> Iterator[Wrong]:
+    """Laws 4, 5 and 8: a row, its address and its incarnation belong together."""
+    address = address_of(row)
+    if address is None:
+        return
+    if services.system.lookup(session_name(row.id)) is not address:
+        yield ONE_STORY, f"{row.id} is not reached under its name"
+    ref, standing = _begun(address), row.standing
+    if ref is None:
+        return
+    if standing is not None and standing.incarnation >= ref.incarnation:
+        said = f"{row.id} is said to be {standing.presence} since incarnation"
+        yield ONE_STORY, f"{said} {standing.incarnation} ended, and {ref.incarnation} lives"
+    if row.incarnation != ref.incarnation:
+        yield ONE_STORY, f"{row.id} runs as {ref.incarnation} upon a row of {row.incarnation}"
+
+
+def _left_of(row: Row, session: Session, table: Table) -> Iterator[Wrong]:
+    """Law 8: what goes with a row has gone."""
+    if not row.is_closed:
+        yield GONE, f"{row.id} has left the table and is not closed"
+    if table.get(row.id) is None:
+        for kind, is_counted in _counts(session, table):
+            if is_counted:
+                yield GONE, f"{row.id} has no row, and is counted with its {kind}"
+        if any(row in rows for rows in table._trays.values()):
+            yield GONE, f"{row.id} has no row, and lies with those that have"
+    ref = _begun(address_of(row))
+    if ref is not None:
+        yield GONE, f"{row.id} has no row, and its incarnation {ref.incarnation} lives"
+
+
+def _begun(address: SessionAddress | None) -> Cell[Any] | None:
+    """Return the incarnation that lives there; one that only starts may yet be refused its row."""
+    ref = None if address is None else address.ref
+    return ref if ref is not None and ref.is_started and not ref.is_dead else None

@@ -1,0 +1,273 @@
+"""The kit looks at the laws of sessions after every step: who breaks one for a moment is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    Role,
+    SessionState,
+    SessionSystem,
+    TerminateSession,
+)
+from callboard.actors.sessions.log import EMPTY_LOG
+from callboard.actors.sessions.table import Row, Table, asleep
+from callboard.actors.storage.kept import Kept
+from callboard.actors.testing import Callboard, broken_laws, simulate
+from callboard.actors.testing.laws import services_of
+from callboard.actors.testing.moments import COUNTED, FORWARD, GONE, KEPT, ONE_STORY
+from callboard.actors.testing.touched import Touched
+from callboard.supervision.testing import LawBroken
+from tests.simulation.plants import acknowledge_before_the_commit
+
+pytest_plugins = ["pytester"]
+
+SEED = 7
+
+Mend: TypeAlias = Callable[[], object]
+
+
+def begun(kit: Callboard) -> tuple[SessionSystem, Row]:
+    """Return a system, and the row of ada, who has said hello."""
+    sessions = kit.start()
+    sessions.ask(CreateSession(session_id="ada", user_id="ada", org_id="acme", agent_role="guide"))
+    sessions.ask(AppendMessage("ada", Role.USER, "hello"))
+    return sessions, services_of(sessions).table.row("ada")
+
+
+def do_nothing(*_: object) -> None:
+    """Stand in for what is left out."""
+
+
+# -- what is broken, and mended in the next step -----------------------------------------------
+
+
+def show(row: Row, **changes: Any) -> Mend:
+    """Have everybody see another version; return what undoes that."""
+    before = row.latest()
+    log = changes.pop("log", before.log)
+    session = msgspec.structs.replace(before.session, **changes)
+    row.head = Kept(before.incarnation, session, log, before.active_s, {})
+    return lambda: setattr(row, "head", before)
+
+
+def go_back(_: SessionSystem, row: Row) -> Mend:
+    return show(row, version=row.session().version - 1)
+
+
+def forget_what_was_said(_: SessionSystem, row: Row) -> Mend:
+    return show(row, log=EMPTY_LOG, last_seq=0)
+
+
+def count_what_was_not_said(_: SessionSystem, row: Row) -> Mend:
+    return show(row, last_seq=5)
+
+
+def say_something_else(_: SessionSystem, row: Row) -> Mend:
+    said = msgspec.structs.replace(row.latest().log.newest, content="bye")
+    return show(row, log=EMPTY_LOG.append(said))
+
+
+def be_unmade(_: SessionSystem, row: Row) -> Mend:
+    return show(row, state=SessionState.CREATED)
+
+
+def be_somebody_elses(_: SessionSystem, row: Row) -> Mend:
+    return show(row, user_id="eve")
+
+
+def be_an_earlier_incarnations(_: SessionSystem, row: Row) -> Mend:
+    before = row.latest()
+    row.head = Kept(0, before.session, before.log, before.active_s, {})
+    return lambda: setattr(row, "head", before)
+
+
+def be_counted_no_more(sessions: SessionSystem, row: Row) -> Mend:
+    index = services_of(sessions).table._index
+    index.discard(row.session())
+    row.heard_s = row.heard_s  # it is touched
+    return lambda: index.add(row.session())
+
+
+def lie_nowhere(sessions: SessionSystem, row: Row) -> Mend:
+    trays = services_of(sessions).table._trays
+    row.heard_s = row.heard_s
+    tray = trays[row.presence]
+    del tray[row]
+    return lambda: tray.update({row: None})
+
+
+def be_said_to_sleep(_: SessionSystem, row: Row) -> Mend:
+    row.note(asleep(row.incarnation))
+
+    def mend() -> None:
+        row.standing = None
+        row._file()
+
+    return mend
+
+
+def lose_the_name(sessions: SessionSystem, row: Row) -> Mend:
+    address = sessions.system.names.pop("session/ada")
+    row.heard_s = row.heard_s
+    return lambda: sessions.system.names.update({"session/ada": address})
+
+
+BREAKS: dict[str, tuple[str, Callable[[SessionSystem, Row], Mend]]] = {
+    "ada went back from (2, 1, 1) to (1, 1, 1)": (FORWARD, go_back),
+    "ada went back from (2, 1, 1) to (2, 0, 1)": (FORWARD, forget_what_was_said),
+    "ada went back from (2, 1, 1) to (2, 1, 0)": (FORWARD, be_an_earlier_incarnations),
+    "ada says 5 messages, its log 1": (FORWARD, count_what_was_not_said),
+    "message 1 of ada is not what it was": (FORWARD, say_something_else),
+    "ada went back from active to created": (FORWARD, be_unmade),
+    "ada was ('ada', 'ada',": (FORWARD, be_somebody_elses),
+    "ada is not counted with its user": (COUNTED, be_counted_no_more),
+    "ada is awake, and lies with those that are []": (COUNTED, lie_nowhere),
+    "ada is said to be asleep since incarnation 1 ended, and 1 lives": (
+        ONE_STORY,
+        be_said_to_sleep,
+    ),
+    "ada is not reached under its name": (ONE_STORY, lose_the_name),
+}
+
+
+def play(kit: Callboard, break_it: Callable[[SessionSystem, Row], Mend]) -> None:
+    """Break something in one step, and mend it in a later one."""
+    sessions, row = begun(kit)
+
+    def vandal() -> None:
+        mend = break_it(sessions, row)
+        kit.sleep(0.001)
+        mend()
+
+    kit.spawn("vandal", vandal)
+    kit.run()
+    assert broken_laws(sessions) == []
+
+
+@pytest.mark.parametrize("wrong", BREAKS)
+class TestALawThatIsBrokenForAMoment:
+    def test_fails_the_test_with_the_law_the_seed_and_the_step(self, wrong: str) -> None:
+        law, break_it = BREAKS[wrong]
+
+        with pytest.raises(LawBroken) as broken, Callboard(SEED) as kit:
+            play(kit, break_it)
+
+        assert str(broken.value).startswith(f"{law}: {wrong}")
+        assert broken.value.law == law
+        assert kit.failed_at is not None
+        assert broken.value.__notes__ == [f"simulation: seed {SEED}, {kit.failed_at}"]
+
+    def test_would_not_be_seen_at_the_end(
+        self, wrong: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, break_it = BREAKS[wrong]
+        monkeypatch.setattr(Callboard, "_look", do_nothing)
+
+        with Callboard(SEED) as kit:
+            play(kit, break_it)
+
+
+@simulate(schedules=20)
+def in_some_of_twenty_schedules(callboard: Callboard) -> None:
+    """Have ada say hello."""
+    begun(callboard)
+
+
+class TestABugInTheLibrary:
+    def test_that_confirms_before_it_commits_is_found_though_it_commits_soon(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In most schedules: some have it answer on its asker's stack, which is no step."""
+        acknowledge_before_the_commit(monkeypatch)
+
+        with pytest.raises(LawBroken, match=KEPT) as broken:
+            in_some_of_twenty_schedules()
+
+        assert "ada confirms message 1, and everybody sees message 0" in str(broken.value)
+
+    def test_that_takes_a_row_before_its_actor_has_ended_is_found(self) -> None:
+        kit = Callboard(SEED)
+        sessions, row = begun(kit)
+        kit.spawn("vandal", lambda: services_of(sessions).table.remove(row.id))
+
+        with pytest.raises(LawBroken, match=GONE) as broken:
+            kit.run()
+
+        assert "ada has no row, and its incarnation 1 lives" in str(broken.value)
+        kit.close()
+
+    def test_that_forgets_to_close_a_row_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Row, "close", do_nothing)
+        left = pytest.raises(LawBroken, match="ada has left the table and is not closed")
+
+        with left, Callboard(SEED) as kit:
+            begun(kit)[0].ask(TerminateSession("ada"))
+
+    def test_that_counts_who_is_gone_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("callboard.actors.sessions.table._Index.discard", do_nothing)
+        left = pytest.raises(LawBroken, match="ada has no row, and is counted with its user")
+
+        with left, Callboard(SEED) as kit:
+            begun(kit)[0].ask(TerminateSession("ada"))
+
+    def test_is_told_with_the_command_that_replays_it(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            test_it="""
+            from tests.kit.test_moments import begun, go_back, play
+
+            def test_that_breaks_a_law(callboard):
+                play(callboard, go_back)
+            """
+        )
+
+        result = pytester.runpytest("-q", "--callboard-seed=7")
+
+        result.stdout.fnmatch_lines(
+            [
+                "E*LawBroken: a session only goes forward: ada went back from *",
+                "E*simulation: seed 7, step *",
+                "replay: CALLBOARD_SEED=7 python -m pytest 'test_it.py::test_that_breaks_a_law'",
+            ]
+        )
+
+    def test_is_shrunk_as_every_failure_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        acknowledge_before_the_commit(monkeypatch)
+
+        with pytest.raises(LawBroken, match=KEPT) as broken:
+            in_some_of_twenty_schedules()
+
+        assert f"broken: LawBroken ({KEPT})" in broken.value.__notes__[1]
+        assert broken.value.__notes__[-1].startswith("replay: CALLBOARD_S")
+
+
+class TestWhatAStepHasTouched:
+    def test_is_what_was_added_changed_or_removed_and_nothing_else(self) -> None:
+        with Callboard(SEED) as kit:
+            sessions, ada = begun(kit)
+            sessions.ask(CreateSession(session_id="bob"))
+            table = services_of(sessions).table
+            bob = table.row("bob")
+            touched = Touched(table)
+            assert touched.take() == [ada, bob], "all are new to it"
+
+            sessions.ask(AppendMessage("bob", Role.USER, "hello"))
+            assert touched.take() == [bob]
+            assert not touched
+            sessions.ask(TerminateSession("ada"))
+            assert touched.take() == [ada]
+
+    def test_costs_the_table_nothing_that_anybody_sees(self) -> None:
+        with Callboard(SEED) as kit:
+            sessions, ada = begun(kit)
+
+            assert isinstance(ada, Row)
+            assert isinstance(services_of(sessions).table, Table)
+            assert type(ada).__name__ == "Row"
+            assert not hasattr(ada, "__dict__")
