@@ -271,6 +271,12 @@ class Addresses:
         self._given_up.pop(row, None)
         return True
 
+    def is_awake(self, row: Row) -> bool:
+        """Say whether the row's own incarnation lives, and not one that it has left behind."""
+        address = address_of(row)
+        ref = None if address is None else address.ref
+        return ref is not None and not ref.is_dead and ref.incarnation == row.incarnation
+
     def release(self, row: Row) -> None:
         """Give back the name of a session that is no more, and answer what waits there."""
         with self._system.rare:

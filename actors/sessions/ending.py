@@ -403,6 +403,8 @@ class Ender:
         self._services.tell(session, EventKind.ERROR, error=type(error).__name__)
         if not self._must_end(row, ending):
             self.over(row.id, error)
+            if self._services.addresses.is_awake(row):
+                return False  # the next one has begun before the store has said so
             if row.presence in {Presence.AWAKE, Presence.RESTARTING}:  # its actor was called off
                 self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
             else:
