@@ -46,6 +46,7 @@ class Report(msgspec.Struct, frozen=True):
         seen: how often what happened.
         counts: what the actor system counted.
         census: what it held when all sessions had ended.
+        verdict: `kept`, or `broken`.
         violation: the law that was broken, as a sentence; None: none was.
     """
 
@@ -59,6 +60,7 @@ class Report(msgspec.Struct, frozen=True):
     seen: dict[str, int]
     counts: dict[str, int]
     census: dict[str, int]
+    verdict: str
     violation: str | None = None
 
 
@@ -108,6 +110,7 @@ def strike(seconds: float, seed: int, *, sabotage: str | None = None) -> Report:
         seen=dict(sorted(run.seen.items())),
         counts=dict(sorted(run.system.counts.items())),
         census=census,
+        verdict="kept" if violation is None else "broken",
         violation=violation,
     )
 

@@ -2,9 +2,95 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 
-from scripts.chaos import Sample, slope, strike
+from scripts.chaos import Sample, main, slope, strike
+from tests.chaos.run import SABOTAGES
+from tests.house import ROOT
+
+NAMES = {"message": "lost 'nobody 1', confirmed as", "read": "the saboteur's GetSession"}
+"""What a run must say of each way to sabotage it."""
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    """Run the program here; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["scripts/chaos", "--seconds", "0.1", *options])
+    return main()
+
+
+def objects_in(said: str) -> list[dict[str, Any]]:
+    """Return what is printed, an object a line."""
+    return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+class TestASabotagedRun:
+    def test_exits_with_1_and_names_the_law_for_people(
+        self,
+        sabotage: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        code = run(monkeypatch, "--seed", "3", "--sabotage", sabotage)
+
+        verdict = capsys.readouterr().out.partition("verdict: BROKEN: ")[2]
+        assert code == 1
+        assert NAMES[sabotage] in verdict
+
+    def test_exits_with_1_and_prints_one_object_for_machines(
+        self,
+        sabotage: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        code = run(monkeypatch, "--seed", "3", "--json", "--sabotage", sabotage)
+
+        [report] = objects_in(capsys.readouterr().out)
+        assert code == 1
+        assert (report["verdict"], report["seed"]) == ("broken", 3)
+        assert NAMES[sabotage] in report["violation"]
+        assert report["seconds"] > 0
+        assert report["asks"] > 0
+        assert report["seen"]["a history that was checked"] > 0
+
+
+def test_every_way_to_sabotage_a_run_is_tried() -> None:
+    assert set(NAMES) == set(SABOTAGES)
+
+
+def test_without_a_word_it_says_that_a_message_was_confirmed_that_never_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--sabotage") == 1
+    assert NAMES["message"] in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_of_its_own_that_breaks_nothing_exits_with_0_and_prints_one_object() -> None:
+    command = [sys.executable, "-m", "scripts.chaos", "--seconds", "0.1", "--seed", "3", "--json"]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    [report] = objects_in(said)
+    assert (report["verdict"], report["violation"], report["seed"]) == ("kept", None, 3)
+    assert report["waves"] >= 1
+    assert report["strikes"] > 0
+    assert report["census"]["rows"] == 0
+
+
+@pytest.mark.parametrize("options", [["--seconds", "0"], ["--seconds", "inf"], ["--sabotage", "x"]])
+def test_what_cannot_be_is_refused_before_anything_runs(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run(monkeypatch, *options)
+
+    assert refused.value.code == 2
+    assert options[0] in capsys.readouterr().err
 
 
 class TestAReport:
