@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
+from typing import Final
 
 SHOWN_CHARS_MAX = 80
 """How many characters of a wrong value an error's text shows."""
@@ -11,6 +13,9 @@ FIELD_CHARS_MAX = 200
 """How many characters of a field's name, with the path into it, an error's text shows."""
 
 _LONG_BITS = 256
+
+_ADDRESS: Final = re.compile(r"( instance| object)? at 0x[0-9a-fA-F]+")
+"""It says nothing to a reader, and differs in every run."""
 
 
 class _Short(reprlib.Repr):
@@ -29,8 +34,7 @@ class _Short(reprlib.Repr):
     repr_bytearray = repr_bytes
 
     def repr_instance(self, x: object, level: int) -> str:
-        said = super().repr_instance(x, level)
-        return f"<{type(x).__name__}>" if " instance at 0x" in said else said
+        return _ADDRESS.sub("", super().repr_instance(x, level))
 
 
 _short = _Short()
