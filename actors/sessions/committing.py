@@ -38,7 +38,7 @@ from callboard.supervision import (
     Timeout,
 )
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.futures import PortFuture
+from callboard.supervision.runtime.futures import Owner, PortFuture
 
 if TYPE_CHECKING:
     from callboard.actors.sessions.services import Services
@@ -267,14 +267,14 @@ class CommittingActor(SupervisedActor, Generic[D]):
             storing.watch(settled)
         return settled
 
-    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
+    def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
         """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.
 
         What a handler of the session's offers reaches its asker when what that handler has
         changed is kept. If the handler is refused, or the store refuses, the asker gets that; if
         it crashes, as whoever asks one that does.
         """
-        asked = super().reply_later(outlives=outlives)
+        asked = super().reply_later(outlives=outlives, owed_by=owed_by)
         return Owed(asked, self._holds_back, outlives=outlives)
 
     def _asker(self, *, outlives: bool = False) -> Future[Any]:

@@ -33,7 +33,7 @@ from callboard.supervision.runtime.timers import TimersOfOne
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from callboard.supervision.runtime.futures import Future
+    from callboard.supervision.runtime.futures import Future, Owner
     from callboard.supervision.runtime.system import ActorSystem
     from callboard.supervision.runtime.timers import Timer
 
@@ -227,7 +227,7 @@ class SupervisedActor(PooledActor):
         """
         self.actor_ref.exit(Normal() if reason is None else reason)
 
-    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
+    def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
         """Return the future of the message in hand; return `LATER` from the handler.
 
         Anybody may answer it with `offer(value)` or `offer_exception(error)`,
@@ -237,10 +237,12 @@ class SupervisedActor(PooledActor):
         Args:
             outlives: whether the answer may still come after this actor has ended: somebody
                 else owes it then, and sees that it is given.
+            owed_by: the ref or address of the actor that is to give it; None: this one. Of whom
+                it is asked for in vain is named then, and a cycle of waits through him is found.
 
         Source: OTP, gen_server:reply/2.
         """
-        return self.actor_ref.reply_later(outlives=outlives)
+        return self.actor_ref.reply_later(outlives=outlives, owed_by=owed_by)
 
     def continue_with(self, message: Any) -> None:
         """Handle `message` right after this one (or after the start), before all that waits.

@@ -336,6 +336,7 @@ class Address(Generic[A]):
 
         Source: Erlang, `Pid ! {'$gen_call', From, Request}` with another one's `From`.
         """
+        future.owner = self  # from now on it is asked for here
         try:
             self._wait_in_line(message, future)
         except CallboardError as error:

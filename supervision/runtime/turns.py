@@ -31,6 +31,7 @@ from callboard.supervision.runtime.seam import Actor
 
 if TYPE_CHECKING:
     from callboard.supervision.runtime.current import Runner
+    from callboard.supervision.runtime.futures import Owner
 
 A = TypeVar("A", bound=Actor)
 
@@ -276,8 +277,7 @@ class TurningCell(BornCell[A]):
     ) -> None:
         """Go on with a handler that has not finished: wait for it with the mailbox held."""
         if result is LATER:
-            if future is not None:
-                future.owner = None  # whoever answers, it need not be this actor
+            self._leave_open(future)
             return
         if type(result) is GeneratorType and not self.is_system:
             if future is not None:  # an ordinary value of a user's handler
@@ -291,10 +291,17 @@ class TurningCell(BornCell[A]):
         if error is not None:
             self._failed(error, None, future)
         elif result is LATER:
-            if future is not None:
-                future.owner = None  # whoever answers, it need not be this actor
+            self._leave_open(future)
         elif future is not None and (self.is_dead or not future.offer(result)):
             self._refuse_reply(future)
+
+    def _leave_open(self, future: Future[Any] | None) -> None:
+        """Owe the answer no more: whoever gives it, it need not be this actor.
+
+        Somebody else whom the handler has named still does.
+        """
+        if future is not None and (future.owner is self or future.owner is self.address):
+            future.owner = None
 
     def _refuse_reply(self, future: Future[Any]) -> None:
         """Drop a reply that came too late; one by a killed handler is refused and counted.
@@ -314,7 +321,7 @@ class TurningCell(BornCell[A]):
     def _let_go_on(self) -> None:
         self.is_suspended = False
 
-    def reply_later(self, *, outlives: bool = False) -> Future[Any]:
+    def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
         """Return the future of the message in hand, for somebody to answer another time.
 
         Its asker is told when this incarnation ends before that, unless the answer `outlives` it.
@@ -327,6 +334,8 @@ class TurningCell(BornCell[A]):
                 future, lambda reason: future.offer_exception(self._killed_error(reason))
             )
             future.when_done(lambda: self.forget_bond(future))  # or nobody waits for it any more
+        if owed_by is not None:
+            future.owner = owed_by
         return future
 
     def future_in_hand(self, timeout: float | None = None) -> Future[Any]:

@@ -27,14 +27,19 @@ class Deadlock(SimulationError):
     Args:
         message: who waits for whom.
         waiting: the names of those who wait.
+        cycle: those of them who wait for each other, each for the next, the first one twice;
+            empty where none is known.
     """
 
     code: ClassVar[str] = "deadlock"
     remedy: str = "Let one of them answer later, tell instead of asking, or give the ask a timeout."
 
-    def __init__(self, message: str, *, waiting: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, waiting: tuple[str, ...] = (), cycle: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.waiting = waiting
+        self.cycle = cycle
 
 
 class Livelock(SimulationError):

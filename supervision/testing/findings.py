@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from callboard.supervision.testing.errors import Deadlock, Livelock
 from callboard.supervision.testing.trace import STEPS, Trace
+from callboard.supervision.testing.waits import Waits
 
 if TYPE_CHECKING:
-    from callboard.supervision.runtime.futures import Future
     from callboard.supervision.testing.fibres import Fibre
 
 _LATEST_STEPS = 100
@@ -21,19 +21,16 @@ _NAMES_MAX = 10
 """Names in a report of a livelock, the busiest first."""
 
 
-def owner_of(future: Future[Any] | None) -> str:
-    """Return the name of whoever owes an answer."""
-    owner = None if future is None else future.owner
-    return getattr(owner, "name", "an answer that nobody in particular owes")
-
-
 def deadlock(why: str, under_way: Iterable[Fibre]) -> Deadlock:
     """Return the error for a world where all wait, with the names of those who do."""
     waiting = [each for each in under_way if each.is_waiting]
-    lines = [f"{each.name} waits for {owner_of(each.waits_for)}" for each in waiting]
+    waits = Waits(waiting)
+    cycle = waits.cycle()
+    said = [f"each waits for the next: {' -> '.join(cycle)}"] if cycle else []
     return Deadlock(
-        "; ".join(["nothing is ready and no timer is pending", why, *lines]),
+        "; ".join(["nothing is ready and no timer is pending", why, *waits.lines(), *said]),
         waiting=tuple(each.name for each in waiting),
+        cycle=cycle,
     )
 
 

@@ -29,12 +29,13 @@ from callboard.supervision.testing.errors import (
 )
 from callboard.supervision.testing.explore import Exploration, Ready
 from callboard.supervision.testing.fibres import Fibre, OutsideRunner
-from callboard.supervision.testing.findings import deadlock, livelock, owner_of
+from callboard.supervision.testing.findings import deadlock, livelock
 from callboard.supervision.testing.lives import Lives
 from callboard.supervision.testing.spares import Spares
 from callboard.supervision.testing.spawned import Spawned
 from callboard.supervision.testing.timeline import Due, Timeline, act_name
 from callboard.supervision.testing.trace import TEST, Moment, Trace, at_point
+from callboard.supervision.testing.waits import owner_of
 from callboard.supervision.testing.watchdog import WATCHDOG, cpu_clock, read
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from callboard.supervision import (
+    LATER,
     ActorDeadError,
     ActorRef,
     ActorSystem,
@@ -361,6 +362,26 @@ class TestACycle:
         idle(ref)
 
         assert box.waiting == []
+
+    def test_through_who_owes_a_later_reply_is_refused(self, system: ActorSystem) -> None:
+        asker, clerk, helper = (
+            system.spawn_named(each, Puppet) for each in ("asker", "clerk", "helper")
+        )
+
+        def hand_on(actor: Any) -> Any:
+            actor.reply_later(owed_by=helper)
+            helper.tell(Do(lambda _: asker.ask(Do(lambda _: None), timeout=math.inf)))
+            return LATER
+
+        asked = asker.ask(Do(lambda _: clerk.ask(Do(hand_on), timeout=20)), block=False)
+        reason = helper.wait(10.0)
+
+        assert isinstance(reason, Crashed)
+        assert reason.error == "AskCycle"
+        assert "helper -> asker -> helper" in reason.message
+        asker.kill()
+        with pytest.raises(ActorDeadError):
+            asked.get()
 
     def test_of_a_stop_is_refused(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet)

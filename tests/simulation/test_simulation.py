@@ -15,16 +15,19 @@ from typing import Any
 import pytest
 
 from callboard.supervision import (
+    LATER,
     ActorSystem,
     AskCycle,
     Crashed,
     DeliveryError,
     Future,
     IdleTimeout,
+    Request,
     Settings,
     StartFailed,
     SupervisedActor,
     Timeout,
+    handles,
 )
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.loop import BlockingOnLoop
@@ -42,6 +45,56 @@ from callboard.supervision.testing import (
     simulate,
 )
 from tests.simulation.cast import Add, AsyncCounter, Boom, Counter, Do, Pass, QuickCounter
+
+
+class HandOn(Request[None], frozen=True):
+    """Let a helper answer, who has something to ask first."""
+
+    helper: Any
+    whom: Any
+    is_kept: bool
+
+
+class Keep(Request[None], frozen=True):
+    """Keep a reply for later."""
+
+    reply: Any
+
+
+class Job(Request[None], frozen=True):
+    """Ask somebody; then there may be an answer."""
+
+    whom: Any
+    reply: Any = None
+
+
+class Clerk(SupervisedActor):
+    """Answers nothing by itself."""
+
+    @handles(HandOn)
+    def hand_on(self, message: HandOn) -> Any:
+        reply = self.reply_later()
+        if message.is_kept:
+            message.helper.tell(Keep(reply))
+            message.helper.tell(Job(message.whom))
+        else:
+            message.helper.tell(Job(message.whom, reply))
+        return LATER
+
+
+class Helper(SupervisedActor):
+    """Owes answers."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    @handles(Keep)
+    def keep(self, message: Keep) -> None:
+        self.kept.append(message.reply)
+
+    @handles(Job)
+    def work(self, message: Job) -> None:
+        message.whom.ask(Add(1), timeout=math.inf)
 
 
 class TestDriving:
@@ -185,6 +238,36 @@ class TestFinding:
             assert "asker waits for asked" in str(failure.value)
             assert "the test waits for asker" in str(failure.value)
             assert "seed 7" in failure.value.__notes__[0]
+
+    @pytest.mark.parametrize("is_kept", [False, True], ids=["in hand", "in an attribute"])
+    def test_a_deadlock_through_who_holds_a_later_reply_is_told_as_a_cycle(
+        self, *, is_kept: bool
+    ) -> None:
+        with Simulation(seed=7) as sim, ActorSystem(runtime=sim.runtime) as system:
+            clerk = system.spawn_named("clerk", Clerk)
+            asker = system.spawn_named("asker", Counter)
+            helper = system.spawn_named("helper", Helper)
+            wanted = HandOn(helper, asker, is_kept)
+            asker.tell(Do(lambda _: clerk.ask(wanted, timeout=math.inf)))
+
+            with pytest.raises(Deadlock) as failure:
+                sim.run(lambda: False)
+
+            assert failure.value.waiting == ("asker", "helper")
+            assert failure.value.cycle == ("asker", "helper", "asker")
+            assert "asker waits for an answer that helper holds" in str(failure.value)
+            assert "each waits for the next: asker -> helper -> asker" in str(failure.value)
+
+    def test_who_waits_for_nobody_in_particular_is_in_no_cycle(self) -> None:
+        with Simulation(seed=7) as sim, ActorSystem(runtime=sim.runtime) as system:
+            stuck: Future[None] = Future(blocker=system.dispatcher)
+            system.spawn(Counter).tell(Do(lambda _: stuck.get()))
+
+            with pytest.raises(Deadlock) as failure:
+                sim.run(lambda: False)
+
+            assert failure.value.cycle == ()
+            assert "each waits for the next" not in str(failure.value)
 
     @simulate(schedules=20)
     def test_a_cycle_through_a_client_is_found_as_soon_as_it_closes(self, sim: Simulation) -> None:

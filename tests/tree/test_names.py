@@ -11,6 +11,7 @@ import pykka
 import pytest
 
 from callboard.supervision import (
+    LATER,
     ActorDeadError,
     ActorRef,
     Address,
@@ -572,6 +573,33 @@ class TestAnAskThatHoldsUpARestart:
         with pytest.raises(AskCycle):
             asked.get(timeout=0)
         assert tree.running() == "ba"
+
+    def test_is_refused_where_another_has_passed_it_on(self, tree: Tree) -> None:
+        """Whom a message is forwarded to owes the answer, and asks who waits for it."""
+        kept = tree.spec("b", name="bob", keeps_mailbox=True)
+        tree.grow(tree.spec("a", name="ada"), kept, tree.spec("c"))
+        clerk = tree.ref("c")
+        bob, ada = address(tree, "bob"), address(tree, "ada")
+        caught: list[str] = []
+
+        def ask_back(_actor: object) -> None:
+            try:
+                ada.ask(Do(name_of), timeout=math.inf)
+            except AskCycle as cycle:
+                caught.append(str(cycle))
+
+        def pass_on(actor: Any) -> Any:
+            bob.forward(Do(ask_back), actor.reply_later())
+            return LATER
+
+        asked = ada.ask(
+            Do(lambda _: clerk.ask(Do(pass_on), timeout=math.inf)), block=False, timeout=math.inf
+        )
+        tree.world.settle()
+
+        assert asked.get(timeout=0) is None, "it was answered when the other ask was refused"
+        [said] = caught
+        assert said.startswith("bob -> ada -> bob")
 
     def test_is_refused_deep_in_the_group(self, tree: Tree) -> None:
         bob = tree.spec("b", name="bob", keeps_mailbox=True, backoff=SOON)
