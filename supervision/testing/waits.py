@@ -108,7 +108,7 @@ def _futures_in(value: object) -> Iterator[Future[Any]]:
         # A session's reply stands for the one that its asker waits for.
         for future in (each, getattr(each, "asked", None)):
             if isinstance(future, Future):
-                yield cast("Future[Any]", future)
+                yield future
 
 
 def _parts_of(thing: object) -> list[object]:

@@ -50,6 +50,17 @@ def test_a_start_that_is_complete_is_not_under_way() -> None:
     assert not attempt.started("a#2", now_s=0.0).is_starting
 
 
+def test_each_step_of_its_life_says_all_of_what_it_is() -> None:
+    def state(child: Child[str]) -> tuple[str | None, bool, bool]:
+        return child.ref, child.is_restarting, child.is_starting
+
+    starting = NEW.waiting("a#1").starting("a#2")
+
+    assert state(NEW.waiting("a#1")) == ("a#1", True, False)
+    assert state(starting) == ("a#2", False, True)
+    assert state(starting.stopped()) == (None, False, False)
+
+
 class TestAChildThatIsStarting:
     @pytest.mark.parametrize(
         "happened",

@@ -91,6 +91,7 @@ def test_refused(
     assert isinstance(refuse.error, ChildRefusal)
     assert refuse.error.child_id == "a"
     assert refuse.error.remedy in str(refuse.error)
+    assert "'a'" in str(refuse.error)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +154,13 @@ def test_a_spec_that_does_not_fit_is_refused_and_is_no_crash() -> None:
     assert isinstance(refuse.error, SpecRefused)
     assert isinstance(refuse.error, InvalidSpec)
     assert isinstance(refuse.error, Refusal)
-    assert refuse.error.field == "significant"
+    assert (refuse.error.field, refuse.error.value) == ("significant", True)
+    assert "auto_shutdown" in refuse.error.remedy
+
+
+def test_who_starts_one_that_runs_is_told_which() -> None:
+    (refuse,) = plan_start_child(supervisor(RUNNING), SPEC)
+
+    assert isinstance(refuse, Refuse)
+    assert isinstance(refuse.error, AlreadyStarted)
+    assert refuse.error.ref == "a#1"

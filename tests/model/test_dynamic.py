@@ -75,23 +75,26 @@ def test_a_spec_that_does_not_fit_is_refused() -> None:
 
     assert isinstance(refuse, Refuse)
     assert isinstance(refuse.error, SpecRefused)
+    assert (refuse.error.field, refuse.error.value) == ("significant", True)
+    assert "auto_shutdown" in refuse.error.remedy
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "remedy"),
     [
-        {"max_children": -1},
-        {"max_children": 1.5},
-        {"max_children": True},
-        {"extra_args": "x"},
-        {"concurrent_starts": 1},
+        ({"max_children": -1}, "Give a whole number, 0 or more, or None."),
+        ({"max_children": 1.5}, "Give a whole number, 0 or more, or None."),
+        ({"max_children": True}, "Give a whole number, 0 or more, or None."),
+        ({"extra_args": "x"}, "Give a tuple, as in extra_args=(1,)."),
+        ({"concurrent_starts": 1}, "Give True or False."),
     ],
     ids=str,
 )
-def test_limits_that_cannot_be_are_refused(fields: dict[str, Any]) -> None:
-    (field, _), *_ = fields.items()
+def test_limits_that_cannot_be_are_refused(fields: dict[str, Any], remedy: str) -> None:
+    (field, value), *_ = fields.items()
 
     with pytest.raises(InvalidSpec) as refused:
         DynamicLimits(**fields)
 
-    assert refused.value.field == field
+    assert (refused.value.field, refused.value.value) == (field, value)
+    assert refused.value.remedy == remedy

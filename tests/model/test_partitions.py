@@ -30,6 +30,11 @@ def test_a_name_is_numbered_too() -> None:
     named = ChildSpec(id="cache", start=dict, name="cache")
 
     assert [each.name for each in partition_specs(named, 2)] == ["cache/0", "cache/1"]
+    assert [each.name for each in partition_specs(SPEC, 2)] == [None, None]
+
+
+def test_one_partition_is_enough() -> None:
+    assert [each.id for each in partition_specs(SPEC, 1)] == [0]
 
 
 @pytest.mark.parametrize("partitions", [0, -1, 1.5, True, "2"])
@@ -37,21 +42,25 @@ def test_a_number_of_partitions_that_cannot_be_is_refused(partitions: int) -> No
     with pytest.raises(InvalidSpec) as refused:
         partition_specs(SPEC, partitions)
 
-    assert refused.value.field == "partitions"
+    assert (refused.value.field, refused.value.value) == ("partitions", partitions)
+    assert refused.value.remedy == "Give a whole number, 1 or more."
 
 
 def test_what_is_no_spec_is_refused() -> None:
     with pytest.raises(InvalidSpec) as refused:
         partition_specs(cast("Any", dict), 2)
 
-    assert refused.value.field == "spec"
+    assert (refused.value.field, refused.value.value) == ("spec", dict)
+    assert refused.value.remedy == "Give a ChildSpec, which each partition runs."
 
 
 def test_what_cannot_adapt_arguments_is_refused() -> None:
     with pytest.raises(InvalidSpec) as refused:
         partition_specs(SPEC, 2, cast("Any", 5))
 
-    assert refused.value.field == "with_arguments"
+    assert (refused.value.field, refused.value.value) == ("with_arguments", 5)
+    remedy = "Give a function of arguments and number that returns arguments, or None."
+    assert refused.value.remedy == remedy
 
 
 def test_arguments_that_are_no_tuple_are_refused_before_anything_starts() -> None:

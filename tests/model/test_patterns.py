@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.supervision.model.patterns import ANY, fits
+from callboard.supervision.model.patterns import ANY, fits, value_fits
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -87,3 +87,15 @@ class TestAPattern:
     def test_without_holes_means_itself(self, value: Any) -> None:
         assert fits(value, value)
         assert fits(ANY, value)
+
+
+def test_a_hole_is_shown_by_its_name() -> None:
+    assert repr((ANY, 1)) == "(ANY, 1)"
+
+
+def test_of_a_thing_its_value_is_looked_at() -> None:
+    class Entry:
+        value: Any = (1, "news")
+
+    assert value_fits((ANY, "news"))(Entry())
+    assert not value_fits((ANY, "weather"))(Entry())

@@ -18,6 +18,7 @@ from callboard.supervision.model.reasons import (
 )
 
 NESTED = Shutdown(cause=FailedToStart("inner", Shutdown(cause=FailedToStart(3, Killed()))))
+THREE = (Frame("a.py", 1, "f"), Frame("b.py", 2, "g"), Frame("c.py", 3, "h"))
 CRASHED = Crashed("ValueError", "bad", (Frame("a.py", 1, "f"), Frame("b.py", 2, "C.g")))
 
 
@@ -52,6 +53,9 @@ def test_abnormal(reason: ExitReason, *, expected: bool) -> None:
         (Crashed("Boom", "It broke."), "crashed: Boom: It broke"),
         (Crashed("Boom", "It broke.\n", CRASHED.walk), "crashed: Boom: It broke at b.py:2 in C.g"),
         (Crashed("Boom", "..."), "crashed: Boom"),
+        (Crashed("Boom", "X. \n X"), "crashed: Boom: X. \n X"),
+        (Crashed("Boom", "MAX"), "crashed: Boom: MAX"),
+        (Crashed("Boom", "", THREE), "crashed: Boom at c.py:3 in h"),
         (Killed(), "killed"),
         (NoActor(), "no actor"),
     ],

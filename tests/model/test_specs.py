@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,72 +81,120 @@ def test_a_start_time_may_be(start_s: float | None, limit_s: float | None) -> No
     assert spec(start_s=start_s).start_limit_s == limit_s
 
 
+ID = "Give the child an id: text that is not empty, or a number."
+NAME = "Give text that is not empty, or None."
+FLAG = "Give True or False."
+KWARGS = "Give a mapping from names to values."
+SHUTDOWN = "Give seconds >= 0, math.inf or BRUTAL_KILL."
+START = "Give seconds above zero, or None for as long as it takes."
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "remedy"),
     [
-        {"id": ""},
-        {"id": None},
-        {"id": True},
-        {"start": "callboard.Worker"},
-        {"args": [1]},
-        {"kwargs": [("a", 1)]},
-        {"kwargs": {1: "a"}},
-        pytest.param({"start": make_later}, id="an async function"),
-        {"restart": "sometimes"},
-        {"shutdown_s": -1},
-        {"shutdown_s": math.nan},
-        {"shutdown_s": "5"},
-        {"shutdown_s": True},
-        {"significant": 1},
-        {"significant": True},
-        {"kind": "worker"},
-        {"name": 5},
-        {"name": ""},
-        {"backoff": 1.0},
-        {"budget": 3},
-        {"keeps_mailbox": None},
-        {"keeps_mailbox": True},
-        {"start_s": 0},
-        {"start_s": -1.0},
-        {"start_s": math.nan},
-        {"start_s": "5"},
-        {"start_s": True},
+        ({"id": ""}, ID),
+        ({"id": None}, ID),
+        ({"id": True}, ID),
+        (
+            {"start": "callboard.Worker"},
+            "Give the actor's class, or a callable that returns the actor.",
+        ),
+        pytest.param(
+            {"start": make_later},
+            "Give a plain function: it makes the actor, whose on_start may be async.",
+            id="an async function",
+        ),
+        ({"args": [1]}, "Give a tuple, as in args=(1,)."),
+        ({"kwargs": [("a", 1)]}, KWARGS),
+        ({"kwargs": {1: "a"}}, KWARGS),
+        (
+            {"restart": "sometimes"},
+            "Give one of RestartType.PERMANENT, RestartType.TRANSIENT, RestartType.TEMPORARY.",
+        ),
+        ({"shutdown_s": -1}, SHUTDOWN),
+        ({"shutdown_s": math.nan}, SHUTDOWN),
+        ({"shutdown_s": "5"}, SHUTDOWN),
+        ({"shutdown_s": True}, SHUTDOWN),
+        ({"significant": 1}, FLAG),
+        (
+            {"significant": True},
+            "Make the child TRANSIENT or TEMPORARY: a permanent one never ends for good.",
+        ),
+        ({"kind": "worker"}, "Give one of ChildKind.WORKER, ChildKind.SUPERVISOR."),
+        ({"name": 5}, NAME),
+        ({"name": ""}, NAME),
+        ({"backoff": 1.0}, "Give a Backoff, or None."),
+        ({"budget": 3}, "Give a RestartWindow, or None."),
+        ({"keeps_mailbox": None}, FLAG),
+        (
+            {"keeps_mailbox": True},
+            "Give the child a name: the mailbox that outlives an incarnation is its address's.",
+        ),
+        ({"start_s": 0}, START),
+        ({"start_s": -1.0}, START),
+        ({"start_s": math.nan}, START),
+        ({"start_s": "5"}, START),
+        ({"start_s": True}, START),
     ],
     ids=str,
 )
-def test_a_spec_that_cannot_be_is_refused_when_it_is_made(fields: dict[str, Any]) -> None:
+def test_a_spec_that_cannot_be_is_refused_when_it_is_made(
+    fields: dict[str, Any], remedy: str
+) -> None:
     (field, value), *_ = fields.items()
 
     with pytest.raises(InvalidSpec) as refused:
         spec(**fields)
 
     assert (refused.value.field, refused.value.value) == (field, value)
-    assert refused.value.remedy
+    assert refused.value.remedy == remedy
     assert isinstance(refused.value, CallboardError)
     assert isinstance(refused.value, ValueError)
 
 
+INTENSITY = "Give a whole number, 0 or more."
+PERIOD = "Give a number of seconds above zero."
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "remedy"),
     [
-        {"strategy": "one_for_none"},
-        {"intensity": -1},
-        {"intensity": 1.5},
-        {"period_s": 0},
-        {"period_s": -1},
-        {"period_s": math.inf},
-        {"auto_shutdown": "sometimes"},
-        {"period_s": 0, "intensity": None},
+        (
+            {"strategy": "one_for_none"},
+            "Give one of Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE.",
+        ),
+        ({"intensity": -1}, INTENSITY),
+        ({"intensity": 1.5}, INTENSITY),
+        ({"period_s": 0}, PERIOD),
+        ({"period_s": -1}, PERIOD),
+        ({"period_s": math.inf}, PERIOD),
+        (
+            {"auto_shutdown": "sometimes"},
+            (
+                "Give one of AutoShutdown.NEVER, AutoShutdown.ANY_SIGNIFICANT,"
+                " AutoShutdown.ALL_SIGNIFICANT."
+            ),
+        ),
+        ({"period_s": 0, "intensity": None}, PERIOD),
     ],
     ids=str,
 )
-def test_flags_that_cannot_be_are_refused(fields: dict[str, Any]) -> None:
-    (field, _), *_ = fields.items()
+def test_flags_that_cannot_be_are_refused(fields: dict[str, Any], remedy: str) -> None:
+    (field, value), *_ = fields.items()
 
     with pytest.raises(InvalidSpec) as refused:
         SupervisorFlags(**fields)
 
-    assert refused.value.field == field
+    assert (refused.value.field, refused.value.value) == (field, value)
+    assert refused.value.remedy == remedy
+
+
+def test_arguments_by_name_may_be_given() -> None:
+    assert spec(kwargs={"name": "ada"}).kwargs == {"name": "ada"}
+
+
+def test_what_a_partial_makes_is_asked_what_it_is() -> None:
+    assert spec(start=partial(partial(Line))).is_supervisor
 
 
 class TestSpecsTogether:
@@ -154,12 +203,14 @@ class TestSpecsTogether:
             check_specs([spec("a"), spec("b"), spec("a")], AutoShutdown.NEVER)
 
         assert (refused.value.field, refused.value.value) == ("id", "a")
+        assert refused.value.remedy == "Give every child an id of its own."
 
     def test_two_children_of_one_name_are_refused(self) -> None:
         with pytest.raises(InvalidSpec) as refused:
             check_specs([spec("a", name="ada"), spec("b", name="ada")], AutoShutdown.NEVER)
 
         assert (refused.value.field, refused.value.value) == ("name", "ada")
+        assert refused.value.remedy == "Give every child a name of its own, or None."
 
     def test_what_is_no_spec_is_refused(self) -> None:
         given: Any = ("a", Worker)
@@ -167,7 +218,8 @@ class TestSpecsTogether:
         with pytest.raises(InvalidSpec) as refused:
             check_specs([given], AutoShutdown.NEVER)
 
-        assert refused.value.field == "child"
+        assert (refused.value.field, refused.value.value) == ("child", given)
+        assert refused.value.remedy == "Give a ChildSpec."
 
     def test_a_significant_child_needs_a_supervisor_that_ends_with_it(self) -> None:
         significant = spec(restart=RestartType.TRANSIENT, significant=True)
@@ -175,6 +227,8 @@ class TestSpecsTogether:
         with pytest.raises(InvalidSpec) as refused:
             check_specs([significant], AutoShutdown.NEVER)
 
-        assert refused.value.field == "significant"
+        assert (refused.value.field, refused.value.value) == ("significant", True)
+        remedy = "Give the supervisor of 'a' another auto_shutdown than NEVER."
+        assert refused.value.remedy == remedy
         check_specs([significant], AutoShutdown.ANY_SIGNIFICANT)
         check_specs([significant], AutoShutdown.ALL_SIGNIFICANT)

@@ -82,6 +82,14 @@ class TestStarted:
         event = ChildWasStarted(supervisor="root", child_id="a", incarnation=2, ref="a#2")
         assert report == Report(event)
 
+    def test_when_it_began_to_run_is_kept_for_its_backoff(self) -> None:
+        attempt = child(backoff=Backoff(delays_s=(1.0,))).attempted()
+
+        kept, _ = after_start(supervisor(), attempt, start(IfFails.RETRY), Started("a#1", 7.0))
+
+        assert isinstance(kept, Put)
+        assert kept.child.started_at_s == 7.0
+
     @pytest.mark.parametrize(("backoff", "at_s"), [(None, 0.0), (Backoff(delays_s=(1.0,)), 7.0)])
     def test_when_is_kept_only_where_a_backoff_asks(
         self, backoff: Backoff | None, at_s: float
@@ -179,6 +187,12 @@ class TestAStartThatTakesTooLong:
 
         assert reason == Crashed(START_TIMED_OUT, "its start took longer than 1.5 s")
         assert START_TIMED_OUT == "StartTimedOut"
+
+    def test_one_without_a_limit_has_none_that_could_pass(self) -> None:
+        with pytest.raises(
+            AssertionError, match=r"^a start without a limit has no time that could pass\b"
+        ):
+            timed_out(ChildSpec(id="a", start=dict))
 
 
 class TestWhatNobodyListensTo:
