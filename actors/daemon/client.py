@@ -17,6 +17,7 @@ from callboard.actors.daemon.media import LINES
 from callboard.actors.daemon.problems import MEDIA_TYPE, Problem
 from callboard.actors.daemon.tokens import read_token
 from callboard.actors.errors import InvalidField
+from callboard.actors.storage.lines import problem_in
 from callboard.supervision.model.showing import shown
 
 Json: TypeAlias = Any
@@ -219,21 +220,28 @@ class Client:
         msg = f"{self._where} broke off"
         raise BadAnswer(msg)
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """Yield what an answer consists of, as it comes; without a bound in time.
+    def download(self, path: str, *, query: Mapping[str, object] | None = None) -> Iterator[bytes]:
+        """Yield the lines of an answer, as they come; without a bound in time.
 
         Raises:
-            ProblemAnswered: the daemon said no.
+            ProblemAnswered: the daemon said no, or its last line is that it cannot go on.
             NoDaemon: nobody answers there.
             BadAnswer: something else answers there, or the answer broke off.
         """
         timeout = httpx.Timeout(None, connect=CONNECT_S)
-        with self._answering(), self._http.stream("GET", path, timeout=timeout) as answer:
+        with (
+            self._answering(),
+            self._http.stream("GET", path, params=_params(query), timeout=timeout) as answer,
+        ):
             if answer.headers.get("content-type", "").partition(";")[0] != LINES:
                 answer.read()
                 self._decoded(answer)
                 return
-            yield from answer.iter_bytes()
+            for line in _lines(answer.iter_bytes()):
+                problem = problem_in(line)
+                if problem is not None:
+                    raise ProblemAnswered(msgspec.json.decode(problem, type=Problem))
+                yield line
 
     def upload(self, path: str, parts: Iterable[bytes], *, wait_s: float) -> Json:
         """Send JSON Lines as they come; return the answer, decoded.
@@ -286,6 +294,19 @@ def _params(query: Mapping[str, object] | None) -> dict[str, str]:
         for name, value in (query or {}).items()
         if value is not None
     }
+
+
+def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of an answer, each with its end."""
+    rest: list[bytes] = []
+    for part in parts:
+        *whole, last = part.split(b"\n")
+        for line in whole:
+            yield b"".join((*rest, line, b"\n"))
+            rest.clear()
+        rest.append(last)
+    if any(rest):
+        yield b"".join(rest)
 
 
 def _events(parts: Iterable[bytes]) -> Iterator[Told]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 from callboard.supervision.model.errors import CallboardError
-from callboard.supervision.model.showing import shown
+from callboard.supervision.model.showing import shown, shown_path
+
+
+def _place(path: Path) -> str:
+    """Return where a file is, for people: from wherever they read it."""
+    with suppress(OSError):  # the folder that we are in has gone
+        path = path.absolute()
+    return shown_path(str(path))
 
 
 class RequestError(CallboardError):
@@ -226,7 +234,7 @@ class StoreMissing(DaemonError):
     remedy: str = "Give the path of a file that is there, and that you may read."
 
     def __init__(self, path: Path, why: str = "No such file or directory") -> None:
-        super().__init__(f"{shown(str(path))}: {why}")
+        super().__init__(f"{_place(path)}: {why}")
 
 
 class CannotWrite(DaemonError):
@@ -243,7 +251,7 @@ class CannotWrite(DaemonError):
     )
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{shown(str(path))} cannot be written: {why}")
+        super().__init__(f"{_place(path)} cannot be written: {why}")
 
 
 class DoorInUse(DaemonError):

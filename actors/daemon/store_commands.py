@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from errno import EEXIST
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
@@ -243,13 +244,20 @@ def _done(steps: Generator[None, None, R]) -> R:
 
 @contextmanager
 def _written(path: Path) -> Generator[BinaryIO]:
-    """Have a new file for its owner alone; it goes if not all of it is written."""
+    """Have a new file for its owner alone, which has its name when all of it is on the disk.
+
+    Until then it is PATH.part: what a command leaves that was killed does not look whole.
+    """
     if path == STDIO:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
+    if os.path.lexists(path):
+        raise CannotWrite(path, os.strerror(EEXIST))
+    part = Path(f"{path}.part")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotWrite(path, str(error.strerror)) from error
     try:
@@ -257,12 +265,21 @@ def _written(path: Path) -> Generator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        _named(part, path)
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise CannotWrite(path, str(error.strerror)) from error
-    except BaseException:
-        path.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _named(part: Path, path: Path) -> None:
+    """Give a file its name, which another must not have got meanwhile."""
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
         raise
+    except OSError:  # no file system with hard links
+        part.rename(path)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from callboard.actors.daemon.calls import Call, LinesIn, Route, Stream
 from callboard.actors.daemon.media import LINES
+from callboard.actors.daemon.problems import problem_of
 from callboard.actors.daemon.wire import NoQuery, Wire
 from callboard.actors.errors import InvalidField
 from callboard.actors.sessions.stepping import next_step
@@ -18,6 +19,8 @@ from callboard.actors.storage.checking import Checked, checking
 from callboard.actors.storage.compacting import Compacted
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import Imported, lines_in
+from callboard.actors.storage.lines import line_of_break
+from callboard.supervision.model.errors import CallboardError
 
 PART_BYTES: Final = 65_536
 """Bytes of an export that are sent in one go, at least."""
@@ -76,15 +79,21 @@ async def check_store(call: Call[NoQuery, None]) -> Checked:
 async def export_store(call: Call[NoQuery, None]) -> Stream:
     """Write down all that the store keeps, as it is at one moment; the last line says it is all."""
     archive = call.sessions.operator.archive()
-    aside = Aside(archive.close)
+    aside, lines = Aside(archive.close), exported(archive)
     call.stay.last(None)
     call.stay.at_end(aside.over)
-    return Stream(_parts(exported(archive), aside))
+    # Before the answer begins: where nothing can be read, an error is the answer.
+    first = await aside.do(lambda: _part(lines))
+    return Stream(_parts(first, lines, aside))
 
 
-async def _parts(lines: Iterator[bytes], aside: Aside) -> AsyncIterator[bytes]:
-    while part := await aside.do(lambda: _part(lines)):
-        yield part
+async def _parts(part: bytes, lines: Iterator[bytes], aside: Aside) -> AsyncIterator[bytes]:
+    try:
+        while part:
+            yield part
+            part = await aside.do(lambda: _part(lines))
+    except CallboardError as error:  # too late for another status: the last line says it
+        yield line_of_break(problem_of(error))
 
 
 def _part(lines: Iterator[bytes]) -> bytes:

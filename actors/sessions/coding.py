@@ -55,6 +55,9 @@ class Unreadable(Exception):
     """A stored session or message does not say what it should."""
 
 
+_TOO_DEEP: Final = "it nests too deep"
+
+
 def _sayable(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
@@ -202,6 +205,8 @@ class SessionCoder:
                 put(session, field, frozen(getattr(session, field)))
             if session.data is not None:
                 put(session, "data", self._data_of(session.kind, session.data))
+        except RecursionError:
+            raise Unreadable(_TOO_DEEP) from None
         except (msgspec.MsgspecError, ValueError) as error:
             raise Unreadable(str(error)) from None
         return session
@@ -220,8 +225,9 @@ def message(record: MessageRecord) -> Message:
     """
     try:
         said = _message.decode(record.body)
-    except msgspec.MsgspecError as error:
-        msg = f"message {record.seq}: {error}"
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        why = _TOO_DEEP if isinstance(error, RecursionError) else error
+        msg = f"message {record.seq}: {why}"
         raise Unreadable(msg) from None
     metadata = frozen(said.metadata) if said.metadata else EMPTY
     return Message(record.seq, said.role, said.content, said.timestamp, metadata, record.key)
@@ -311,7 +317,7 @@ def standing_of(stored: Stored, *, wall_s: float, now_s: float) -> Standing:
         return Standing(stored.head.incarnation, Presence.ASLEEP)
     try:
         rested = _standing.decode(stored.standing)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise Unreadable(str(error)) from None
     return Standing(
         stored.head.incarnation,

@@ -130,7 +130,8 @@ def _of_log(
     archive: Archive, stored: Stored, readable: Readable
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Yield, page by page, how many messages there are and what is wrong with them."""
-    last_seq, after_seq = stored.head.last_seq, 0
+    # A number that is damaged is not to keep us here for ever.
+    last_seq, after_seq = min(stored.head.last_seq, stored.head.message_count), 0
     while after_seq <= last_seq:
         # One page more than there should be: that nothing follows the last one.
         up_to_seq = after_seq + MESSAGES_AT_ONCE

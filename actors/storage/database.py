@@ -209,8 +209,15 @@ _ERRORS: Final = (sqlite3.Error, OverflowError, UnicodeError)
 """What sqlite3 raises for what SQLite said, and for values that it cannot hand over."""
 
 
+_NO_TEXT: Final = "Could not decode to UTF-8"
+"""What sqlite3 says of a text that a damaged file has."""
+
+
 def _translated(error: Exception) -> DatabaseError:
     if not isinstance(error, sqlite3.Error):
         return DatabaseError(SQLITE_MISMATCH, str(error))
     # The driver's own refusals, as that of a closed connection, have no code.
-    return DatabaseError(getattr(error, "sqlite_errorcode", SQLITE_MISUSE), str(error))
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None and str(error).startswith(_NO_TEXT):
+        return DatabaseError(SQLITE_CORRUPT, "a text is not UTF-8")  # it would be shown
+    return DatabaseError(SQLITE_MISUSE if code is None else code, str(error))

@@ -45,6 +45,13 @@ _UNDONE: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_READ
 After any other, as that of a sync, what was written may still be there after a crash.
 """
 
+RESCUE: Final = (
+    "Stop what uses it and keep a copy of all its files. Then put a backup in its place; or take"
+    " out what can be read (`callboard store export --skip-damaged`), and import that into a new"
+    " file."
+)
+"""What to do about a file that is damaged."""
+
 _SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
         SQLITE_BUSY: (
@@ -84,16 +91,10 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
                 " descriptors left (`ulimit -n`); writes go on by themselves then."
             ),
         ),
-        SQLITE_CORRUPT: (
-            "the file is damaged",
-            (
-                "Stop, keep a copy of all its files, and see what is whole"
-                " (`callboard store check`)."
-            ),
-        ),
+        SQLITE_CORRUPT: ("the file is damaged", RESCUE),
         SQLITE_NOTADB: (
             "the file is no database any more",
-            "Stop, and put the store's own file back.",
+            "Stop what uses it, and put a copy of the store's own file in its place.",
         ),
     }
 )
@@ -147,6 +148,23 @@ def gone(path: str) -> StoreError:
         "Put it back, with all that was beside it: writes go on then. Or start anew with what is"
         " there."
     )
+    return said
+
+
+def damaged(path: str, what: str, column: str, value: object) -> StoreError:
+    """Return the error of who reads a row in which something stands that nobody wrote there.
+
+    Args:
+        path: the file.
+        what: whose row it is.
+        column: which column.
+        value: what stands there; its type alone is told.
+    """
+    said = StoreError(
+        f"store {shown_path(path)}: the file is damaged"
+        f" ({what} cannot be read: its {column} is {type(value).__name__})"
+    )
+    said.remedy = RESCUE
     return said
 
 

@@ -15,6 +15,7 @@ from callboard.actors.storage.lines import (
     FORMAT_VERSION,
     LINE_BYTES_MAX,
     AnyLine,
+    BrokenLine,
     EndLine,
     MessageLine,
     SessionLine,
@@ -135,6 +136,9 @@ class _Reading:
                 self._take_session(line)
             case MessageLine():
                 self._take_message(line)
+            case BrokenLine():
+                remedy = "It broke off there, and is not all: give what another export has written."
+                raise InvalidField("line", _kind_of(line), remedy)
             case EndLine():
                 self._check_log()
                 self._check_count("sessions", line.sessions, self._sessions)

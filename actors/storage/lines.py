@@ -6,6 +6,8 @@
     ...
     {"line":"end","sessions":2,"messages":7}         so that a part is not taken for the whole
 
+Where an export broke off, the last line says why instead: {"line":"broken","problem":{...}}.
+
 What is kept as JSON stands there as it is, to the byte. What is not, or would not stay on its line,
 stands there in base64: it can be read, and an import refuses it.
 """
@@ -85,9 +87,15 @@ class EndLine(_Line, frozen=True):
     messages: _Count
 
 
-AnyLine: TypeAlias = StoreLine | SessionLine | MessageLine | EndLine
+class BrokenLine(_Line, frozen=True):
+    """The last line of an export that broke off: what was in its way, as a problem document."""
 
-_KINDS: Final = (StoreLine, SessionLine, MessageLine, EndLine)
+    problem: msgspec.Raw
+
+
+AnyLine: TypeAlias = StoreLine | SessionLine | MessageLine | EndLine | BrokenLine
+
+_KINDS: Final = (StoreLine, SessionLine, MessageLine, EndLine, BrokenLine)
 
 _encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], AnyLine] = msgspec.json.Decoder(AnyLine).decode
@@ -134,6 +142,19 @@ def line_of_message(message: MessageRecord) -> bytes:
 def line_of_end(*, sessions: int, messages: int) -> bytes:
     """Return the last line."""
     return _line(EndLine(sessions=sessions, messages=messages))
+
+
+def line_of_break(problem: msgspec.Struct) -> bytes:
+    """Return the last line of an export that broke off."""
+    return _line(BrokenLine(problem=msgspec.Raw(msgspec.json.encode(problem))))
+
+
+def problem_in(line: bytes) -> msgspec.Raw | None:
+    """Return what was in the way of an export, if this line says so."""
+    if not line.startswith(b'{"line":"broken"'):
+        return None
+    said = read_line(line)
+    return said.problem if isinstance(said, BrokenLine) else None
 
 
 def _line(line: AnyLine) -> bytes:

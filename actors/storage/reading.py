@@ -9,8 +9,9 @@ from typing import Any, Final, TypeVar
 
 from callboard.actors.errors import StoreError
 from callboard.actors.storage.database import Database, DatabaseError, Disk, Value
-from callboard.actors.storage.faults import PASSING, failure
+from callboard.actors.storage.faults import PASSING, damaged, failure
 from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Stored
+from callboard.supervision.model.showing import shown
 
 T = TypeVar("T")
 
@@ -22,6 +23,26 @@ _COLUMNS: Final = (
     " body, standing, created_org_id, created_user_id, created_key, created_digest,"
     " created_used_at"
 )
+_OF_HEAD: Final = (
+    ("state", str),
+    ("incarnation", int),
+    ("version", int),
+    ("last_seq", int),
+    ("message_count", int),
+    ("last_active_at", float),
+)
+_MAY_BE_MISSING: Final = (
+    ("ended_at", float),
+    ("body", bytes),
+    ("standing", bytes),
+    ("created_org_id", str),
+    ("created_user_id", str),
+    ("created_key", str),
+    ("created_digest", bytes),
+    ("created_used_at", float),
+)
+"""Of what type each column is; a session without a snapshot has none of the last ones."""
+
 # The join is an outer one in this order, so that SQLite goes through the sessions by their numbers.
 _SESSIONS: Final = (
     f"SELECT {_COLUMNS} FROM session LEFT JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
@@ -78,11 +99,16 @@ class SqliteReader:
     Args:
         disk: where the file is.
         path: its name there.
+        be_in_place: raises a StoreError when another file lies there than the one that is meant;
+            called before it is opened. None: whatever lies there is meant.
     """
 
-    def __init__(self, disk: Disk, path: str) -> None:
+    def __init__(
+        self, disk: Disk, path: str, be_in_place: Callable[[], object] | None = None
+    ) -> None:
         self._disk = disk
         self._path = path
+        self._look_whether_in_place = be_in_place
         self._database: Database | None = None
 
     def __repr__(self) -> str:
@@ -100,7 +126,7 @@ class SqliteReader:
         after = 0
         while True:
             rows = self._rows(_SESSIONS, (after, with_ended, SESSIONS_AT_ONCE))
-            yield from map(_stored, rows)
+            yield from map(self._stored, rows)
             if len(rows) < SESSIONS_AT_ONCE:
                 return
             after = rows[-1][0]
@@ -149,12 +175,47 @@ class SqliteReader:
     ) -> tuple[MessageRecord, ...]:
         """Return the messages with `after_seq < seq <= up_to_seq`, in order."""
         rows = self._rows(_MESSAGES, (session_id, after_seq, up_to_seq))
-        return tuple(MessageRecord(*row) for row in rows)
+        return tuple(self._message(session_id, row) for row in rows)
 
     def keyed(self, session_id: str, *, up_to_seq: int, limit: int) -> tuple[MessageRecord, ...]:
         """Return the last `limit` messages that have a key, up to a number, in order."""
         rows = self._rows(_KEYED, (session_id, up_to_seq, limit))
-        return tuple(MessageRecord(*row) for row in reversed(rows))
+        return tuple(self._message(session_id, row) for row in reversed(rows))
+
+    def _stored(self, row: tuple[Any, ...]) -> Stored:
+        """Return the session that a row says: SQLite itself lets a column hold anything.
+
+        Raises:
+            StoreError: the file is damaged so that it says none.
+        """
+        number, session_id = row[0], row[1]
+        if type(session_id) is not str:
+            raise damaged(self._path, f"session number {number}", "id", session_id)
+        for place, (name, kind) in enumerate(_OF_HEAD, 2):
+            if type(row[place]) is not kind:
+                raise damaged(self._path, f"session {shown(session_id)}", name, row[place])
+        for place, (name, kind) in enumerate(_MAY_BE_MISSING, 8):
+            if row[place] is not None and type(row[place]) is not kind:
+                raise damaged(self._path, f"session {shown(session_id)}", name, row[place])
+        key = row[13]
+        created = None if key is None else CreateRecord(row[11], row[12], key, row[14], row[15])
+        for name, place in (("created_digest", 14), ("created_used_at", 15)):
+            if created is not None and row[place] is None:
+                raise damaged(self._path, f"session {shown(session_id)}", name, None)
+        return Stored(session_id, Head(*row[2:8]), row[9], row[10], created, row[8])
+
+    def _message(self, session_id: str, row: tuple[Any, ...]) -> MessageRecord:
+        """Return the message that a row says.
+
+        Raises:
+            StoreError: the file is damaged so that it says none.
+        """
+        seq, key, body = row
+        if type(body) is bytes and type(seq) is int and (key is None or type(key) is str):
+            return MessageRecord(seq, key, body)
+        what = f"message {shown(seq)} of session {shown(session_id)}"
+        name = "body" if type(body) is not bytes else "key" if type(seq) is int else "seq"
+        raise damaged(self._path, what, name, {"body": body, "key": key, "seq": seq}[name])
 
     def _rows(self, sql: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
         return self.look(lambda database: database.rows(sql, values))
@@ -174,7 +235,7 @@ class SqliteReader:
 
     def reader(self) -> SqliteReader:
         """Return another that reads the same, for another thread."""
-        return SqliteReader(self._disk, self._path)
+        return SqliteReader(self._disk, self._path, self._look_whether_in_place)
 
     def close(self) -> None:
         """Let go of the connection. Harmless when repeated."""
@@ -182,6 +243,8 @@ class SqliteReader:
 
     def _connected(self) -> Database:
         if self._database is None:
+            if self._look_whether_in_place is not None:
+                self._look_whether_in_place()
             self._database = self._disk.open(self._path, is_readonly=True)
         return self._database
 
@@ -190,9 +253,3 @@ class SqliteReader:
         if database is not None:
             with suppress(DatabaseError):
                 database.close()
-
-
-def _stored(row: tuple[Any, ...]) -> Stored:
-    key = row[13]
-    created = None if key is None else CreateRecord(row[11], row[12], key, row[14], row[15])
-    return Stored(row[1], Head(*row[2:8]), row[9], row[10], created, row[8])

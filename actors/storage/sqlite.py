@@ -74,7 +74,7 @@ class SqliteStore(SqliteReader):
         steps: Sequence[Step] = STEPS,
     ) -> None:
         disk = LocalDisk() if disk is None else disk
-        super().__init__(disk, disk.prepare(os.fspath(path)))
+        super().__init__(disk, disk.prepare(os.fspath(path)), self._be_in_place)
         self._journal_mode: JournalMode = journal_mode
         self._place: tuple[object, object] | None = None
         self._lock = disk.lock(self._path)

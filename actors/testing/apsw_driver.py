@@ -10,6 +10,7 @@ from weakref import ref
 import apsw
 
 from callboard.actors.storage.database import (
+    SQLITE_CORRUPT,
     SQLITE_IOERR,
     SQLITE_MISMATCH,
     SQLITE_MISUSE,
@@ -213,5 +214,7 @@ def translated() -> Generator[None]:
         # apsw's own refusals, as that of wrong bindings, have no code.
         code = getattr(error, "extendedresult", SQLITE_MISUSE)
         raise DatabaseError(code, str(error)) from error
+    except UnicodeDecodeError as error:
+        raise DatabaseError(SQLITE_CORRUPT, "a text is not UTF-8") from error
     except (OverflowError, UnicodeError) as error:
         raise DatabaseError(SQLITE_MISMATCH, str(error)) from error

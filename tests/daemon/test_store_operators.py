@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -63,6 +64,27 @@ def command(*words: str, given: bytes = b"") -> tuple[int, str, str]:
         check=False,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def bring(http: httpx.Client, name: str, *, messages: int) -> None:
+    """Have a session with a log that it would take long to append."""
+    fill(http, "another", messages=1)
+    lines = http.get("/v1/store/export").text.splitlines(keepends=True)
+    head = renamed(lines[1].encode(), "another", name)
+    for field in (b'"last_seq":', b'"message_count":'):
+        head = head.replace(field + b"1", field + b"%d" % messages)
+    said = [lines[2].replace('"seq":1', f'"seq":{seq}').encode() for seq in range(1, messages + 1)]
+    end = b'{"line":"end","sessions":1,"messages":%d}\n' % messages
+    all_of_it = b"".join((lines[0].encode(), head, *said, end))
+    came = http.post("/v1/store/import", content=all_of_it, headers=LINES)
+    assert came.json() == {"sessions": 1, "messages": messages}
+
+
+def spoil(path: Path, *, seq: int) -> None:
+    """Write something into a message of all sessions that a store cannot have written."""
+    with sqlite3.connect(path) as stranger:
+        stranger.execute("UPDATE message SET body = 'text' WHERE seq = ?", (seq,))
+    stranger.close()
 
 
 def renamed(exported: bytes, before: str, after: str) -> bytes:
@@ -140,6 +162,50 @@ class TestAnExportOfADaemon:
 
         assert begin_to_read(6) <= before + 1
         assert http.post("/v1/store/compact", json={"ended_longer_than_s": 0}).is_success
+
+    @pytest.mark.parametrize("what", ["export", "check"])
+    def test_of_a_file_that_was_removed_is_an_error_that_names_it(
+        self, http: httpx.Client, path: Path, what: str
+    ) -> None:
+        fill(http, "ada")
+        path.unlink()
+
+        answer = http.get(f"/v1/store/{what}")
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_error")
+        assert f"store {path}: the file was moved, removed or replaced" in answer.json()["detail"]
+        assert "Put it back" in answer.json()["remedy"]
+
+    def test_of_a_file_that_another_has_replaced_is_not_one_of_that(
+        self, http: httpx.Client, path: Path
+    ) -> None:
+        fill(http, "ada")
+        other = path.with_name("other.db")
+        with SessionSystem(store=other, on_event=lambda _: None) as sessions:
+            sessions.ask(CreateSession(session_id="eve"))
+        other.replace(path)
+
+        answer = http.get("/v1/store/export")
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_error")
+
+    def test_that_ends_in_a_damaged_place_says_so_in_its_last_line(
+        self, http: httpx.Client, path: Path
+    ) -> None:
+        bring(http, "ada", messages=1_500)
+        spoil(path, seq=1_400)
+
+        lines = http.get("/v1/store/export").text.splitlines()
+        last = json.loads(lines[-1])
+        moved = renamed(renamed("\n".join(lines).encode(), "ada", "eve"), "another", "one")
+        came = http.post("/v1/store/import", content=moved, headers=LINES).json()
+
+        assert len(lines) > 500
+        assert last["line"] == "broken"
+        assert last["problem"]["code"] == "store_error"
+        assert "message 1400 of session 'ada' cannot be read" in last["problem"]["detail"]
+        assert came["code"] == "import_refused"
+        assert "It broke off there" in came["remedy"]
 
 
 class TestAnImportIntoADaemon:
@@ -288,6 +354,38 @@ class TestTheCommands:
         assert json.loads(imported[1]) == {"sessions": 1, "messages": 3}
         assert compacted[0] == 0
         assert http.get("/v1/health").json()["sessions"] == 2
+
+    def test_of_an_export_that_breaks_off_leave_no_file(
+        self, http: httpx.Client, daemon: Running, path: Path, private: Path
+    ) -> None:
+        bring(http, "ada", messages=1_500)
+        where = ["--socket", str(daemon.path)]
+        written = private / "all.jsonl"
+        spoil(path, seq=1_400)
+
+        damaged = command("export", str(written), *where)
+        to_stdout = command("export", *where)
+        path.unlink()
+        removed = command("export", str(written), *where)
+
+        assert [damaged[0], to_stdout[0], removed[0]] == [74, 74, 74]
+        assert "message 1400 of session 'ada' cannot be read" in damaged[2]
+        assert f"store {path}: the file was moved, removed or replaced" in removed[2]
+        assert "Put it back" in removed[2]
+        assert '"line":"end"' not in to_stdout[1]
+        assert not list(private.glob("all.jsonl*"))
+
+    def test_that_are_killed_leave_no_file_that_looks_whole(self, private: Path) -> None:
+        path, written = private / "sessions.db", private / "all.jsonl"
+        with SessionSystem(store=path, on_event=lambda _: None) as sessions:
+            sessions.ask(CreateSession(session_id="ada"))
+        os.mkfifo(private / "all.jsonl.part")  # of one that was killed before
+
+        code, _, _ = command("export", str(written), "--store", str(path))
+
+        assert code == 0
+        assert written.read_text().endswith('"sessions":1,"messages":0}\n')
+        assert written.stat().st_nlink == 1
 
     def test_do_the_same_to_a_file(self, private: Path) -> None:
         old, new, lines = private / "old.db", private / "new.db", private / "all.jsonl"
