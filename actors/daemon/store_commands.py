@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from errno import EEXIST
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
@@ -31,7 +31,9 @@ from callboard.actors.storage.compacting import compacting
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import importing, lines_in
 from callboard.actors.storage.reading import SqliteReader
+from callboard.actors.storage.resting import resting
 from callboard.actors.storage.sqlite import SqliteStore
+from callboard.supervision.model.showing import shown, shown_path
 from callboard.supervision.observe.text import escaped
 from callboard.supervision.runtime.clock import SystemClock
 
@@ -46,6 +48,7 @@ PART_BYTES: Final = 65_536
 
 STDIO: Final = Path("-")
 
+FileOrStdio = Annotated[Path, Parameter(allow_leading_hyphen=True)]
 File = Annotated[str | None, Parameter(name="--store")]
 Bound = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
 
@@ -86,14 +89,14 @@ def check(
             answer = client.request("GET", "/v1/store/check", wait_s=WAIT_S)
     else:
         inspector = _inspector(session, app_dir, set_)
-        with _archived(file) as reader:
+        with _resting(file) as reader:
             answer = msgspec.to_builtins(_done(checking(reader, inspector)))
     print_answer(answer, where, _check_lines(answer))
     return EX_DATAERR if answer["findings"] else EX_OK
 
 
 @store.command(name="export")
-def export(to: Path = STDIO, /, *, file: File = None, where: Where = HERE) -> int:
+def export(to: FileOrStdio = STDIO, /, *, file: File = None, where: Where = HERE) -> int:
     """Write down all that is kept, as JSON Lines: as it is at one moment.
 
     Parameters
@@ -109,14 +112,14 @@ def export(to: Path = STDIO, /, *, file: File = None, where: Where = HERE) -> in
                 for part in client.download("/v1/store/export"):
                     out.write(part)
         else:
-            with _archived(file) as reader:
+            with _resting(file) as reader:
                 out.writelines(exported(reader))
     return EX_OK
 
 
 @store.command(name="import")
 def import_(
-    source: Path = STDIO,
+    source: FileOrStdio = STDIO,
     /,
     *,
     file: File = None,
@@ -194,33 +197,49 @@ def compact(
 
 @contextmanager
 def _opened(file: str, *, is_made: bool = False) -> Generator[SqliteStore]:
-    """Have a file that nobody uses.
+    """Have a file that nobody uses, to change it.
 
     Raises:
         StoreMissing: there is none.
         WrongUsage: it is no file, but the address of a server.
         StoreRefused: as of `SqliteStore`; a daemon that uses it is asked without --store.
     """
+    path = _file(file, is_made=is_made)
+    with _whoever_has_it_is_asked():
+        kept = SqliteStore(path)
+    try:
+        yield kept
+    finally:
+        kept.leave()
+
+
+@contextmanager
+def _resting(file: str) -> Generator[SqliteReader]:
+    """Have a reader of a file that nobody uses, and change nothing of it; raises as `_opened`."""
+    path = _file(file, is_made=False)
+    with ExitStack() as stack:
+        with _whoever_has_it_is_asked():
+            reader = stack.enter_context(resting(path))
+        yield reader
+
+
+def _file(file: str, *, is_made: bool) -> Path:
     path = store_of(file, {})
     if not isinstance(path, Path):
         msg = "--store names a server"
         raise WrongUsage(msg, "A database has tools of its own (pg_dump). Give the path of a file.")
     if not is_made and not path.exists():
         raise StoreMissing(path)
-    try:
-        kept = SqliteStore(path)
-    except StoreLocked as error:
-        error.remedy = "Leave out --store: then the daemon that uses it is asked."
-        raise
-    with closing(kept):
-        yield kept
+    return path
 
 
 @contextmanager
-def _archived(file: str) -> Generator[SqliteReader]:
-    """Have a reader of a file that nobody uses."""
-    with _opened(file) as kept, closing(kept.reader()) as reader:
-        yield reader
+def _whoever_has_it_is_asked() -> Generator[None]:
+    try:
+        yield
+    except StoreLocked as error:
+        error.remedy = "Leave out --store: then the daemon that uses it is asked."
+        raise
 
 
 def _inspector(session: str | None, app_dir: Path | None, bounds: Iterable[str]) -> Inspector:
@@ -252,6 +271,7 @@ def _written(path: Path) -> Generator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
+    _refuse_option(path)
     if os.path.lexists(path):
         raise CannotWrite(path, os.strerror(EEXIST))
     part = Path(f"{path}.part")
@@ -282,11 +302,19 @@ def _named(part: Path, path: Path) -> None:
         part.rename(path)
 
 
+def _refuse_option(path: Path) -> None:
+    """Refuse what was to be an option: since - is a file, so is all that begins with it."""
+    if str(path).startswith("-"):
+        msg = f"there is no option {shown(str(path))}"
+        raise WrongUsage(msg, f"See --help; a file of that name is ./{shown_path(str(path))}.")
+
+
 @contextmanager
 def _read(path: Path) -> Generator[BinaryIO]:
     if path == STDIO:
         yield sys.stdin.buffer
         return
+    _refuse_option(path)
     try:
         file = path.open("rb")
     except OSError as error:

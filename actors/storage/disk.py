@@ -7,12 +7,13 @@ sessions.db.v1-backup    what was kept before an upgrade of the schema
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from callboard.actors.errors import StoreLocked, StoreRefused
 from callboard.actors.private import FILE_MODE, NotPrivate, private_folder
@@ -28,6 +29,7 @@ BUSY_S: Final = 2.0
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _PID_BYTES_MAX: Final = 32
+_NOTHING_IS_MADE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class LocalDisk:
@@ -47,11 +49,7 @@ class LocalDisk:
             StoreRefused: others may read the file or write it, or put another in its place; it is
                 a link, has a second name, or is no file; or it cannot be made.
         """
-        try:
-            place = private_folder(Path(path).parent) / Path(path).name
-        except NotPrivate as error:
-            remedy = "Give a file in a folder of your own that others may not write (chmod go-w)."
-            raise StoreRefused(path, str(error), remedy) from error
+        path, place = _placed(path)
         log = place.with_name(f"{place.name}-wal")
         if not os.path.lexists(place) and _is_filled(log):
             # SQLite would delete it, and all that is in it alone.
@@ -64,13 +62,41 @@ class LocalDisk:
         except FileExistsError:
             # Not opened: to close it again would take SQLite's locks from this whole process.
             _check(path, place.lstat())
+            _check_writable(path, place)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            raise StoreRefused(path, why, "Give a file that can be made.") from error
+            remedy = _in_the_way(error, place.parent) or "Give a file that can be made."
+            raise StoreRefused(path, why, remedy) from error
         else:
             for folder in (place.parent, place.parent.parent):
                 _sync(folder)
         return str(place)
+
+    def find(self, path: str) -> str:
+        """Return what `prepare` does of a file that is there; make nothing.
+
+        Raises:
+            StoreRefused: as of `prepare`; or it is not there.
+        """
+        path, place = _placed(path)
+        try:
+            _check(path, place.lstat())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise StoreRefused(path, why, "Give the path of a file that is there.") from error
+        return str(place)
+
+    def is_filled(self, path: str) -> bool:
+        """Say whether there is a file of this name with something in it."""
+        return _is_filled(Path(path))
+
+    def lock_to_read(self, path: str) -> FileLock | None:
+        """Have this database alone; None: nothing can be written beside it, and nobody has it.
+
+        Raises:
+            StoreLocked, StoreRefused: as of `lock`.
+        """
+        return FileLock.to_read(path)
 
     def lock(self, path: str) -> FileLock:
         """Have this database alone until the process ends, however it ends, or lets go.
@@ -115,6 +141,44 @@ class LocalDisk:
                 part.unlink(missing_ok=True)
 
 
+def _placed(path: str) -> tuple[str, Path]:
+    """Return the absolute path of a file, and where that is without links.
+
+    Raises:
+        StoreRefused: its folder is not for us alone, or cannot be made.
+    """
+    with suppress(OSError):  # the folder that we are in has gone
+        path = str(Path(path).absolute())
+    folder = Path(path).parent
+    try:
+        return path, private_folder(folder) / Path(path).name
+    except NotPrivate as error:
+        remedy = "Give a file in a folder of your own that others may not write (chmod go-w)."
+        remedy = _in_the_way(error.__cause__, folder) or remedy
+        raise StoreRefused(path, str(error), remedy) from error
+
+
+def _in_the_way(error: BaseException | None, place: Path) -> str | None:
+    """Say what to do when a place cannot be written; None: that depends."""
+    match getattr(error, "errno", None):
+        case errno.EROFS:
+            return (
+                "Mount the file system writable. What is kept on one that is not can be read:"
+                " `callboard store check --store FILE`, `callboard store export --store FILE`."
+            )
+        case errno.EACCES:
+            return f"Let the owner of {place} write to it (chmod u+rwX), and be that user."
+        case errno.EPERM:
+            return (
+                f"Take away what forbids it to everybody, root too: `lsattr -d {place}` shows an i"
+                " or a where `chattr -ia` helps; else a security module does it."
+            )
+        case errno.ENOSPC | errno.EDQUOT:
+            return "Make room on the disk, or raise the quota."
+        case _:
+            return None
+
+
 def _is_filled(file: Path) -> bool:
     try:
         return file.stat().st_size > 0
@@ -142,6 +206,32 @@ class FileLock:
         self._owner = os.getpid()
         self._held: int | None = self._take(path)
 
+    @classmethod
+    def to_read(cls, path: str) -> Self | None:
+        """Have the database alone; None: nobody has it, since nothing can be written beside it.
+
+        Raises:
+            StoreLocked: somebody has it.
+            StoreRefused: the file cannot be opened.
+        """
+        try:
+            return cls(path)
+        except StoreRefused as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno in _NOTHING_IS_MADE):
+                raise
+            try:
+                held = os.open(f"{path}.lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            except OSError:
+                raise error from cause
+        try:
+            _lock(held, path)  # and let go at once: nobody can begin to use it, only go on
+        finally:
+            os.close(held)
+        return None
+
     def _take(self, path: str) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:  # as often as a holder goes between our opening and our locking
@@ -149,15 +239,14 @@ class FileLock:
                 held = os.open(self._file, flags, FILE_MODE)
             except OSError as error:
                 remedy = f"Remove {self._file}, or make it a file of your own."
+                if not os.path.lexists(self._file) or error.errno == errno.EROFS:
+                    remedy = _in_the_way(error, self._file.parent) or remedy
                 raise StoreRefused(path, f"{self._file}: {error.strerror}", remedy) from error
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                said = os.pread(held, _PID_BYTES_MAX, 0).strip()
-                since = os.fstat(held).st_mtime
+                _lock(held, path)
+            except StoreLocked:
                 os.close(held)
-                pid = int(said) if said.isdigit() else None
-                raise StoreLocked(path, pid=pid, since=since) from error
+                raise
             if self._is_in_place(held):
                 os.ftruncate(held, 0)
                 os.pwrite(held, f"{self._owner}\n".encode(), 0)
@@ -184,6 +273,20 @@ class FileLock:
         os.close(held)
 
 
+def _lock(held: int, path: str) -> None:
+    """Lock an open file of a database at once.
+
+    Raises:
+        StoreLocked: somebody has it.
+    """
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        said = os.pread(held, _PID_BYTES_MAX, 0).strip()
+        pid = int(said) if said.isdigit() else None
+        raise StoreLocked(path, pid=pid, since=os.fstat(held).st_mtime) from error
+
+
 def _check(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         remedy = "Name a regular file of your own, or one that is not there yet."
@@ -195,6 +298,19 @@ def _check(path: str, found: os.stat_result) -> None:
         mode = f"{stat.S_IMODE(found.st_mode):04o}"
         why = f"others may read or write it (mode {mode})"
         raise StoreRefused(path, why, "Make it a file for its owner alone (chmod 600).")
+
+
+def _check_writable(path: str, place: Path) -> None:
+    """Refuse a file that cannot be written: SQLite would take it, and fail at the first write."""
+    if os.access(place, os.W_OK):
+        return
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        code = errno.EROFS
+    else:
+        code = errno.EPERM if place.stat().st_mode & stat.S_IWUSR else errno.EACCES
+    remedy = _in_the_way(OSError(code, ""), place)
+    assert remedy is not None, "of each of these it is known"
+    raise StoreRefused(path, f"it cannot be written: {os.strerror(code)}", remedy)
 
 
 def _sync(folder: Path) -> None:

@@ -101,14 +101,21 @@ class SqliteReader:
         path: its name there.
         be_in_place: raises a StoreError when another file lies there than the one that is meant;
             called before it is opened. None: whatever lies there is meant.
+        is_immutable: as in `Disk.open`: nobody writes to it meanwhile, and it has no journal.
     """
 
     def __init__(
-        self, disk: Disk, path: str, be_in_place: Callable[[], object] | None = None
+        self,
+        disk: Disk,
+        path: str,
+        be_in_place: Callable[[], object] | None = None,
+        *,
+        is_immutable: bool = False,
     ) -> None:
         self._disk = disk
         self._path = path
         self._look_whether_in_place = be_in_place
+        self._is_immutable = is_immutable
         self._database: Database | None = None
 
     def __repr__(self) -> str:
@@ -235,7 +242,12 @@ class SqliteReader:
 
     def reader(self) -> SqliteReader:
         """Return another that reads the same, for another thread."""
-        return SqliteReader(self._disk, self._path, self._look_whether_in_place)
+        return SqliteReader(
+            self._disk,
+            self._path,
+            self._look_whether_in_place,
+            is_immutable=self._is_immutable,
+        )
 
     def close(self) -> None:
         """Let go of the connection. Harmless when repeated."""
@@ -245,7 +257,9 @@ class SqliteReader:
         if self._database is None:
             if self._look_whether_in_place is not None:
                 self._look_whether_in_place()
-            self._database = self._disk.open(self._path, is_readonly=True)
+            self._database = self._disk.open(
+                self._path, is_readonly=True, is_immutable=self._is_immutable
+            )
         return self._database
 
     def _disconnect(self) -> None:

@@ -89,7 +89,7 @@ def bring_up_to_date(
         StoreRefused: it is a database of something else.
         DatabaseError: it could not be read or written: it is as it was.
     """
-    version = _version_of(database, path, len(steps))
+    version = version_of(database, path, len(steps))
     if version == len(steps):
         return
     if version:
@@ -129,7 +129,7 @@ def refuse_foreign(disk: Disk, path: str, steps: Sequence[Step] = STEPS) -> None
     """
     database = disk.open(path, is_readonly=True, is_immutable=True)
     try:
-        _version_of(database, path, len(steps))
+        version_of(database, path, len(steps))
     except DatabaseError as error:
         is_unreadable = error.primary in {SQLITE_CORRUPT, SQLITE_NOTADB}
         if is_unreadable and _has_journal(disk, path):
@@ -146,8 +146,14 @@ def _has_journal(disk: Disk, path: str) -> bool:
     return any(disk.identity(each) is not None for each in beside)
 
 
-def _version_of(database: Database, path: str, known: int) -> int:
-    """Return the version of a file of ours, 0 for an empty one; refuse every other."""
+def version_of(database: Database, path: str, known: int) -> int:
+    """Return the version of a file of ours, 0 for an empty one; refuse every other.
+
+    Raises:
+        StoreTooNew: a newer callboard has written the file.
+        StoreRefused: it is a database of something else.
+        DatabaseError: it cannot be read.
+    """
     ((application,),) = database.rows("PRAGMA application_id")
     ((version,),) = database.rows("PRAGMA user_version")
     if application != APPLICATION_ID:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -177,6 +177,20 @@ class SqliteStore(SqliteReader):
                 self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         super().close()
         self._lock.release()
+
+    def leave(self) -> None:
+        """Close it, and let the next one see how the last owner left it.
+
+        For who works at a file in between, and is not its owner: `was_closed` stays what it was.
+        """
+        if self.was_closed:
+            self.close()
+            return
+        # A journal goes with its last connection; that of one who cannot write leaves it there.
+        with closing(self.reader()) as last:
+            with suppress(StoreError):
+                last.look(lambda database: database.rows("SELECT count(*) FROM sqlite_master"))
+            self.close()
 
     def _connected(self) -> Database:
         if self._database is None:

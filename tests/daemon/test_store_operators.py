@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from callboard.actors import AppendMessage, CreateSession, Role, SessionLimits, SessionSystem
 from callboard.actors.daemon.settings import DaemonSettings
+from callboard.actors.sessions.recovering import Recovered
 from tests.daemon.daemons import Moody, Running, running
 
 LINES = {"content-type": "application/jsonl"}
@@ -85,6 +87,12 @@ def spoil(path: Path, *, seq: int) -> None:
     with sqlite3.connect(path) as stranger:
         stranger.execute("UPDATE message SET body = 'text' WHERE seq = ?", (seq,))
     stranger.close()
+
+
+def note(ends: list[bool | None], event: object) -> None:
+    """Note how the last owner of a store has ended, by the event that tells it."""
+    if isinstance(event, Recovered):
+        ends.append(event.was_closed)
 
 
 def renamed(exported: bytes, before: str, after: str) -> bytes:
@@ -387,6 +395,24 @@ class TestTheCommands:
         assert written.read_text().endswith('"sessions":1,"messages":0}\n')
         assert written.stat().st_nlink == 1
 
+    def test_leave_it_to_the_next_start_how_the_last_owner_ended(
+        self, private: Path, path: Path
+    ) -> None:
+        killed = private / "killed.db"
+        with SessionSystem(store=path, on_event=lambda _: None) as sessions:
+            sessions.ask(CreateSession(session_id="ada"))
+            for end in ("", "-wal"):  # as `kill -9` leaves them
+                shutil.copy(f"{path}{end}", f"{killed}{end}")
+
+        done = [command(each, "--store", str(killed)) for each in ("check", "export", "compact")]
+        ends: list[bool | None] = []
+        for _ in range(2):
+            with SessionSystem(store=killed, on_event=lambda each: note(ends, each)) as sessions:
+                assert sessions.get("ada").presence == "asleep"
+
+        assert [each[0] for each in done] == [0, 0, 0]
+        assert ends == [False, True]
+
     def test_do_the_same_to_a_file(self, private: Path) -> None:
         old, new, lines = private / "old.db", private / "new.db", private / "all.jsonl"
         with SessionSystem(Moody, store=old, on_event=lambda _: None) as sessions:
@@ -394,7 +420,8 @@ class TestTheCommands:
             sessions.ask(AppendMessage(ada, Role.USER, "hello"))
 
         exported = command("export", str(lines), "--store", str(old))
-        imported = command("import", str(lines), "--store", str(new))
+        to_stdout = command("export", "-", "--store", str(old))
+        imported = command("import", "-", "--store", str(new), given=lines.read_bytes())
         twice = command("import", str(lines), "--store", str(new))
         behaviour = ["--session", "tests.daemon.daemons:Moody", "--app-dir", "."]
         checked = command("check", "--store", str(new), *behaviour)
@@ -403,6 +430,7 @@ class TestTheCommands:
         assert [each[0] for each in (exported, imported, twice, checked, compacted)] == [
             *(0, 0, 65, 0, 0)
         ]
+        assert to_stdout[1] == lines.read_text()
         assert "line 2: id='ada'" in twice[2]
         left = {each.name for each in private.iterdir()}
         assert left == {"old.db", "new.db", "all.jsonl"}
@@ -430,6 +458,8 @@ class TestTheCommands:
             (["compact", "--store", "{used}"], 75, "Leave out --store"),
             (["import", "none.jsonl", "--store", "new.db"], 66, "No such file"),
             (["export", "{folder}/no/all.jsonl", "--store", "{used}"], 73, "cannot be written"),
+            (["export", "--damaged", "--store", "{used}"], 64, "no option '--damaged'"),
+            (["import", "--damaged", "--store", "new.db"], 64, "no option '--damaged'"),
         ],
     )
     def test_say_what_keeps_them(
