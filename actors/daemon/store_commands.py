@@ -30,14 +30,17 @@ from callboard.actors.storage.checking import checking
 from callboard.actors.storage.compacting import compacting
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import importing, lines_in
+from callboard.actors.storage.lines import SkippedLine, loss_in
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.resting import resting
+from callboard.actors.storage.salvaging import SqliteSalvage, salvaged
 from callboard.actors.storage.sqlite import SqliteStore
 from callboard.supervision.model.showing import shown, shown_path
 from callboard.supervision.observe.text import escaped
 from callboard.supervision.runtime.clock import SystemClock
 
 R = TypeVar("R")
+K = TypeVar("K", bound=SqliteReader)
 
 WAIT_S: Final = 3_600.0
 """How long a command waits for a daemon's work at its store, in seconds: the daemon's `work_s`
@@ -89,32 +92,67 @@ def check(
             answer = client.request("GET", "/v1/store/check", wait_s=WAIT_S)
     else:
         inspector = _inspector(session, app_dir, set_)
-        with _resting(file) as reader:
+        with _resting(file, SqliteReader) as reader:
             answer = msgspec.to_builtins(_done(checking(reader, inspector)))
     print_answer(answer, where, _check_lines(answer))
     return EX_DATAERR if answer["findings"] else EX_OK
 
 
 @store.command(name="export")
-def export(to: FileOrStdio = STDIO, /, *, file: File = None, where: Where = HERE) -> int:
+def export(
+    to: FileOrStdio = STDIO,
+    /,
+    *,
+    skip_damaged: Annotated[bool, Parameter(negative="")] = False,
+    file: File = None,
+    where: Where = HERE,
+) -> int:
     """Write down all that is kept, as JSON Lines: as it is at one moment.
 
     Parameters
     ----------
     to
         Into which file, which must not be there yet; it is for you alone. - is stdout.
+    skip_damaged
+        Leave out sessions that cannot be read whole, and name them on stderr; the exit code is 65
+        when there are any.
     file
         A file that no daemon uses. The default is the store of the daemon that runs.
     """
+    skipped = 0
     with _written(to) as out:
-        if file is None:
-            with where.client() as client:
-                for part in client.download("/v1/store/export"):
-                    out.write(part)
-        else:
-            with _resting(file) as reader:
-                out.writelines(exported(reader))
-    return EX_OK
+        for line in _export_lines(file, where, skips_damaged=skip_damaged):
+            out.write(line)
+            lost = loss_in(line)
+            if lost is not None:
+                skipped += 1
+                sys.stderr.write(f"{_said_of_loss(lost)}\n")
+    if skipped:
+        sys.stderr.write(f"{skipped} left out; all that can be read whole is there\n")
+    return EX_DATAERR if skipped else EX_OK
+
+
+def _export_lines(file: str | None, where: Where, *, skips_damaged: bool) -> Iterator[bytes]:
+    if file is None:
+        query = {"skip_damaged": skips_damaged or None}
+        with where.client() as client:
+            yield from client.download("/v1/store/export", query=query)
+    elif skips_damaged:
+        with _resting(file, SqliteSalvage) as ruin:
+            yield from salvaged(ruin, Inspector(SessionCoder({}, others=Any), None))
+    else:
+        with _resting(file, SqliteReader) as reader:
+            yield from exported(reader)
+
+
+def _said_of_loss(lost: SkippedLine) -> str:
+    """Return what is told of a session that is left out."""
+    which = "some sessions"
+    if lost.id is not None:
+        which = f"session {escaped(lost.id)}"
+    elif lost.number is not None:
+        which = f"the session of number {lost.number}"
+    return f"{which}: left out: {escaped(lost.why)}"
 
 
 @store.command(name="import")
@@ -214,12 +252,12 @@ def _opened(file: str, *, is_made: bool = False) -> Generator[SqliteStore]:
 
 
 @contextmanager
-def _resting(file: str) -> Generator[SqliteReader]:
+def _resting(file: str, kind: type[K]) -> Generator[K]:
     """Have a reader of a file that nobody uses, and change nothing of it; raises as `_opened`."""
     path = _file(file, is_made=False)
     with ExitStack() as stack:
         with _whoever_has_it_is_asked():
-            reader = stack.enter_context(resting(path))
+            reader = stack.enter_context(resting(path, kind))
         yield reader
 
 
@@ -334,5 +372,6 @@ def _check_lines(answer: Answer) -> Iterator[str]:
         yield f"and more: {seen} were looked at until there were too many findings"
     elif answer["findings"]:
         yield f"{seen} were looked at; {len(answer['findings'])} findings"
+        yield "what is whole can be taken out: callboard store export --skip-damaged"
     else:
         yield f"{seen}: all is whole"

@@ -20,6 +20,7 @@ from callboard.actors.storage.compacting import Compacted
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import Imported, lines_in
 from callboard.actors.storage.lines import line_of_break
+from callboard.actors.storage.salvaging import salvaged
 from callboard.supervision.model.errors import CallboardError
 
 PART_BYTES: Final = 65_536
@@ -35,6 +36,17 @@ class Compaction(Wire, frozen=True, kw_only=True):
     """
 
     ended_longer_than_s: float | None = None
+
+
+class Exporting(Wire, frozen=True, kw_only=True):
+    """How to export.
+
+    Args:
+        skip_damaged: leave out what cannot be read, and say which sessions those are; otherwise
+            the export ends there.
+    """
+
+    skip_damaged: bool = False
 
 
 class Aside:
@@ -76,10 +88,15 @@ async def check_store(call: Call[NoQuery, None]) -> Checked:
             return found
 
 
-async def export_store(call: Call[NoQuery, None]) -> Stream:
+async def export_store(call: Call[Exporting, None]) -> Stream:
     """Write down all that the store keeps, as it is at one moment; the last line says it is all."""
-    archive = call.sessions.operator.archive()
-    aside, lines = Aside(archive.close), exported(archive)
+    operator = call.sessions.operator
+    if call.query.skip_damaged:
+        ruin = operator.salvage()
+        aside, lines = Aside(ruin.close), salvaged(ruin, operator.decoder())
+    else:
+        archive = operator.archive()
+        aside, lines = Aside(archive.close), exported(archive)
     call.stay.last(None)
     call.stay.at_end(aside.over)
     # Before the answer begins: where nothing can be read, an error is the answer.
@@ -136,6 +153,7 @@ STORE: tuple[Route, ...] = (
         method="GET",
         path="/v1/store/export",
         answer=export_store,
+        query=Exporting,
         reply=str,
         media_type=LINES,
     ),

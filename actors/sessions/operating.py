@@ -15,6 +15,7 @@ from callboard.actors.storage.arriving import SqliteArrivals
 from callboard.actors.storage.compacting import Compacted, compacting
 from callboard.actors.storage.importing import Imported, importing
 from callboard.actors.storage.records import Archive, Stored
+from callboard.actors.storage.salvaging import SqliteSalvage
 from callboard.actors.storage.sqlite import SqliteStore
 
 R = TypeVar("R")
@@ -59,6 +60,14 @@ class StoreOperator:
     def archive(self) -> Archive:
         """Return a reader for `checking` or `exported`; close it."""
         return self._store.reader()
+
+    def salvage(self) -> SqliteSalvage:
+        """Return a reader for `salvaged`, of a store that is damaged; close it."""
+        return self._store.salvage()
+
+    def decoder(self) -> Inspector:
+        """Return what says whether something that is kept can be read, however large it is."""
+        return Inspector(self._storing.coder, None)
 
     def inspector(self) -> Inspector:
         """Return what says whether something that is kept is a session of this system."""

@@ -81,14 +81,14 @@ def checking(archive: Archive, readable: Readable) -> Generator[None, None, Chec
         readable: says whether what is kept is a session.
 
     Raises:
-        StoreError: the sessions cannot be read at all.
+        StoreError: it cannot be read at all.
     """
     findings: list[Finding] = []
     sessions = messages = 0
     with archive.unchanging():
         findings += map(Finding, islice(archive.flaws(), FINDINGS_MAX))
         yield
-        for stored in archive.history():
+        for stored in _history(archive, findings):
             sessions += 1
             found = list(_of_session(stored, readable))
             for page, wrong in _of_log(archive, stored, readable):
@@ -99,6 +99,21 @@ def checking(archive: Archive, readable: Readable) -> Generator[None, None, Chec
             if len(findings) >= FINDINGS_MAX:
                 return Checked(sessions, messages, tuple(findings[:FINDINGS_MAX]), False)
     return Checked(sessions, messages, tuple(findings))
+
+
+def _history(archive: Archive, findings: list[Finding]) -> Iterator[Stored]:
+    """Yield the sessions as far as they can be read; where that ends is a finding."""
+    try:
+        yield from archive.history()
+    except StoreError as error:
+        findings.append(Finding(f"the sessions from here on cannot be read: {error}"))
+
+
+def findings_of(archive: Archive, stored: Stored, readable: Readable) -> Iterator[Finding]:
+    """Yield what is wrong with one session, and with each of its messages."""
+    yield from _of_session(stored, readable)
+    for _, wrong in _of_log(archive, stored, readable):
+        yield from wrong
 
 
 def flaw_of_head(head: Head) -> str | None:

@@ -11,7 +11,7 @@ from callboard.actors.storage.lines import (
     line_of_session,
     line_of_store,
 )
-from callboard.actors.storage.records import Archive
+from callboard.actors.storage.records import Archive, Stored
 
 MESSAGES_AT_ONCE: Final = 500
 """Messages that are read together, and held in memory by whoever goes through a log."""
@@ -34,11 +34,19 @@ def exported(archive: Archive) -> Iterator[bytes]:
         yield line_of_store()
         for stored in archive.history():
             sessions += 1
-            yield line_of_session(stored)
-            last_seq = stored.head.last_seq
-            for after_seq in range(0, last_seq, MESSAGES_AT_ONCE):
-                up_to_seq = min(after_seq + MESSAGES_AT_ONCE, last_seq)
-                page = archive.messages(stored.id, after_seq=after_seq, up_to_seq=up_to_seq)
-                messages += len(page)
-                yield from map(line_of_message, page)
+            lines = lines_of(archive, stored)
+            yield next(lines)
+            for line in lines:
+                messages += 1
+                yield line
         yield line_of_end(sessions=sessions, messages=messages)
+
+
+def lines_of(archive: Archive, stored: Stored) -> Iterator[bytes]:
+    """Yield the lines of one session: its own, and those of its messages."""
+    yield line_of_session(stored)
+    last_seq = stored.head.last_seq
+    for after_seq in range(0, last_seq, MESSAGES_AT_ONCE):
+        up_to_seq = min(after_seq + MESSAGES_AT_ONCE, last_seq)
+        page = archive.messages(stored.id, after_seq=after_seq, up_to_seq=up_to_seq)
+        yield from map(line_of_message, page)

@@ -52,6 +52,9 @@ RESCUE: Final = (
 )
 """What to do about a file that is damaged."""
 
+NOTHING_LEFT: Final = "Nothing of it can be read: put a backup in its place."
+"""What to do about a file whose beginning is damaged."""
+
 _SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
         SQLITE_BUSY: (
@@ -151,21 +154,24 @@ def gone(path: str) -> StoreError:
     return said
 
 
-def damaged(path: str, what: str, column: str, value: object) -> StoreError:
-    """Return the error of who reads a row in which something stands that nobody wrote there.
+def damaged(path: str, what: str, why: str) -> StoreError:
+    """Return the error of who reads what no store has written so.
 
     Args:
         path: the file.
-        what: whose row it is.
-        column: which column.
-        value: what stands there; its type alone is told.
+        what: a session, a message, a table.
+        why: what is wrong with it.
     """
     said = StoreError(
-        f"store {shown_path(path)}: the file is damaged"
-        f" ({what} cannot be read: its {column} is {type(value).__name__})"
+        f"store {shown_path(path)}: the file is damaged ({what} cannot be read: {why})"
     )
     said.remedy = RESCUE
     return said
+
+
+def odd_value(column: str, value: object) -> str:
+    """Say that something stands in a column which nobody wrote there: its type alone is told."""
+    return f"its {column} is {'missing' if value is None else type(value).__name__}"
 
 
 def _told(kind: type[_Kind], path: str, error: DatabaseError) -> _Kind:

@@ -19,6 +19,7 @@ from callboard.actors.storage.lines import (
     EndLine,
     MessageLine,
     SessionLine,
+    SkippedLine,
     StoreLine,
     message_of,
     read_line,
@@ -103,6 +104,7 @@ class _Reading:
         self._seq = 0
         self._sessions = 0
         self._messages = 0
+        self._skipped = 0
         self._bytes = 0
         self._taken_sessions: list[Stored] = []
         self._taken_lines: dict[str, int] = {}
@@ -136,6 +138,10 @@ class _Reading:
                 self._take_session(line)
             case MessageLine():
                 self._take_message(line)
+            case SkippedLine():
+                self._check_log()
+                self._session = None
+                self._skipped += 1
             case BrokenLine():
                 remedy = "It broke off there, and is not all: give what another export has written."
                 raise InvalidField("line", _kind_of(line), remedy)
@@ -143,6 +149,7 @@ class _Reading:
                 self._check_log()
                 self._check_count("sessions", line.sessions, self._sessions)
                 self._check_count("messages", line.messages, self._messages)
+                self._check_count("skipped", line.skipped, self._skipped)
                 self._end = line
 
     def _begin(self, line: StoreLine) -> None:

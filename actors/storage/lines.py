@@ -6,7 +6,8 @@
     ...
     {"line":"end","sessions":2,"messages":7}         so that a part is not taken for the whole
 
-Where an export broke off, the last line says why instead: {"line":"broken","problem":{...}}.
+What a damaged store has lost stands there as {"line":"skipped","id":"eve","why":"..."}, which an
+import passes over. Where an export broke off, the last line says why: {"line":"broken",...}.
 
 What is kept as JSON stands there as it is, to the byte. What is not, or would not stay on its line,
 stands there in base64: it can be read, and an import refuses it.
@@ -81,10 +82,19 @@ class MessageLine(_Line, frozen=True):
 
 
 class EndLine(_Line, frozen=True):
-    """The last line: how many there were."""
+    """The last line: how many there were, and how many were left out."""
 
     sessions: _Count
     messages: _Count
+    skipped: _Count = 0
+
+
+class SkippedLine(_Line, frozen=True):
+    """A session that was left out of an export, since it cannot be read: which, and why."""
+
+    why: str
+    id: str | None = None
+    number: int | None = None
 
 
 class BrokenLine(_Line, frozen=True):
@@ -93,9 +103,9 @@ class BrokenLine(_Line, frozen=True):
     problem: msgspec.Raw
 
 
-AnyLine: TypeAlias = StoreLine | SessionLine | MessageLine | EndLine | BrokenLine
+AnyLine: TypeAlias = StoreLine | SessionLine | MessageLine | SkippedLine | EndLine | BrokenLine
 
-_KINDS: Final = (StoreLine, SessionLine, MessageLine, EndLine, BrokenLine)
+_KINDS: Final = (StoreLine, SessionLine, MessageLine, SkippedLine, EndLine, BrokenLine)
 
 _encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], AnyLine] = msgspec.json.Decoder(AnyLine).decode
@@ -139,9 +149,22 @@ def line_of_message(message: MessageRecord) -> bytes:
     return _line(MessageLine(seq=message.seq, key=message.key, body=body, body_base64=body_base64))
 
 
-def line_of_end(*, sessions: int, messages: int) -> bytes:
+def line_of_loss(why: str, *, session_id: str | None, number: int | None) -> bytes:
+    """Return the line of a session that is left out."""
+    return _line(SkippedLine(why=why, id=session_id, number=number))
+
+
+def loss_in(line: bytes) -> SkippedLine | None:
+    """Return which session is left out, if this line says so."""
+    if not line.startswith(b'{"line":"skipped"'):
+        return None
+    said = read_line(line)
+    return said if isinstance(said, SkippedLine) else None
+
+
+def line_of_end(*, sessions: int, messages: int, skipped: int = 0) -> bytes:
     """Return the last line."""
-    return _line(EndLine(sessions=sessions, messages=messages))
+    return _line(EndLine(sessions=sessions, messages=messages, skipped=skipped))
 
 
 def line_of_break(problem: msgspec.Struct) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from callboard.actors.errors import StoreError
 from callboard.actors.storage.database import Database, DatabaseError, Disk, Value
-from callboard.actors.storage.faults import PASSING, damaged, failure
+from callboard.actors.storage.faults import PASSING, damaged, failure, odd_value
 from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Stored
 from callboard.supervision.model.showing import shown
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 SESSIONS_AT_ONCE: Final = 1_000
 """Sessions that are read together, and held in memory by whoever goes through all."""
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "number, id, state, incarnation, version, last_seq, message_count, last_active_at, ended_at,"
     " body, standing, created_org_id, created_user_id, created_key, created_digest,"
     " created_used_at"
@@ -45,7 +45,7 @@ _MAY_BE_MISSING: Final = (
 
 # The join is an outer one in this order, so that SQLite goes through the sessions by their numbers.
 _SESSIONS: Final = (
-    f"SELECT {_COLUMNS} FROM session LEFT JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
+    f"SELECT {COLUMNS} FROM session LEFT JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
     " WHERE number > ? AND (ended_at IS NULL OR ?) ORDER BY number LIMIT ?"
 )
 _ENDED_WITH_KEY: Final = (
@@ -136,6 +136,9 @@ class SqliteReader:
             yield from map(self._stored, rows)
             if len(rows) < SESSIONS_AT_ONCE:
                 return
+            if rows[-1][0] <= after:  # for ever, by what is left of a tree of pages
+                what = f"what follows session number {after}"
+                raise damaged(self._path, what, "the table leads back to what was read")
             after = rows[-1][0]
 
     def ended_with_key(self, *, ended_after: float) -> Iterator[Stored]:
@@ -197,18 +200,19 @@ class SqliteReader:
         """
         number, session_id = row[0], row[1]
         if type(session_id) is not str:
-            raise damaged(self._path, f"session number {number}", "id", session_id)
+            raise damaged(self._path, f"session number {number}", odd_value("id", session_id))
+        what = f"session {shown(session_id)}"
         for place, (name, kind) in enumerate(_OF_HEAD, 2):
             if type(row[place]) is not kind:
-                raise damaged(self._path, f"session {shown(session_id)}", name, row[place])
+                raise damaged(self._path, what, odd_value(name, row[place]))
         for place, (name, kind) in enumerate(_MAY_BE_MISSING, 8):
             if row[place] is not None and type(row[place]) is not kind:
-                raise damaged(self._path, f"session {shown(session_id)}", name, row[place])
+                raise damaged(self._path, what, odd_value(name, row[place]))
         key = row[13]
         created = None if key is None else CreateRecord(row[11], row[12], key, row[14], row[15])
         for name, place in (("created_digest", 14), ("created_used_at", 15)):
             if created is not None and row[place] is None:
-                raise damaged(self._path, f"session {shown(session_id)}", name, None)
+                raise damaged(self._path, what, odd_value(name, None))
         return Stored(session_id, Head(*row[2:8]), row[9], row[10], created, row[8])
 
     def _message(self, session_id: str, row: tuple[Any, ...]) -> MessageRecord:
@@ -222,7 +226,8 @@ class SqliteReader:
             return MessageRecord(seq, key, body)
         what = f"message {shown(seq)} of session {shown(session_id)}"
         name = "body" if type(body) is not bytes else "key" if type(seq) is int else "seq"
-        raise damaged(self._path, what, name, {"body": body, "key": key, "seq": seq}[name])
+        value = {"body": body, "key": key, "seq": seq}[name]
+        raise damaged(self._path, what, odd_value(name, value))
 
     def _rows(self, sql: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
         return self.look(lambda database: database.rows(sql, values))
@@ -257,10 +262,11 @@ class SqliteReader:
         if self._database is None:
             if self._look_whether_in_place is not None:
                 self._look_whether_in_place()
-            self._database = self._disk.open(
-                self._path, is_readonly=True, is_immutable=self._is_immutable
-            )
+            self._database = self._opened()
         return self._database
+
+    def _opened(self) -> Database:
+        return self._disk.open(self._path, is_readonly=True, is_immutable=self._is_immutable)
 
     def _disconnect(self) -> None:
         database, self._database = self._database, None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from callboard.actors.errors import StoreError, StoreRefused
 from callboard.actors.storage.database import SQLITE_CANTOPEN, Database, DatabaseError
 from callboard.actors.storage.disk import LocalDisk
-from callboard.actors.storage.faults import failure
+from callboard.actors.storage.faults import NOTHING_LEFT, failure
 from callboard.actors.storage.reading import SqliteReader
+from callboard.actors.storage.salvaging import SqliteSalvage
 from callboard.actors.storage.schema import STEPS, refuse_foreign, version_of
 
 _UP_TO_DATE: Final = (
@@ -24,14 +25,18 @@ _UP_TO_DATE: Final = (
 )
 
 
+K = TypeVar("K", bound=SqliteReader)
+
+
 @contextmanager
-def resting(path: str | os.PathLike[str]) -> Generator[SqliteReader]:
+def resting(path: str | os.PathLike[str], kind: type[K]) -> Generator[K]:
     """Have a reader of a file that nobody uses; see that nobody begins to meanwhile.
 
     Where nothing can be written there is no lock: so nobody else can use it either.
 
     Args:
         path: the file; it is there.
+        kind: the reader; of one that is damaged a `SqliteSalvage`.
 
     Raises:
         StoreLocked: somebody uses it.
@@ -47,14 +52,18 @@ def resting(path: str | os.PathLike[str]) -> Generator[SqliteReader]:
         has_log = disk.is_filled(f"{place}-wal")
         if disk.is_filled(f"{place}-journal"):
             _refuse_half_written(place)
-        with closing(SqliteReader(disk, place, is_immutable=not has_log)) as reader:
+        with closing(kind(disk, place, is_immutable=not has_log)) as reader:
             try:
-                refuse_foreign(disk, place)
+                # Of a damaged one it may not see what it is, where a salvage does.
+                if not isinstance(reader, SqliteSalvage):
+                    refuse_foreign(disk, place)
                 reader.look(lambda database: _be_current(database, place))
             except DatabaseError as error:
                 raise failure(place, error) from error
             except StoreError as error:
                 _refuse_unreachable_log(place, error, has_log=has_log)
+                if isinstance(reader, SqliteSalvage):
+                    error.remedy = NOTHING_LEFT
                 raise
             yield reader
     finally:

@@ -136,7 +136,11 @@ def refuse_foreign(disk: Disk, path: str, steps: Sequence[Step] = STEPS) -> None
             return
         if error.primary != SQLITE_NOTADB:
             raise
-        _refuse(path, "it is no SQLite database", error)
+        remedy = (
+            "Name a file that callboard has made, or one that is not there yet. If this was one,"
+            " its beginning is damaged, and nothing of it can be read: put a backup in its place."
+        )
+        raise StoreRefused(path, "it is no SQLite database", remedy) from error
     finally:
         database.close()
 
@@ -165,6 +169,6 @@ def version_of(database: Database, path: str, known: int) -> int:
     return int(version)
 
 
-def _refuse(path: str, why: str, cause: Exception | None = None) -> NoReturn:
+def _refuse(path: str, why: str) -> NoReturn:
     remedy = "Name a file that callboard has made, or one that is not there yet."
-    raise StoreRefused(path, why, remedy) from cause
+    raise StoreRefused(path, why, remedy)

@@ -26,6 +26,7 @@ from callboard.actors.storage.disk import LocalDisk
 from callboard.actors.storage.faults import failure, goes_on, gone, is_undone, unknown
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.records import Write
+from callboard.actors.storage.salvaging import SqliteSalvage
 from callboard.actors.storage.schema import STEPS, Step, bring_up_to_date, refuse_foreign
 
 T = TypeVar("T")
@@ -167,6 +168,10 @@ class SqliteStore(SqliteReader):
             is_passing = False
         if not is_passing:
             self._disconnect()
+
+    def salvage(self) -> SqliteSalvage:
+        """Return what reads as much as can be read of it, for another thread."""
+        return SqliteSalvage(self._disk, self._path, self._be_in_place)
 
     # -- the connection ----------------------------------------------------
 

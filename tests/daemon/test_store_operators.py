@@ -383,6 +383,35 @@ class TestTheCommands:
         assert '"line":"end"' not in to_stdout[1]
         assert not list(private.glob("all.jsonl*"))
 
+    def test_export_what_can_be_read_and_name_the_rest(
+        self, http: httpx.Client, daemon: Running, path: Path, private: Path
+    ) -> None:
+        fill(http, "ada", "bob", "eve", messages=2)
+        damaged, saved = private / "damaged.db", private / "saved.jsonl"
+        with sqlite3.connect(path) as stranger:
+            stranger.execute("UPDATE message SET body = 'text' WHERE session = 2")
+            stranger.commit()
+            stranger.execute("VACUUM INTO ?", (str(damaged),))
+        stranger.close()
+        damaged.chmod(0o600)
+
+        of_the_file = command("export", "--skip-damaged", "--store", str(damaged))
+        of_the_daemon = command(
+            "export", str(saved), "--skip-damaged", "--socket", str(daemon.path)
+        )
+        whole = command("export", "--skip-damaged", "--store", str(private / "new.db"))
+        imported = command("import", str(saved), "--store", str(private / "new.db"))
+        again = command("export", "--skip-damaged", "--store", str(private / "new.db"))
+
+        for code, _, err in (of_the_file, of_the_daemon):
+            assert code == 65
+            assert "session bob: left out: message 1: the messages from here on cannot be" in err
+            assert "1 left out; all that can be read whole is there" in err
+        assert saved.read_text().replace(str(path), str(damaged)) == of_the_file[1]
+        assert whole[0] == 66
+        assert imported[:2] == (0, "2 sessions with 4 messages are there\n")
+        assert (again[0], again[2]) == (0, "")
+
     def test_that_are_killed_leave_no_file_that_looks_whole(self, private: Path) -> None:
         path, written = private / "sessions.db", private / "all.jsonl"
         with SessionSystem(store=path, on_event=lambda _: None) as sessions:

@@ -10,9 +10,13 @@ import pytest
 
 from callboard.actors import StoreError
 from callboard.actors.sessions.coding import Unreadable, message
+from callboard.actors.storage.checking import checking
+from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.records import MessageRecord
+from callboard.actors.storage.resting import resting
 from callboard.actors.storage.sqlite import SqliteStore
-from tests.storage.kit import CREATED, messages, new
+from tests.storage.kit import CREATED, head, messages, new
+from tests.storage.test_operating import READABLE, to_end
 
 
 def damage(path: Path, *statements: str) -> None:
@@ -28,7 +32,8 @@ def damage(path: Path, *statements: str) -> None:
 def kept(path: Path) -> Path:
     """A file with ada, who has a key and three messages, and bob, who has one."""
     store = SqliteStore(path)
-    ada = new("ada", messages=messages(0, 3, keys=(2,)), created=CREATED, standing=b"{}")
+    log = messages(0, 3, keys=(2,))
+    ada = new("ada", messages=log, head=head(3), created=CREATED, standing=b"{}")
     store.write([ada, new("bob", 1)])
     store.close()
     return path
@@ -47,7 +52,7 @@ class TestAValueThatNobodyWrote:
             ("snapshot SET body = '{}'", "session 'ada'", "body is str"),
             ("snapshot SET standing = 7", "session 'ada'", "standing is int"),
             ("snapshot SET created_key = 7.5, created_digest = 'x'", "session 'ada'", "digest is"),
-            ("snapshot SET created_used_at = NULL", "session 'ada'", "used_at is NoneType"),
+            ("snapshot SET created_used_at = NULL", "session 'ada'", "used_at is missing"),
         ],
     )
     def test_in_the_row_of_a_session_names_it(
@@ -96,3 +101,22 @@ class TestAValueThatNobodyWrote:
     def test_in_a_message_is_unreadable_whatever_it_is(self, body: bytes) -> None:
         with pytest.raises(Unreadable, match="message 3"):
             message(MessageRecord(3, None, body))
+
+
+def test_a_check_goes_as_far_as_it_can_and_its_remedy_is_another(kept: Path) -> None:
+    damage(kept, "UPDATE session SET version = 'x' WHERE id = 'bob'")
+    with resting(kept, SqliteReader) as reader:
+        checked = to_end(checking(reader, READABLE))
+
+    assert [each.what.partition(":")[0] for each in checked.findings] == [
+        "the sessions from here on cannot be read"
+    ]
+
+    with kept.open("r+b") as file:
+        file.truncate(9_000)
+    with pytest.raises(StoreError) as refused, resting(kept, SqliteReader):
+        pass
+
+    assert "store check" not in refused.value.remedy
+    assert "put a backup in its place" in refused.value.remedy
+    assert "export --skip-damaged" in refused.value.remedy

@@ -12,6 +12,7 @@ import pytest
 
 from callboard.actors import StoreError, StoreLocked, StoreRefused, StoreTooNew
 from callboard.actors.storage.compacting import compacting
+from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.resting import resting
 from callboard.actors.storage.schema import STEPS
 from callboard.actors.storage.sqlite import SqliteStore
@@ -22,9 +23,10 @@ from tests.storage.test_operating import to_end
 LOOK = """
 import sys
 from callboard.actors import StoreRefused
+from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.resting import resting
 try:
-    with resting(sys.argv[1]) as reader:
+    with resting(sys.argv[1], SqliteReader) as reader:
         print(*(each.id for each in reader.history()))
 except StoreRefused as error:
     print(error, error.remedy)
@@ -82,7 +84,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def ids(path: Path) -> list[str]:
-    with resting(path) as reader:
+    with resting(path, SqliteReader) as reader:
         return [each.id for each in reader.history()]
 
 
@@ -94,7 +96,7 @@ def was_closed(path: Path) -> bool:
 
 class TestALook:
     def test_reads_what_is_kept(self, closed: Path) -> None:
-        with resting(closed) as reader:
+        with resting(closed, SqliteReader) as reader:
             assert [each.id for each in reader.history()] == ["ada", "bob"]
             assert said(reader, "ada") == ["said 1", "said 2", "said 3"]
 
@@ -123,7 +125,7 @@ class TestALook:
         store.close()
 
     def test_keeps_others_out(self, closed: Path) -> None:
-        with resting(closed), pytest.raises(StoreLocked):
+        with resting(closed, SqliteReader), pytest.raises(StoreLocked):
             SqliteStore(closed)
 
     def test_makes_no_file(self, tmp_path: Path) -> None:
