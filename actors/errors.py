@@ -712,14 +712,19 @@ class ImportRefused(InvalidField):
         field: the name of the field in it, with the path into it.
         value: what was given.
         remedy: what would be right, as a sentence.
+        session_id: of which session the line is, if that is known.
     """
 
     code: ClassVar[str] = "import_refused"
 
-    def __init__(self, line: int, field: str, value: object, remedy: str) -> None:
+    def __init__(
+        self, line: int, field: str, value: object, remedy: str, *, session_id: str | None = None
+    ) -> None:
         super().__init__(field, value, remedy)
-        self.args = (f"line {line}: {self.args[0]}",)
+        of = "" if session_id is None else f", session {shown_path(session_id)}"
+        self.args = (f"line {line}{of}: {self.args[0]}",)
         self.line = line
+        self.session_id = session_id
 
 
 class SessionRestarting(DeliveryError):

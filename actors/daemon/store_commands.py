@@ -372,6 +372,6 @@ def _check_lines(answer: Answer) -> Iterator[str]:
         yield f"and more: {seen} were looked at until there were too many findings"
     elif answer["findings"]:
         yield f"{seen} were looked at; {len(answer['findings'])} findings"
-        yield "what is whole can be taken out: callboard store export --skip-damaged"
+        yield "of a damaged file, callboard store export --skip-damaged takes out what is whole"
     else:
         yield f"{seen}: all is whole"

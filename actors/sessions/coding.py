@@ -19,7 +19,9 @@ from callboard.actors.sessions.log import Log
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Standing
 from callboard.actors.storage.records import Head, MessageRecord, Stored
+from callboard.actors.wording import invalid
 from callboard.supervision import InvalidSpec
+from callboard.supervision.model.showing import shown_path
 
 _HEAD: Final = frozenset({"state", "version", "last_seq", "message_count", "last_active_at"})
 _DERIVED: Final = frozenset({"id", "presence", "restarts", "last_error", "failed_on", "messages"})
@@ -31,7 +33,7 @@ _STRUCTURED: Final = ("variables", "metadata", "client_capabilities", "mcp_serve
 _STATES: Final = {each.value: each for each in SessionState}
 
 
-class _Said(msgspec.Struct, frozen=True, omit_defaults=True):
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """What of a message stands in its JSON."""
 
     role: Role
@@ -52,9 +54,34 @@ class _Rested(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Unreadable(Exception):
-    """A stored session or message does not say what it should."""
+    """A stored session or message does not say what it should.
+
+    Args:
+        why: what is wrong with it.
+        field: of its `data` the field, with the path into it; None: something else is wrong.
+        value: what stands there.
+        remedy: what to do about it; None: that depends on where it stands.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        field: str | None = None,
+        value: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(why)
+        self.field = field
+        self.value = value
+        self.remedy = remedy
 
 
+_OTHER_DATA: Final = (
+    "Give the behaviour whose data this is (`--session MODULE:CLASS`, in a program"
+    " `SessionSystem(CLASS)`). If its type has changed: a field that is new needs a default; what"
+    " is of another type now has to be exported, changed and imported."
+)
 _TOO_DEEP: Final = "it nests too deep"
 
 
@@ -65,7 +92,7 @@ def _sayable(value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_sayable).encode
-_message = msgspec.json.Decoder(_Said)
+_message = msgspec.json.Decoder(Said)
 _session = msgspec.json.Decoder(Session)
 _standing = msgspec.json.Decoder(_Rested)
 
@@ -93,6 +120,11 @@ class SessionCoder:
     def __init__(self, kinds: Mapping[str, type[Any]], *, others: Any = None) -> None:
         self._others = others
         self._types: dict[str, Any] = {name: data_type_of(each) for name, each in kinds.items()}
+
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """Of which kinds there may be sessions; None: of any."""
+        return tuple(sorted(self._types)) if self._others is None else None
 
     # -- to the store ------------------------------------------------------
 
@@ -149,9 +181,28 @@ class SessionCoder:
     def _data_of(self, kind: str, said: Any) -> Any:
         declared = self._types.get(kind, self._others)
         if declared is None:
-            msg = f"no behaviour of kind {kind!r} declares its data"
-            raise Unreadable(msg)
+            msg = f"it has data, and no behaviour of kind {kind!r} declares of which type"
+            raise Unreadable(msg, field="data", value=said, remedy=_OTHER_DATA)
         return frozen(msgspec.convert(said, declared))
+
+    def _read_data(self, kind: str, said: Any) -> Any:
+        """Return the data of a stored session.
+
+        Raises:
+            Unreadable: it is not what the behaviour declares.
+        """
+        try:
+            return self._data_of(kind, said)
+        except msgspec.ValidationError as wrong:
+            declared = self._types.get(kind, self._others)
+            odd = invalid(wrong, said, declared, whole="")
+            field = f"data.{odd.field}" if odd.field else "data"
+            wanted = odd.remedy.removeprefix("Give it: ").removeprefix("Give ").rstrip(".")
+            msg = (
+                f"its data is no {_name_of(declared)}, which the behaviour of kind {kind!r}"
+                f" declares ({shown_path(field)}: {wanted})"
+            )
+            raise Unreadable(msg, field=field, value=odd.value, remedy=_OTHER_DATA) from None
 
     def _check_type(self, session: Session) -> None:
         declared, data = self._types.get(session.kind), session.data
@@ -204,16 +255,23 @@ class SessionCoder:
             for field in _STRUCTURED:
                 put(session, field, frozen(getattr(session, field)))
             if session.data is not None:
-                put(session, "data", self._data_of(session.kind, session.data))
+                put(session, "data", self._read_data(session.kind, session.data))
         except RecursionError:
             raise Unreadable(_TOO_DEEP) from None
         except (msgspec.MsgspecError, ValueError) as error:
-            raise Unreadable(str(error)) from None
+            raise Unreadable(str(error)) from error
         return session
 
 
+def _name_of(declared: Any) -> str:
+    """Return what a type is called where it is imported from."""
+    if isinstance(declared, type):
+        return f"{declared.__module__}.{declared.__qualname__}"
+    return str(declared)
+
+
 def _recorded(each: Message) -> MessageRecord:
-    said = _Said(each.role, each.content, each.timestamp, each.metadata)
+    said = Said(each.role, each.content, each.timestamp, each.metadata)
     return MessageRecord(each.seq, each.client_msg_id, _encode(said))
 
 
@@ -228,7 +286,7 @@ def message(record: MessageRecord) -> Message:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         why = _TOO_DEEP if isinstance(error, RecursionError) else error
         msg = f"message {record.seq}: {why}"
-        raise Unreadable(msg) from None
+        raise Unreadable(msg) from error
     metadata = frozen(said.metadata) if said.metadata else EMPTY
     return Message(record.seq, said.role, said.content, said.timestamp, metadata, record.key)
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from callboard.actors.checks import check, check_own
 from callboard.actors.errors import DuplicateSession, InvalidField, MessageTooLarge
 from callboard.actors.limits import SessionLimits
 from callboard.actors.messages import AppendMessage, CreateSession
-from callboard.actors.sessions.coding import SessionCoder, Unreadable, message, standing_of
-from callboard.actors.sessions.data import SessionPatch
+from callboard.actors.sessions.coding import (
+    Said,
+    SessionCoder,
+    Unreadable,
+    message,
+    standing_of,
+)
+from callboard.actors.sessions.data import Session, SessionPatch
+from callboard.actors.sessions.states import SessionState
 from callboard.actors.storage.records import MessageRecord, Stored
+from callboard.actors.wording import invalid
 
 
 class Inspector:
@@ -43,14 +53,20 @@ class Inspector:
             InvalidField: it is none, or out of bounds.
             DuplicateSession: there is one of this id already.
         """
+        if stored.head.state not in _STATES:
+            remedy = f"Give one of {', '.join(_STATES)}."
+            raise InvalidField("state", stored.head.state, remedy)
         try:
             session = self._coder.session(stored)
         except Unreadable as error:
-            raise _odd("body", stored.body, error) from None
+            raise _odd("body", stored.body, Session, error) from None
+        kinds = self._coder.kinds
+        if kinds is not None and session.kind not in kinds:
+            raise InvalidField("body.kind", session.kind, f"Give one of {', '.join(kinds)}.")
         try:
             standing_of(stored, wall_s=0.0, now_s=0.0)
         except Unreadable as error:
-            raise _odd("standing", stored.standing, error) from None
+            raise _odd("standing", stored.standing, object, error) from None
         create = CreateSession(
             session_id=session.id,
             user_id=session.user_id,
@@ -77,7 +93,7 @@ class Inspector:
         try:
             said = message(record)
         except Unreadable as error:
-            raise _odd("body", record.body, error) from None
+            raise _odd("body", record.body, Said, error) from None
         append = AppendMessage(
             session_id, said.role, said.content, said.client_msg_id, said.metadata
         )
@@ -95,5 +111,17 @@ def _in_bounds() -> Generator[None]:
         raise InvalidField(error.field, f"{error.value} bytes", error.remedy) from None
 
 
-def _odd(field: str, kept: Any, error: Unreadable) -> InvalidField:
-    return InvalidField(field, kept, f"Give it as an export writes it ({error}).")
+def _odd(whole: str, kept: Any, shape: type, error: Unreadable) -> InvalidField:
+    """Return what cannot be read as an error that names the field in it, and what is there."""
+    if error.field is not None:
+        why = str(error)
+        remedy = f"{why[:1].upper()}{why[1:]}. {error.remedy}"
+        return InvalidField(f"{whole}.{error.field}", error.value, remedy)
+    wrong = error.__cause__
+    if isinstance(wrong, msgspec.ValidationError):
+        odd = invalid(wrong, msgspec.json.decode(kept), shape, whole="")
+        return InvalidField(f"{whole}.{odd.field}".rstrip("."), odd.value, odd.remedy)
+    return InvalidField(whole, kept, f"Give it as an export writes it ({error}).")
+
+
+_STATES: Final = tuple(state.value for state in SessionState)

@@ -40,6 +40,7 @@ class SessionUnreadable(msgspec.Struct, frozen=True):
     Args:
         session_id: which.
         error: what is wrong with it.
+        remedy: what to do about it.
     """
 
     log_level: ClassVar[int] = logging.ERROR
@@ -47,6 +48,7 @@ class SessionUnreadable(msgspec.Struct, frozen=True):
 
     session_id: str
     error: str
+    remedy: str
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -110,8 +112,9 @@ def restore(
         session = storing.coder.session(stored)
         standing = _rested(services, standing_of(stored, wall_s=wall_s, now_s=now_s), now_s)
     except Unreadable as error:
-        services.system.emit(SessionUnreadable(stored.id, str(error)))
-        return _restore_unreadable(services, storing, stored, str(error), now_s=now_s)
+        remedy = error.remedy or CHECK
+        services.system.emit(SessionUnreadable(stored.id, str(error), remedy))
+        return _restore_unreadable(services, storing, stored, (str(error), remedy), now_s=now_s)
     age_s = _idle_s(services, wall_s - session.last_active_at)
     row = DurableRow(
         _interrupted(session, wall_s=wall_s) if session.has_links else session,
@@ -139,7 +142,8 @@ def _recall_ended(services: Services, storing: Storing, *, wall_s: float, now_s:
         try:
             session = storing.coder.session(stored)
         except Unreadable as error:
-            services.system.emit(SessionUnreadable(stored.id, str(error)))
+            said = SessionUnreadable(stored.id, str(error), error.remedy or CHECK)
+            services.system.emit(said)
             continue
         if stored.created is not None:
             _recall(services.book, stored.created, session, wall_s=wall_s, now_s=now_s)
@@ -184,12 +188,13 @@ def _interrupted(session: Session, *, wall_s: float) -> Session:
 
 
 def _restore_unreadable(
-    services: Services, storing: Storing, stored: Stored, error: str, *, now_s: float
+    services: Services, storing: Storing, stored: Stored, wrong: tuple[str, str], *, now_s: float
 ) -> Row:
     """Keep the place of a session that cannot be read: it is quarantined, and is not revived."""
+    error, remedy = wrong
     msg = f"session {stored.id} cannot be read from the store: {error}"
     refusal = StoreError(msg)
-    refusal.remedy = CHECK
+    refusal.remedy = remedy
     storing.unreadable[stored.id] = refusal
     row = DurableRow(
         Session(id=stored.id, version=stored.head.version, last_seq=stored.head.last_seq),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
@@ -101,6 +101,7 @@ class _Reading:
         self._is_begun = False
         self._end: EndLine | None = None
         self._session: Stored | None = None
+        self._of: str | None = None
         self._seq = 0
         self._sessions = 0
         self._messages = 0
@@ -124,8 +125,14 @@ class _Reading:
         """
         self.line = number
         self._bytes += len(raw)
-        with _at_line(number):
-            self._take(read_line(raw))
+        self._of = None
+        with _at_line(number, lambda: self._of):
+            line = read_line(raw)
+            if isinstance(line, SessionLine):
+                self._of = line.id or None
+            elif isinstance(line, MessageLine) and self._session is not None:
+                self._of = self._session.id
+            self._take(line)
 
     def _take(self, line: AnyLine) -> None:
         if self._is_begun == isinstance(line, StoreLine) or self._end is not None:
@@ -191,6 +198,7 @@ class _Reading:
         """Refuse to go on while messages of the last session are missing."""
         session = self._session
         if session is not None and self._seq != session.head.last_seq:
+            self._of = session.id
             remedy = f"Give its messages first: {self._seq + 1} to {session.head.last_seq}."
             raise InvalidField("last_seq", session.head.last_seq, remedy)
 
@@ -243,14 +251,15 @@ def _kind_of(line: AnyLine) -> object:
 
 
 @contextmanager
-def _at_line(number: int) -> Generator[None]:
-    """Say with the number of its line what is not right."""
+def _at_line(number: int, whose: Callable[[], str | None] = lambda: None) -> Generator[None]:
+    """Say with the number of its line, and the session it is of, what is not right."""
     try:
         yield
     except DuplicateSession as error:
         raise _taken(number, error) from error
     except InvalidField as error:
-        raise ImportRefused(number, error.field, error.value, error.remedy) from error
+        refused = ImportRefused(number, error.field, error.value, error.remedy, session_id=whose())
+        raise refused from error
 
 
 def _taken(line: int, error: DuplicateSession) -> ImportRefused:

@@ -49,7 +49,7 @@ _SESSIONS: Final = (
     " WHERE number > ? AND (ended_at IS NULL OR ?) ORDER BY number LIMIT ?"
 )
 _ENDED_WITH_KEY: Final = (
-    f"SELECT {_COLUMNS} FROM session JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
+    f"SELECT {COLUMNS} FROM session JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
     " WHERE ended_at > ?1 AND (ended_at, number) < (?2, ?3) AND created_key IS NOT NULL"
     " ORDER BY ended_at DESC, number DESC LIMIT ?4"
 )
@@ -146,11 +146,14 @@ class SqliteReader:
         place: tuple[float, int] = (math.inf, 0)
         while True:
             rows = self._rows(_ENDED_WITH_KEY, (ended_after, *place, SESSIONS_AT_ONCE))
-            found = [_stored(row) for row in rows]
+            found = [self._stored(row) for row in rows]
             yield from found
             if len(rows) < SESSIONS_AT_ONCE:
                 return
-            place = found[-1].ended_at or 0.0, rows[-1][0]
+            before, place = place, (found[-1].ended_at or 0.0, rows[-1][0])
+            if place >= before:
+                what = f"what ended before session number {place[1]}"
+                raise damaged(self._path, what, "the index leads back to what was read")
 
     @contextmanager
     def unchanging(self) -> Generator[None]:

@@ -234,13 +234,19 @@ class TestAnImportIntoADaemon:
     @pytest.mark.parametrize(
         ("before", "after", "field"),
         [
-            (b'"role":"user"', b'"role":"nobody"', "body"),
+            (b'"role":"user"', b'"role":"nobody"', "body.role"),
             (b"ada 2", b"x" * 1_001, "content"),
             (b'"seq":2', b'"seq":3', "seq"),
-            (b'"kind":"session"', b'"kind":7', "body"),
+            (b'"kind":"session"', b'"kind":7', "body.kind"),
+            (b'"kind":"session"', b'"kind":"planner"', "body.kind"),
+            (b'"state":"active"', b'"state":"happy"', "state"),
+            (b'"seq":2', b'"seq":1', "seq"),
             (b'"metadata":{}', b'"metadata":{"x":"' + b"x" * 70_000 + b'"}', "metadata"),
         ],
-        ids=["a role", "too large", "a hole", "a kind", "large notes"],
+        ids=[
+            *("a role", "too large", "a hole", "no kind", "a kind of nobody", "a state"),
+            *("twice", "large notes"),
+        ],
     )
     def test_is_looked_at_as_strictly_as_a_create(
         self, http: httpx.Client, before: bytes, after: bytes, field: str
@@ -257,6 +263,7 @@ class TestAnImportIntoADaemon:
         assert (came.status_code, said["code"]) == (422, "import_refused")
         assert said["field"].startswith(field), said
         assert said["detail"].startswith("line ")
+        assert ", session eve: " in said["detail"]
         assert http.get("/v1/sessions/eve").status_code == 404
         assert http.get("/v1/store/check").json()["findings"] == []
 

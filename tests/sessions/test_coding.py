@@ -154,6 +154,27 @@ class TestASession:
         with pytest.raises(Unreadable, match=why):
             CODER.session(Stored("ada", Head("active", 1, 1, 0, 0, 0.0), body))
 
+    @pytest.mark.parametrize(
+        ("data", "field", "wanted"),
+        [
+            (b'{"type": "Plan", "places": 7}', "data.places", "a list, not a whole number"),
+            (b"7", "data", "an object, not a whole number"),
+        ],
+    )
+    def test_whose_data_has_another_type_names_field_type_and_class(
+        self, data: bytes, field: str, wanted: str
+    ) -> None:
+        body = b'{"kind": "planner", "data": %s}' % data
+
+        with pytest.raises(Unreadable) as unreadable:
+            CODER.session(Stored("ada", Head("active", 1, 1, 0, 0, 0.0), body))
+
+        assert unreadable.value.field == field
+        assert f"({field}: " in str(unreadable.value)
+        assert wanted in str(unreadable.value)
+        assert "tests.sessions.test_coding." in str(unreadable.value)
+        assert "`--session MODULE:CLASS`" in str(unreadable.value.remedy)
+
     def test_in_a_state_that_there_is_not_is_unreadable(self) -> None:
         wrong = msgspec.structs.replace(stored(FULL), head=Head("dozing", 1, 1, 0, 0, 0.0))
 

@@ -310,6 +310,20 @@ class TestAnImportOfWhatIsNotRight:
             "there were 1",
             id="another number of sessions",
         ),
+        pytest.param(
+            [STORE, ada(), ONE, TWO, line(line="end", sessions=1, messages=2, skipped=1)],
+            5,
+            "skipped",
+            "there were 0",
+            id="another number of what was left out",
+        ),
+        pytest.param(
+            [STORE, ada(), ONE, line(line="broken", problem={})],
+            4,
+            "line",
+            "broke off",
+            id="an export that broke off",
+        ),
         pytest.param([STORE, ada(), ONE, TWO, END, ONE], 6, "line", "last", id="after the end"),
         pytest.param([STORE, ada(), ONE, TWO, ada()], 5, "id", "once", id="a session twice"),
         pytest.param([STORE, ada(id="taken")], 2, "id", "leave it out", id="one that is there"),
@@ -375,9 +389,41 @@ class TestAnImportOfWhatIsNotRight:
         assert (refused.value.line, refused.value.field) == (number, field)
         assert remedy in refused.value.remedy
         assert refused.value.remedy.endswith(".")
-        assert str(refused.value).startswith(f"line {number}: {field}=")
+        of = refused.value.session_id
+        whose = "" if of is None else f", session {of}"
+        assert str(refused.value).startswith(f"line {number}{whose}: {field}=")
         assert everything(store) == before
         assert checked(store).findings == ()
+
+    @pytest.mark.parametrize(
+        ("lines", "session_id"),
+        [
+            ([STORE, ada(version=-1)], None),  # its line is not read
+            ([STORE, ada(message_count=1)], "ada"),
+            ([STORE, ada(), TWO], "ada"),
+            ([STORE, ada(), ONE, ada(id="eve")], "ada"),
+            ([STORE, ada(), ONE, END], "ada"),
+            ([STORE, ada(), ONE, TWO, ada(id="eve", message_count=1)], "eve"),
+            ([STORE, ada(), ONE, TWO, END, END], None),
+        ],
+    )
+    def test_names_the_session(
+        self, opens: Opens, lines: list[bytes], session_id: str | None
+    ) -> None:
+        with pytest.raises(ImportRefused) as refused:
+            imported(opens(), lines)
+
+        assert refused.value.session_id == session_id
+
+    def test_passes_over_what_an_export_has_left_out(self, opens: Opens) -> None:
+        lost = line(line="skipped", id="eve", why="it is torn")
+        end = json.loads(END)
+
+        came = imported(
+            opens(), [STORE, lost, ada(), ONE, TWO, lost, line(**{**end, "skipped": 2})]
+        )
+
+        assert came == Imported(1, 2)
 
     def test_says_so_of_an_id_that_is_taken_meanwhile(
         self, opens: Opens, monkeypatch: pytest.MonkeyPatch
