@@ -41,7 +41,10 @@ EXIT_CODES: Mapping[int, str] = MappingProxyType(
         EX_OK: "done; serve: stopped in order",
         EX_UNCLEAN: "serve: stopped, but not everything ended in time",
         EX_USAGE: "the command line is wrong",
-        EX_DATAERR: "refused: a field, a value or the session's state is not right",
+        EX_DATAERR: (
+            "refused: a field, a value or the session's state is not right; store: not all of it"
+            " is whole"
+        ),
         EX_NOINPUT: "what is named is not there",
         EX_UNAVAILABLE: "no daemon, or it cannot do this; health: a part does not run",
         EX_SOFTWARE: "a handler crashed, or the daemon; serve: the root gave up",

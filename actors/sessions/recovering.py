@@ -13,7 +13,7 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import islice
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -55,19 +55,31 @@ class Recovered(msgspec.Struct, frozen=True):
     """An event of the system's hook: the sessions of the last process are here again.
 
     Args:
+        store: where they were: the path of the file, or the kind of store.
         sessions: how many.
         unreadable: how many of them cannot be read.
-        seconds: how long it took.
+        seconds: how long it took, to the millisecond.
         was_closed: whether the last process closed the store in order; None: it does not say.
     """
 
     log_level: ClassVar[int] = logging.INFO
     log_event: ClassVar[str] = "store.recovered"
 
+    store: str
     sessions: int
     unreadable: int
     seconds: float
     was_closed: bool | None = None
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A store that says where it is, in words that anybody may read."""
+
+    @property
+    def place(self) -> str:
+        """Where."""
+        ...
 
 
 def recover(services: Services) -> Recovered:
@@ -87,9 +99,14 @@ def recover(services: Services) -> Recovered:
             restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
     services.book.creates.put_in_order(now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
-    was_closed = storing.store.was_closed if isinstance(storing.store, Marked) else None
-    seconds = clock.now_s() - began_s
-    return Recovered(found, len(storing.unreadable), seconds, was_closed)
+    store = storing.store
+    return Recovered(
+        store.place if isinstance(store, Placed) else type(store).__name__,
+        found,
+        len(storing.unreadable),
+        round(clock.now_s() - began_s, 3),
+        store.was_closed if isinstance(store, Marked) else None,
+    )
 
 
 @contextmanager

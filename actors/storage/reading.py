@@ -121,6 +121,11 @@ class SqliteReader:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._path!r})"
 
+    @property
+    def place(self) -> str:
+        """The absolute path of the file."""
+        return self._path
+
     def sessions(self) -> Iterator[Stored]:
         """Yield every session that has not ended, in the order of their creation."""
         return self._each(with_ended=False)

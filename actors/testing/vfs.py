@@ -40,7 +40,7 @@ class Vfs(apsw.VFS):
         self._device = device
         self._owner = owner
 
-    def xOpen(  # noqa: N802 -- SQLite's word, as all here
+    def xOpen(  # noqa: N802 -- apsw's name
         self, name: str | apsw.URIFilename | None, flags: list[int]
     ) -> apsw.VFSFile:
         """Open a file.
@@ -62,7 +62,7 @@ class Vfs(apsw.VFS):
         opened = VfsFile(self._device, self._owner, file, syncs_folder=syncs_folder)
         return cast("apsw.VFSFile", opened)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, FBT001 -- SQLite's
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, FBT001 -- apsw's
         """Delete a file."""
         device = self._device_of_owner()
         if device is None:
@@ -74,13 +74,13 @@ class Vfs(apsw.VFS):
         except OSError as error:
             _translate(error, apsw.SQLITE_IOERR_DELETE)
 
-    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802 -- apsw's name
         """Say whether a file is there; then it may be read and written."""
         del flags
         device = self._device_of_owner()
         return device is not None and device.has(pathname)
 
-    def xFullPathname(self, name: str) -> str:  # noqa: N802
+    def xFullPathname(self, name: str) -> str:  # noqa: N802 -- apsw's name
         """Return the name: there is one folder."""
         return name
 
@@ -89,7 +89,7 @@ class Vfs(apsw.VFS):
         # Where the garbage collector takes all of it, this may have lost what it had.
         return None if owner is None or owner() is None else self._device
 
-    def xGetLastError(self) -> tuple[int, str]:  # noqa: N802
+    def xGetLastError(self) -> tuple[int, str]:  # noqa: N802 -- apsw's name
         """Return nothing: what is raised says it all."""
         return 0, ""
 
@@ -102,15 +102,15 @@ class Vfs(apsw.VFS):
         """Leave it at that where SQLite tells nobody of an error, as at a close."""
         return _is_told_to_nobody(etype, evalue, etraceback)
 
-    def xRandomness(self, numbytes: int) -> bytes:  # noqa: N802
+    def xRandomness(self, numbytes: int) -> bytes:  # noqa: N802 -- apsw's name
         """Return no chance; SQLite asks the operating system's own VFS for it anyway."""
         return bytes(numbytes)
 
-    def xSleep(self, microseconds: int) -> int:  # noqa: N802
+    def xSleep(self, microseconds: int) -> int:  # noqa: N802 -- apsw's name
         """Return at once: nobody else is there to wait for."""
         return microseconds
 
-    def xCurrentTimeInt64(self) -> int:  # noqa: N802
+    def xCurrentTimeInt64(self) -> int:  # noqa: N802 -- apsw's name
         """Return always the same time: who asks SQLite for it shall see that."""
         return _JULIAN_MS
 
@@ -150,14 +150,14 @@ class VfsFile:
         """Leave it at that where SQLite tells nobody of an error."""
         return _is_told_to_nobody(etype, evalue, etraceback)
 
-    def xRead(self, size: int, offset: int) -> bytes:  # noqa: N802
+    def xRead(self, size: int, offset: int) -> bytes:  # noqa: N802 -- apsw's name
         """Read; SQLite fills up with zeros what is not there."""
         try:
             return self._device.read(self._file, offset, size)
         except OSError as error:
             _translate(error, apsw.SQLITE_IOERR_READ)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 -- apsw's name
         """Write."""
         if self._owner() is None:
             return
@@ -166,7 +166,7 @@ class VfsFile:
         except OSError as error:
             _translate(error, apsw.SQLITE_IOERR_WRITE)
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
+    def xTruncate(self, size: int) -> None:  # noqa: N802 -- apsw's name
         """Cut."""
         if self._owner() is None:
             return
@@ -175,7 +175,7 @@ class VfsFile:
         except OSError as error:
             _translate(error, apsw.SQLITE_IOERR_TRUNCATE)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:  # noqa: N802 -- apsw's name
         """Make durable."""
         del flags
         if self._owner() is None:
@@ -186,34 +186,34 @@ class VfsFile:
             _translate(error, apsw.SQLITE_IOERR_FSYNC)
         self._syncs_folder = False
 
-    def xFileSize(self) -> int:  # noqa: N802
+    def xFileSize(self) -> int:  # noqa: N802 -- apsw's name
         """Return its size."""
         return self._device.size(self._file)
 
-    def xClose(self) -> None:  # noqa: N802
+    def xClose(self) -> None:  # noqa: N802 -- apsw's name
         """Close."""
         self._device.close(self._file)
 
-    def xLock(self, level: int) -> None:  # noqa: N802
+    def xLock(self, level: int) -> None:  # noqa: N802 -- apsw's name
         """Do nothing: a disk has one connection to each database."""
 
-    def xUnlock(self, level: int) -> None:  # noqa: N802
+    def xUnlock(self, level: int) -> None:  # noqa: N802 -- apsw's name
         """Do nothing."""
 
-    def xCheckReservedLock(self) -> bool:  # noqa: N802
+    def xCheckReservedLock(self) -> bool:  # noqa: N802 -- apsw's name
         """Say that nobody else writes."""
         return False
 
-    def xFileControl(self, operation: int, pointer: int) -> bool:  # noqa: N802
+    def xFileControl(self, operation: int, pointer: int) -> bool:  # noqa: N802 -- apsw's name
         """Understand nothing."""
         del operation, pointer
         return False
 
-    def xSectorSize(self) -> int:  # noqa: N802
+    def xSectorSize(self) -> int:  # noqa: N802 -- apsw's name
         """Return what Linux says."""
         return _SECTOR_BYTES
 
-    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802 -- apsw's name
         """Promise what SQLite's own VFS does: a write harms no bytes beside it."""
         return apsw.SQLITE_IOCAP_POWERSAFE_OVERWRITE
 

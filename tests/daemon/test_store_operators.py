@@ -13,12 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
-from callboard.actors import AppendMessage, CreateSession, Role, SessionLimits, SessionSystem
+from callboard.actors import (
+    AppendMessage,
+    CreateSession,
+    Presence,
+    ReviveSession,
+    Role,
+    SessionActor,
+    SessionLimits,
+    SessionSystem,
+    StoreError,
+)
 from callboard.actors.daemon.settings import DaemonSettings
-from callboard.actors.sessions.recovering import Recovered
+from callboard.actors.sessions.recovering import Recovered, SessionUnreadable
+from callboard.supervision import handles
 from tests.daemon.daemons import Moody, Running, running
+from tests.house import ROOT
 
 LINES = {"content-type": "application/jsonl"}
 
@@ -489,7 +502,7 @@ class TestTheCommands:
     @pytest.mark.parametrize(
         ("words", "code", "said"),
         [
-            (["check", "--store", "none.db"], 66, "No such file"),
+            (["check", "--store", "none.db"], 66, f"{Path.cwd()}/none.db: No such file"),
             (["compact", "--store", "postgresql://ada:swordfish@db/x"], 64, "pg_dump"),
             (["compact", "--store", "{used}"], 75, "Leave out --store"),
             (["import", "none.jsonl", "--store", "new.db"], 66, "No such file"),
@@ -509,3 +522,82 @@ class TestTheCommands:
         assert found[0] == code, found
         assert said in found[2]
         assert "swordfish" not in found[2]
+
+
+class Priced(msgspec.Struct, frozen=True):
+    price: float
+
+
+class InCents(msgspec.Struct, frozen=True):
+    cents: int
+
+
+class OldShop(SessionActor[Priced]):
+    @handles(AppendMessage)
+    def on_append_message(self, message: AppendMessage) -> int:
+        self.update(data=Priced(9.99))
+        return self.append(message.role, message.content).seq
+
+
+class Shop(SessionActor[InCents]):
+    pass
+
+
+class TestDataOfAnotherType:
+    """The story of docs/how-to/keep-sessions.md, with the program that it shows."""
+
+    @pytest.fixture
+    def old(self, private: Path) -> Path:
+        path = private / "sessions.db"
+        with SessionSystem(OldShop, store=path, on_event=lambda _: None) as sessions:
+            ada = sessions.ask(CreateSession(session_id="ada")).id
+            sessions.ask(AppendMessage(ada, Role.USER, "tea"))
+        return path
+
+    def test_is_named_and_kept_until_the_right_class_comes(self, old: Path) -> None:
+        told: list[SessionUnreadable] = []
+
+        def hear(event: object) -> None:
+            if isinstance(event, SessionUnreadable):
+                told.append(event)
+
+        with SessionSystem(Shop, store=old, on_event=hear) as sessions:
+            assert sessions.get("ada").presence is Presence.QUARANTINED
+            with pytest.raises(StoreError, match=r"data\.cents: it is required") as refused:
+                sessions.ask(ReviveSession("ada"))
+
+        (event,) = told
+        assert event.session_id == "ada"
+        assert f"its data is no {__name__}.InCents" in event.error
+        assert "--session MODULE:CLASS" in event.remedy
+        assert refused.value.remedy == event.remedy
+        with SessionSystem(OldShop, store=old, on_event=hear) as sessions:
+            assert sessions.get("ada").data == Priced(9.99)
+            assert sessions.ask(AppendMessage("ada", Role.USER, "and milk")) == 2
+        assert len(told) == 1
+
+    def test_is_exported_changed_and_imported(self, old: Path, private: Path) -> None:
+        new, after = private / "new.db", private / "after.jsonl"
+        shop = ["--session", f"{__name__}:Shop", "--app-dir", "."]
+
+        before = command("check", "--store", str(old), *shop)
+        exported = command("export", "--store", str(old))[1]
+        changed = subprocess.run(
+            [sys.executable, ROOT / "docs" / "examples" / "shop" / "change_data.py"],
+            input=exported.encode(),
+            capture_output=True,
+            check=True,
+        )
+        after.write_bytes(changed.stdout)
+        as_it_was = command("import", "--store", str(new), *shop, given=exported.encode())
+        imported = command("import", str(after), "--store", str(new), *shop)
+        checked = command("check", "--store", str(new), *shop)
+
+        assert before[0] == 65
+        assert "session ada: body.data.cents=None is not valid" in before[1]
+        assert f"{__name__}.InCents" in before[1]
+        assert as_it_was[0] == 65
+        assert "line 2, session ada: body.data.cents=None" in as_it_was[2]
+        assert [imported[0], checked[0]] == [0, 0]
+        with SessionSystem(Shop, store=new, on_event=lambda _: None) as sessions:
+            assert sessions.get("ada").data == InCents(999)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,7 +81,8 @@ class TestADaemon:
     def test_that_was_killed_is_followed_by_one_with_all_it_had_acknowledged(
         self, private: Path
     ) -> None:
-        arguments = ["--socket", str(private / "s"), "--store", str(private / "k" / "sessions.db")]
+        path = private / "k" / "sessions.db"
+        arguments = ["--socket", str(private / "s"), "--store", str(path)]
         create = {"session_id": "ada", "user_id": "ada", "idempotency_key": "k"}
         message = {"role": "user", "content": "hello", "client_msg_id": "1"}
         with Process(arguments) as daemon:
@@ -104,7 +106,12 @@ class TestADaemon:
         )
         assert (again.status_code, again.json()["id"]) == (201, "ada")
         assert repeated.json() == {"seq": 1}
-        assert "store.recovered sessions=1" in err
+        line = next(each for each in err.splitlines() if "store.recovered" in each)
+        assert re.search(
+            rf" INFO callboard\.events store\.recovered store={re.escape(str(path))} sessions=1"
+            r" unreadable=0 seconds=\d+\.\d{1,3} was_closed=False$",
+            line,
+        )
 
     @pytest.mark.parametrize(
         ("number", "was_closed"), [(signal.SIGTERM, True), (signal.SIGKILL, False)]
