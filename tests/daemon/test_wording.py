@@ -6,6 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,7 +116,11 @@ def example_of(kind: type[CallboardError]) -> CallboardError:
         if each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}
     ]
     by_name = {each.name: "something" for each in needed if each.kind is each.KEYWORD_ONLY}
-    words = ["something"] * (len(needed) - len(by_name))
+    words = [
+        Path("something") if each.annotation in {"Path", Path} else "something"
+        for each in needed
+        if each.kind is not each.KEYWORD_ONLY
+    ]
     error: CallboardError = made(*(words or ["something"]), **by_name)
     return error
 
