@@ -13,7 +13,7 @@ from callboard.supervision.model.showing import shown, shown_path
 def _place(path: Path) -> str:
     """Return where a file is, for people: from wherever they read it."""
     with suppress(OSError):  # the folder that we are in has gone
-        path = path.absolute()
+        path = Path(path).absolute()
     return shown_path(str(path))
 
 

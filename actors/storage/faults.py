@@ -72,15 +72,17 @@ _SAID: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
         SQLITE_READONLY: (
             "the file cannot be written",
             (
-                "Mount the disk writable, or let the file's owner write it and its folder"
-                " (chmod u+w); writes go on by themselves then."
+                "Mount the disk writable, let the file's owner write it and its folder (chmod u+w),"
+                " or take away what lets nobody change them (`lsattr`: i or a; chattr -ia); writes"
+                " go on by themselves then."
             ),
         ),
         _IOERR_WRITE: (
             "the disk did not take what was written",
             (
-                "See whether a quota, a limit on the size of files or a failing disk is in the way"
-                " (`ulimit -f`, `quota`, `dmesg`); writes go on by themselves when it is gone."
+                "See whether a quota, a limit on the size of files, a mark that lets nobody change"
+                " them or a failing disk is in the way (`quota`, `ulimit -f`, `lsattr`: i or a,"
+                " `dmesg`); writes go on by themselves when it is gone."
             ),
         ),
         SQLITE_IOERR: (

@@ -147,7 +147,7 @@ class Server:
         except OSError:
             return False
         # The file of one that was killed is still there when the next one starts.
-        return lines[-1] == "ready" and lines[0] == str(self._process and self._process.pid)
+        return lines[-1:] == ["ready"] and lines[0] == str(self._process and self._process.pid)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         user = _other_user() if os.geteuid() == 0 else None

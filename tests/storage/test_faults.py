@@ -242,3 +242,15 @@ class TestAFileThatIsGone:
 
         assert path.read_bytes() == before
         assert disk.opened == 1
+
+
+@pytest.mark.parametrize("code", [SQLITE_READONLY, SQLITE_IOERR | 3 << 8])
+def test_what_nobody_may_change_is_among_what_may_be_in_the_way(opens: Opens, code: int) -> None:
+    disk = StruckDisk()
+    store = opens(disk=disk)
+    disk.fail_once("COMMIT", code)
+
+    with pytest.raises(StoreError) as failed:
+        store.write([new("ada")])
+
+    assert "`lsattr`: i or a" in failed.value.remedy  # as of `chattr +i`, which binds root too
