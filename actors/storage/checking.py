@@ -145,8 +145,7 @@ def _of_log(
     archive: Archive, stored: Stored, readable: Readable
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Yield, page by page, how many messages there are and what is wrong with them."""
-    # A number that is damaged is not to keep us here for ever.
-    last_seq, after_seq = min(stored.head.last_seq, stored.head.message_count), 0
+    last_seq, after_seq = stored.head.last_seq, 0
     while after_seq <= last_seq:
         # One page more than there should be: that nothing follows the last one.
         up_to_seq = after_seq + MESSAGES_AT_ONCE
@@ -155,6 +154,10 @@ def _of_log(
         except StoreError as error:
             what = f"the messages from here on cannot be read: {error}"
             yield 0, [Finding(what, stored.id, after_seq + 1)]
+            return
+        if not page and after_seq < last_seq:
+            # Not page by page: a number that is damaged would keep us here for ever.
+            yield 0, [_hole(stored, after_seq + 1, last_seq)]
             return
         yield len(page), list(_of_page(stored, page, after_seq, min(up_to_seq, last_seq), readable))
         after_seq = up_to_seq

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from callboard.actors.storage.faults import missing
 from callboard.actors.storage.lines import (
     line_of_end,
     line_of_message,
@@ -43,10 +44,19 @@ def exported(archive: Archive) -> Iterator[bytes]:
 
 
 def lines_of(archive: Archive, stored: Stored) -> Iterator[bytes]:
-    """Yield the lines of one session: its own, and those of its messages."""
+    """Yield the lines of one session: its own, and those of its messages.
+
+    Raises:
+        StoreError: they cannot be read, or one of them is missing: no import would take them.
+    """
     yield line_of_session(stored)
     last_seq = stored.head.last_seq
     for after_seq in range(0, last_seq, MESSAGES_AT_ONCE):
         up_to_seq = min(after_seq + MESSAGES_AT_ONCE, last_seq)
         page = archive.messages(stored.id, after_seq=after_seq, up_to_seq=up_to_seq)
-        yield from map(line_of_message, page)
+        for expected, message in enumerate(page, after_seq + 1):
+            if message.seq != expected:
+                raise missing(stored.id, expected)
+            yield line_of_message(message)
+        if len(page) < up_to_seq - after_seq:
+            raise missing(stored.id, after_seq + len(page) + 1)

@@ -171,6 +171,13 @@ def damaged(path: str, what: str, why: str) -> StoreError:
     return said
 
 
+def missing(session_id: str, seq: int) -> StoreError:
+    """Return the error of who reads a log in which a message is not there."""
+    said = StoreError(f"message {seq} of session {shown(session_id)} is missing in the store")
+    said.remedy = RESCUE
+    return said
+
+
 def odd_value(column: str, value: object) -> str:
     """Say that something stands in a column which nobody wrote there: its type alone is told."""
     return f"its {column} is {'missing' if value is None else type(value).__name__}"

@@ -11,6 +11,7 @@ import pytest
 from callboard.actors import StoreError
 from callboard.actors.sessions.coding import Unreadable, message
 from callboard.actors.storage.checking import checking
+from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.records import MessageRecord
 from callboard.actors.storage.resting import resting
@@ -120,3 +121,33 @@ def test_a_check_goes_as_far_as_it_can_and_its_remedy_is_another(kept: Path) -> 
     assert "store check" not in refused.value.remedy
     assert "put a backup in its place" in refused.value.remedy
     assert "export --skip-damaged" in refused.value.remedy
+
+
+def test_a_check_ends_whatever_a_damaged_number_says(kept: Path) -> None:
+    damage(kept, "UPDATE session SET last_seq = 1 << 60, message_count = 1 << 60 WHERE number = 1")
+
+    with resting(kept, SqliteReader) as reader:
+        checked = to_end(checking(reader, READABLE))
+
+    assert [(each.session_id, each.seq) for each in checked.findings] == [("ada", 4), ("ada", 501)]
+    assert (checked.sessions, checked.messages) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "seq"),
+    [
+        ("DELETE FROM message WHERE session = 1 AND seq = 2", 2),
+        ("DELETE FROM message WHERE session = 1 AND seq = 3", 3),
+        ("UPDATE session SET last_seq = 1 << 60, message_count = 1 << 60 WHERE number = 1", 4),
+    ],
+)
+def test_an_export_of_a_log_with_a_hole_is_none(kept: Path, change: str, seq: int) -> None:
+    damage(kept, change)
+
+    with (
+        resting(kept, SqliteReader) as reader,
+        pytest.raises(StoreError, match=f"message {seq} of session 'ada' is missing") as refused,
+    ):
+        list(exported(reader))
+
+    assert "--skip-damaged" in refused.value.remedy
