@@ -74,7 +74,7 @@ class Opening:
 
         try:
             self._bounded(open_it)
-        except BaseException:
+        except BaseException:  # a signal of the host too: the store is not left open
             if fate.setdefault("is_wanted", False):  # it came back at the last moment
                 found[0].close()
             raise

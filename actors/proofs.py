@@ -59,7 +59,7 @@ class Proofs:
             self._proofs = os.open(_PROOFS, FOLDER, dir_fd=ours)
             try:
                 self._gone = os.open(_GONE, FOLDER, dir_fd=ours)
-            except BaseException:
+            except BaseException:  # no descriptor is left open, whatever struck
                 os.close(self._proofs)
                 raise
 

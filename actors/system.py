@@ -321,7 +321,7 @@ class SessionSystem:
             if services.storing is not None:
                 system.emit(opening.recovered(services))
             self._sweep(services)
-        except BaseException:
+        except BaseException:  # whatever it is: nothing is left begun
             self.stop()
             raise
         specs = tree(services, services.connections, self._watchdog)

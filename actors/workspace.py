@@ -202,7 +202,7 @@ class FolderWorkspaces:
         except OSError as error:
             os.close(root)
             raise self._refusal(error) from error
-        except BaseException:
+        except BaseException:  # no descriptor is left open, whatever struck
             os.close(root)
             raise
         self._path, self._root, self._opened_by = path, root, os.getpid()

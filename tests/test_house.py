@@ -42,6 +42,11 @@ NEVER = {
     "shelve": "a stored object could run code",
 }
 
+BROAD = {"BaseException", "Exception"}
+
+SILENCER = re.compile(r"(noqa(: [A-Z0-9, ]+)?|(type|pyright): ignore(\[[\w, -]*\])?)")
+"""What tells a checker to be silent."""
+
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 SCRIPTS = sorted(path for path in (ROOT / "scripts").iterdir() if not path.name.startswith("_"))
 COMMANDS = [path for path in SCRIPTS if path.is_file() and not path.suffix]
@@ -64,6 +69,19 @@ def has_eager_text(call: ast.Call, method: str) -> bool:
     """Say whether the text of a log call is an f-string; `log` has a level before its text."""
     place = 1 if method == "log" else 0
     return any(isinstance(text, ast.JoinedStr) for text in call.args[place : place + 1])
+
+
+def is_broad(caught: ast.expr | None) -> bool:
+    """Say whether an `except` takes whatever comes."""
+    if caught is None:
+        return True
+    each = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(isinstance(one, ast.Name) and one.id in BROAD for one in each)
+
+
+def reason_in(line: str) -> str:
+    """Return what a comment says beside what it silences."""
+    return SILENCER.sub("", line.partition("  # ")[2]).strip(" #-")
 
 
 def constants_then_classes_then_functions(name: str) -> tuple[bool, bool, str]:
@@ -121,6 +139,25 @@ class TestEveryModule:
         ]
 
         assert not eager, f"pass the values as arguments in {name}"
+
+    def test_what_it_silences_or_catches_broadly_has_its_reason_on_the_line(
+        self, name: str, path: Path
+    ) -> None:
+        lines = path.read_text("utf-8").splitlines()
+        broad = {
+            node.lineno
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.ExceptHandler) and is_broad(node.type)
+        }
+
+        bare = [
+            f"{path.relative_to(ROOT)}:{number}"
+            for number, line in enumerate(lines, 1)
+            if (number in broad or SILENCER.search(line.partition("  # ")[2]))
+            and not reason_in(line)
+        ]
+
+        assert not bare, f"say why in {name}"
 
     def test_its_docstring_answers_one_question(self, name: str, path: Path) -> None:
         docstring = ast.get_docstring(tree_of(path))

@@ -44,6 +44,9 @@ class Stay(Protocol):
         ...
 
 
+_OF_AN_ACTOR = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What a handler may end with; that a request is cancelled is none of it."""
+
 REPLY_S = 5.0
 """How much longer than what it waits for a request that lasts may take, for its answer."""
 
@@ -123,9 +126,9 @@ class Call(msgspec.Struct, Generic[Q, B], frozen=True, kw_only=True):
             reply = await self.sessions.ask_async(message, timeout=wait_s)
         except CallboardError:
             raise
-        # The named edge. The exception is an actor's, `sys.exit()` in a handler included: it
-        # must not end the daemon, and its text is for the log, not for the client.
-        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        # It is an actor's, `sys.exit()` in a handler included: it must not end the daemon, and its
+        # text is for the log, not for the client.
+        except _OF_AN_ACTOR as error:  # named edge: translated
             raise _crash_of(message, error) from error
         return checked(self.sessions, message, reply)
 

@@ -398,7 +398,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
         # began must not leave another behind that nobody awaits.
         try:
             result = await begin()
-        except BaseException as error:
+        except BaseException as error:  # whatever it is: nothing is kept; it goes on
             # A refusal, or cancelled since its asker's time ran out: the actor lives on.
             self._undo(error)
             refusal = error if isinstance(error, Refusal) and self._is_durable else None

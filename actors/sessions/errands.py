@@ -157,7 +157,7 @@ async def send(
         else:
             await errand.ask_async(Come(), timeout=queued_s)
             result = await errand.ask_async(Fetch(), timeout=within_s)
-    except BaseException:
+    except BaseException:  # cancelled too: it is not left at work
         errand.kill()
         raise
     finally:
@@ -213,8 +213,7 @@ async def undo(
     """
     clock = sender.system.clock
     until_s = clock.now_s() + LEAVE_S
-    # Nobody tells when it has left.
-    while after is not None and after.is_at_work and clock.now_s() < until_s:  # noqa: ASYNC110
+    while after is not None and after.is_at_work and clock.now_s() < until_s:  # noqa: ASYNC110 -- nobody tells when it has left
         await asyncio.sleep(_LEAVE_CHECK_S)
     for step in steps:
         assert step.undo is not None

@@ -30,7 +30,7 @@ class CheckedIds:
         """
         try:
             made = self._ids.new_id()
-        except Exception as error:
+        except Exception as error:  # a port's foreign code, translated
             msg = f"the id generator failed: {type(error).__name__}: {error}"
             raise SpawnError(msg) from error
         check(GetSessionRef(made), self._limits)

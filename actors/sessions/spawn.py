@@ -207,7 +207,7 @@ def _strictly(compose: Callable[[Session, Vault], Changes]) -> Do:
             return compose(session, vault)
         except PromptError:
             raise
-        except Exception as error:
+        except Exception as error:  # a port's foreign code, translated
             msg = f"{type(error).__name__}: {error}"[:CAUSE_CHARS_MAX]
             raise PromptError(msg) from error
 

@@ -48,7 +48,7 @@ class GuardedStore(Generic[S, L]):
         except StoreError:
             self._count(REFUSED_COMMITS)
             raise
-        except Exception as error:
+        except Exception as error:  # a host's store, translated
             self._count(REFUSED_COMMITS)
             # Its type alone: the text is a stranger's, and may hold what nobody is to read.
             msg = f"the store raised {type(error).__name__}"

@@ -308,7 +308,7 @@ class PostgresStore(PostgresReader):
             try:
                 upgrade(link, self._schema)
                 self._lease.claim(link)
-            except BaseException as error:
+            except BaseException as error:  # whatever it is: half claimed is not open
                 self._is_fenced = isinstance(error, StoreFenced)
                 link.drop()
                 raise
@@ -370,7 +370,7 @@ class PostgresStore(PostgresReader):
         except (Lost, Refused) as failure:
             said = str(failure)
             self._link.drop()
-        except BaseException:
+        except BaseException:  # a kill too: half a transaction is none
             # Whoever killed us in the middle of a transaction: what follows is another one.
             self._link.drop()
             raise

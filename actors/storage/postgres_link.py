@@ -146,7 +146,7 @@ class PsycopgLink:
             cursors = self._cursors(statements)
         except (psycopg.Error, UnicodeError, struct.error) as error:
             failure = self._failure(error)
-        except BaseException:
+        except BaseException:  # a kill too: half a word is none
             self.drop()  # in the middle of the protocol
             raise
         else:
@@ -172,7 +172,7 @@ class PsycopgLink:
             failure = Refused(f"the server answered {done} to COMMIT")
         except psycopg.Error as error:
             failure = self._failure(error)
-        except BaseException:
+        except BaseException:  # a kill too: half a word is none
             self.drop()
             raise
         raise failure

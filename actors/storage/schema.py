@@ -105,7 +105,7 @@ def bring_up_to_date(
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute(f"PRAGMA user_version = {len(steps)}")
         database.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # a kill too: half an upgrade is none
         if database.is_in_transaction:
             database.execute("ROLLBACK")
         raise

@@ -90,7 +90,7 @@ class SqliteStore(SqliteReader):
         except DatabaseError as error:
             self.close()
             raise failure(self._path, error) from error
-        except BaseException:
+        except BaseException:  # whatever it is: nothing is left open
             self.close()
             raise
 
@@ -138,14 +138,14 @@ class SqliteStore(SqliteReader):
             done = do(database)
             # Before it is committed: then nothing is kept where nobody finds it.
             self._be_in_place()
-        except BaseException as error:
+        except BaseException as error:  # a kill too: half a transaction is none
             self._undo(error)
             if isinstance(error, DatabaseError):
                 raise failure(self._path, error) from error
             raise
         try:
             database.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # a kill too: half a transaction is none
             self._undo(error)
             if not isinstance(error, DatabaseError):
                 raise
@@ -221,7 +221,7 @@ class SqliteStore(SqliteReader):
             database.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
             database.rows("SELECT count(*) FROM sqlite_master")  # the log is there from now on
             self._place = self._found()
-        except BaseException:
+        except BaseException:  # whatever it is: nothing is left open
             with suppress(DatabaseError):
                 database.close()
             raise

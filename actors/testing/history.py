@@ -141,7 +141,7 @@ class History:
         asked = self._begin(message, by)
         try:
             reply = self._sessions.ask(message, timeout=timeout)
-        except BaseException as error:
+        except BaseException as error:  # written down, and it goes on
             self._end(asked, failed, error)
             raise
         self._end(asked, answered, reply)
@@ -154,7 +154,7 @@ class History:
         asked = self._begin(message, by)
         try:
             reply = await self._sessions.ask_async(message, timeout=timeout)
-        except BaseException as error:
+        except BaseException as error:  # written down, and it goes on
             self._end(asked, failed, error)
             raise
         self._end(asked, answered, reply)
@@ -165,7 +165,7 @@ class History:
         asked = self._begin(message, by)
         try:
             self._sessions.tell(message)
-        except BaseException as error:
+        except BaseException as error:  # written down, and it goes on
             self._end(asked, failed, error)
             raise
 

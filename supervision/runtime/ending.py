@@ -178,7 +178,7 @@ class EndingCell(MailboxCell[A]):
             runner.target = self
             result = actor.terminate(reason)
             runner.target = None
-        except BaseException as error:
+        except BaseException as error:  # the cell alone catches everything
             runner.disarm()
             if isinstance(error, KillSignal):
                 raise

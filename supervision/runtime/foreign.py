@@ -55,7 +55,7 @@ class _Watched(Actor):
     def _actor_loop(self) -> None:
         try:
             super()._actor_loop()
-        except BaseException as error:
+        except BaseException as error:  # noted why it ends; it goes on
             self.callboard_reason = crashed(error)
             raise
         finally:

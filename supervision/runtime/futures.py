@@ -257,7 +257,7 @@ class Future(PykkaFuture[T]):
         """
         try:
             return self.get(timeout=timeout)
-        except BaseException as error:
+        except BaseException as error:  # a kill too: nobody waits any more; it goes on
             self.offer_exception(error)
             raise
 

@@ -102,7 +102,7 @@ class HandOffCell(TurningCell[A]):
                 awaited = self._hand_on(result, runner, timeout, context)
         except Refusal:
             raise
-        except BaseException as error:
+        except BaseException as error:  # the cell alone catches everything; it goes on
             if self.is_dead and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 # Killed while it ran here: its asker is told, and is not killed with it.
                 raise self._killed_error() from None

@@ -83,7 +83,7 @@ class LoopRunner(Runner):
         operation.awaits(future)
         try:
             refuse_cycle(cell, future)
-        except BaseException:
+        except BaseException:  # a host's signal too: it goes on
             operation.awaits(None)
             raise
         return operation

@@ -307,7 +307,7 @@ class PooledActor(Actor):
         cast("PooledCell[Any]", self._actor_ref).claim(Normal())
         try:
             super()._stop()
-        except (KillSignal, Exception):
+        except (KillSignal, Exception):  # what is no business of the next line
             raise
         except BaseException as error:  # noqa: BLE001 -- pykka's thread would be gone, and a stop hang
             self._log_failure(error)

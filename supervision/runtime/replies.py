@@ -70,7 +70,7 @@ class Replies:
             self.loop.call_soon_threadsafe(self._go_on)
         except RuntimeError:  # the loop was closed meanwhile: nobody waits any more
             return
-        except BaseException:
+        except BaseException:  # a host's signal: it goes on
             self._is_called = False  # interrupted: let the next one call
             raise
 

@@ -161,7 +161,7 @@ class ActorSystem:
         address: Address[A] = self.reserve(name, owner=self)
         try:
             cell = self._spawn(address, actor, args, kwargs)
-        except BaseException:
+        except BaseException:  # a kill too: the name is not left taken
             self.release(address)
             raise
         if not cell.when_dead(address, lambda _reason: self.release(address)):
@@ -512,7 +512,7 @@ class ActorSystem:
                 return StopReport(unstopped=("still stopping",))
         try:
             report = self._stop(timeout_s)
-        except BaseException:
+        except BaseException:  # a host's signal: it goes on
             # Interrupted: every step may be done again, by whoever stops it next.
             self._is_stopping = False
             raise

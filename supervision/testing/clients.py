@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from callboard.supervision.runtime.cycles import refuse_cycle
-from callboard.supervision.runtime.errors import Timeout
+from callboard.supervision.runtime.errors import AskCycle, Timeout
 from callboard.supervision.testing.fibres import FibreRunner
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ClientRecord:
         fibre.client = self
         try:
             result = function()
-        except BaseException as error:
+        except BaseException as error:  # it is the answer, too; it goes on
             future.offer_exception(error)
             raise
         finally:
@@ -65,6 +65,6 @@ class ClientRecord:
         self.waiting = future
         try:
             refuse_cycle(cast("Any", self), future)
-        except BaseException:
+        except AskCycle:
             self.waiting = None
             raise

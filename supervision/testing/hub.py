@@ -226,7 +226,7 @@ class Hub:
         """Run a coroutine function whose failure is the simulation's."""
         try:
             result = await function()
-        except BaseException as error:
+        except BaseException as error:  # it is the answer, too; it goes on
             future.offer_exception(error)
             if self.current is not None and not isinstance(error, asyncio.CancelledError):
                 self.current.failure = error
@@ -498,7 +498,7 @@ class Hub:
                 self._check_laws()
         except ProcessDied:
             raise
-        except BaseException as error:
+        except BaseException as error:  # nothing runs any more; it goes on
             self.fails(error)
             raise
         finally:
@@ -541,7 +541,7 @@ class Hub:
                 if future.deadline_s is None:
                     self.say_deadlock(f"a task awaits {owner_of(future)}")
                 self.move_time_to(future.deadline_s)
-        except BaseException as error:
+        except BaseException as error:  # it is the answer, too; it goes on
             future.offer_exception(error)
             raise
         loop.call_soon(self._go_on_for, loop, future)

@@ -265,7 +265,7 @@ class _Campaign:
         try:
             with sim:
                 self._call(**{self._name: sim})
-        except BaseException as error:
+        except BaseException as error:  # what is no failure goes on
             if not is_failure(error):
                 raise
             return _Outcome(sim, error, broken_by(error, self._body))
