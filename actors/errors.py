@@ -618,8 +618,8 @@ class StoreNotOperable(SessionError):
 
     code: ClassVar[str] = "store_not_operable"
     remedy: str = (
-        "Start the daemon with a file (`serve --store FILE`); a database has tools of its own"
-        " (`pg_dump`)."
+        "Start the daemon with a store (`serve --store FILE`, or a PostgreSQL server's address); a"
+        " store of your own has tools of its own."
     )
 
 

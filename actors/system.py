@@ -605,7 +605,7 @@ class SessionSystem:
         """What looks after the store: check, export, import, compact.
 
         Raises:
-            StoreNotOperable: the sessions live in memory, or in a database.
+            StoreNotOperable: the sessions live in memory, or in a store of the host's own making.
         """
         return StoreOperator(self._running())
 

@@ -1,11 +1,11 @@
-"""The commands that look after a store: of a daemon that runs, or a file that nobody uses."""
+"""The commands that look after a store: of a daemon that runs, a file or a server."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from errno import EEXIST
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
@@ -17,7 +17,7 @@ from callboard.actors.daemon.errors import CannotWrite, StoreMissing, WrongUsage
 from callboard.actors.daemon.options import load_behaviour, read_bounds
 from callboard.actors.daemon.program import HERE, Where, print_answer
 from callboard.actors.daemon.showing import Answer
-from callboard.actors.daemon.stores import store_of
+from callboard.actors.daemon.stores import server_of
 from callboard.actors.errors import InvalidField, StoreLocked
 from callboard.actors.keeping import STANDARD
 from callboard.actors.sessions.coding import SessionCoder
@@ -25,13 +25,13 @@ from callboard.actors.sessions.data import DEFAULT_KIND
 from callboard.actors.sessions.inspecting import Inspector
 from callboard.actors.sessions.stepping import next_step
 from callboard.actors.statuses import EX_DATAERR, EX_OK
-from callboard.actors.storage.arriving import SqliteArrivals
 from callboard.actors.storage.checking import checking
-from callboard.actors.storage.compacting import compacting
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import importing, lines_in
 from callboard.actors.storage.lines import SkippedLine, loss_in
+from callboard.actors.storage.operable import Operable, archive_of, arrivals_of, compaction_of
 from callboard.actors.storage.reading import SqliteReader
+from callboard.actors.storage.records import Archive
 from callboard.actors.storage.resting import resting
 from callboard.actors.storage.salvaging import SqliteSalvage, salvaged
 from callboard.actors.storage.sqlite import SqliteStore
@@ -57,7 +57,7 @@ Bound = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
 
 store = App(
     name="store",
-    help="Look after what sessions are kept in: a daemon's, while it runs, or a file.",
+    help="Look after what sessions are kept in: a daemon's, while it runs, a file or a server.",
 )
 
 
@@ -78,7 +78,8 @@ def check(
     Parameters
     ----------
     file
-        A file that no daemon uses. The default is the store of the daemon that runs.
+        A file that no daemon uses, or postgresql://HOST/DATABASE. The default is the store of the
+        daemon that runs.
     session
         With --store: MODULE:CLASS of the behaviour whose sessions are in it. Without it the data
         of a behaviour may be anything.
@@ -92,7 +93,7 @@ def check(
             answer = client.request("GET", "/v1/store/check", wait_s=WAIT_S)
     else:
         inspector = _inspector(session, app_dir, set_)
-        with _resting(file, SqliteReader) as reader:
+        with _shown(file) as reader:
             answer = msgspec.to_builtins(_done(checking(reader, inspector)))
     print_answer(answer, where, _check_lines(answer))
     return EX_DATAERR if answer["findings"] else EX_OK
@@ -117,7 +118,8 @@ def export(
         Leave out sessions that cannot be read whole, and name them on stderr; the exit code is 65
         when there are any.
     file
-        A file that no daemon uses. The default is the store of the daemon that runs.
+        A file that no daemon uses, or postgresql://HOST/DATABASE. The default is the store of the
+        daemon that runs.
     """
     skipped = 0
     with _written(to) as out:
@@ -141,7 +143,7 @@ def _export_lines(file: str | None, where: Where, *, skips_damaged: bool) -> Ite
         with _resting(file, SqliteSalvage) as ruin:
             yield from salvaged(ruin, Inspector(SessionCoder({}, others=Any), None))
     else:
-        with _resting(file, SqliteReader) as reader:
+        with _shown(file) as reader:
             yield from exported(reader)
 
 
@@ -175,8 +177,8 @@ def import_(
     source
         The file that was written. - is stdin.
     file
-        A file that no daemon uses; it is made if it is not there. The default is the store of the
-        daemon that runs.
+        A file that no daemon uses, or postgresql://HOST/DATABASE that none does; it is made if it
+        is not there. The default is the store of the daemon that runs.
     session
         With --store: as for check.
     app_dir
@@ -191,8 +193,8 @@ def import_(
                 answer = client.upload("/v1/store/import", parts, wait_s=WAIT_S)
         else:
             inspector = _inspector(session, app_dir, set_)
-            with _opened(file, is_made=True) as kept:
-                steps = importing(SqliteArrivals(kept), lines_in(lines), inspector)
+            with _changed(file, is_made=True) as kept:
+                steps = importing(arrivals_of(kept), lines_in(lines), inspector)
                 answer = msgspec.to_builtins(_done(steps))
     said = f"{answer['sessions']} sessions with {answer['messages']} messages are there"
     return print_answer(answer, where, [said])
@@ -204,12 +206,15 @@ def compact(
 ) -> int:
     """Delete what ended long ago, and give free room back to the disk.
 
+    PostgreSQL uses the room again by itself; VACUUM FULL gives it back to the disk.
+
     Parameters
     ----------
     ended_longer_than_s
         How long ago. The default is as long as the daemon keeps it (ended_keep_s), 7 days.
     file
-        A file that no daemon uses. The default is the store of the daemon that runs.
+        A file that no daemon uses, or postgresql://HOST/DATABASE that none does. The default is the
+        store of the daemon that runs.
     """
     if file is None:
         body = {"ended_longer_than_s": ended_longer_than_s}
@@ -219,15 +224,44 @@ def compact(
         ended_s = STANDARD.ended_keep_s if ended_longer_than_s is None else ended_longer_than_s
         if not ended_s >= 0:
             raise InvalidField("ended_longer_than_s", ended_s, "Give seconds, 0 or more.")
-        with _opened(file) as kept:
+        with _changed(file) as kept:
             answer = msgspec.to_builtins(
-                _done(compacting(kept, ended_before=SystemClock().wall_s() - ended_s))
+                _done(compaction_of(kept, ended_before=SystemClock().wall_s() - ended_s))
             )
     said = (
         f"{answer['purged']} ended sessions are deleted;"
         f" {answer['bytes_before']:,} bytes were {answer['bytes_after']:,} afterwards"
     )
     return print_answer(answer, where, [said])
+
+
+# -- a server --------------------------------------------------------------
+
+
+@contextmanager
+def _shown(place: str) -> Generator[Archive]:
+    """Have what sees all that is in a file that nobody uses, or on a server, whoever uses it."""
+    server = server_of(place)
+    if server is None:
+        with _resting(place, SqliteReader) as reader:
+            yield reader
+        return
+    with closing(archive_of(server)) as archive:
+        yield archive
+
+
+@contextmanager
+def _changed(place: str, *, is_made: bool = False) -> Generator[Operable]:
+    """Have a file that nobody uses, or sessions on a server that no daemon uses, to change them."""
+    server = server_of(place)
+    if server is None:
+        with _opened(place, is_made=is_made) as kept:
+            yield kept
+        return
+    with closing(server):
+        with _whoever_has_it_is_asked():
+            server.open()
+        yield server
 
 
 # -- a file ----------------------------------------------------------------
@@ -262,10 +296,10 @@ def _resting(file: str, kind: type[K]) -> Generator[K]:
 
 
 def _file(file: str, *, is_made: bool) -> Path:
-    path = store_of(file, {})
-    if not isinstance(path, Path):
+    if server_of(file) is not None:
         msg = "--store names a server"
-        raise WrongUsage(msg, "A database has tools of its own (pg_dump). Give the path of a file.")
+        raise WrongUsage(msg, "What is damaged there is for its own tools: give no --skip-damaged.")
+    path = Path(file)
     if not is_made and not path.exists():
         raise StoreMissing(path)
     return path

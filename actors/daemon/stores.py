@@ -50,7 +50,27 @@ def store_of(
     raise WrongUsage(msg, f"Give the path of a file, or {SCHEMES[0]}://HOST/DATABASE.")
 
 
-def refuse_password(given: str | None) -> None:
+def server_of(given: str) -> PostgresStore | None:
+    """Return the server that a command names; None: it names a file.
+
+    Raises:
+        WrongUsage: it is an address of another kind, or has a password that everybody sees.
+        InvalidSpec: it is no address that libpq takes.
+        PostgresExtraMissing: it is a server's, and `psycopg` is not installed.
+    """
+    refuse_password(given, remedy=_LEFT_TO_LIBPQ)
+    found = store_of(given, {})
+    return found if isinstance(found, PostgresStore) else None
+
+
+_ELSEWHERE: Final = (
+    f"Give the address in {STORE_VARIABLE} or in the --config file; or leave the password to libpq"
+    " (PGPASSFILE, a service file)."
+)
+_LEFT_TO_LIBPQ: Final = "Leave the password to libpq: PGPASSFILE, a service file, PGPASSWORD."
+
+
+def refuse_password(given: str | None, *, remedy: str = _ELSEWHERE) -> None:
     """Refuse an address with a password in a command line, which every user of the machine sees.
 
     Raises:
@@ -65,8 +85,4 @@ def refuse_password(given: str | None) -> None:
         return
     if has_password:
         msg = "--store has a password, which every user of this machine can see"
-        remedy = (
-            f"Give the address in {STORE_VARIABLE} or in the --config file; or leave the password"
-            " to libpq (PGPASSFILE, a service file)."
-        )
         raise WrongUsage(msg, remedy)

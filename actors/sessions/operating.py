@@ -11,12 +11,17 @@ from callboard.actors.sessions.inspecting import Inspector
 from callboard.actors.sessions.internal import Adopt, AdoptionOver
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.storing import Storing, WorkOn, WorkOver
-from callboard.actors.storage.arriving import SqliteArrivals
-from callboard.actors.storage.compacting import Compacted, compacting
+from callboard.actors.storage.compacting import Compacted
 from callboard.actors.storage.importing import Imported, importing
+from callboard.actors.storage.operable import (
+    Operable,
+    archive_of,
+    arrivals_of,
+    compaction_of,
+    salvage_of,
+)
 from callboard.actors.storage.records import Archive, Stored
 from callboard.actors.storage.salvaging import SqliteSalvage
-from callboard.actors.storage.sqlite import SqliteStore
 
 R = TypeVar("R")
 
@@ -37,7 +42,7 @@ class StoreOperator:
         services: what the system lends.
 
     Raises:
-        StoreNotOperable: there is no store, or one that has its own tools.
+        StoreNotOperable: there is no store, or one of the host's own making.
     """
 
     def __init__(self, services: Services) -> None:
@@ -45,7 +50,7 @@ class StoreOperator:
         if storing is None:
             msg = "the sessions of this system live in memory"
             raise StoreNotOperable(msg)
-        if not isinstance(storing.store, SqliteStore):
+        if not isinstance(storing.store, Operable):
             msg = f"{type(storing.store).__name__} is not looked after by callboard"
             raise StoreNotOperable(msg)
         self._services = services
@@ -59,11 +64,15 @@ class StoreOperator:
 
     def archive(self) -> Archive:
         """Return a reader for `checking` or `exported`; close it."""
-        return self._store.reader()
+        return archive_of(self._store)
 
     def salvage(self) -> SqliteSalvage:
-        """Return a reader for `salvaged`, of a store that is damaged; close it."""
-        return self._store.salvage()
+        """Return a reader for `salvaged`, of a file that is damaged; close it.
+
+        Raises:
+            StoreNotOperable: the sessions are on a server.
+        """
+        return salvage_of(self._store)
 
     def decoder(self) -> Inspector:
         """Return what says whether something that is kept can be read, however large it is."""
@@ -99,12 +108,12 @@ class StoreOperator:
             StoreError: the store cannot be changed; what was done so far stays done.
         """
         before = self._services.system.clock.wall_s() - ended_longer_than_s
-        return await self._work(compacting(self._store, ended_before=before))
+        return await self._work(compaction_of(self._store, ended_before=before))
 
     def _taken_in(
         self, lines: Iterable[bytes], inspector: Inspector
     ) -> Generator[None, None, Imported]:
-        imported = yield from importing(SqliteArrivals(self._store), lines, inspector)
+        imported = yield from importing(arrivals_of(self._store), lines, inspector)
         # Of those that live, and no others: what is read here may have ended meanwhile.
         found = (each for each in self._store.sessions() if each.id in inspector.seen)
         for some in _batched(found, ADOPTED_AT_ONCE):

@@ -65,6 +65,9 @@ class SqliteArrivals:
         """
         self._store.change(lambda database: _publish(database, self._taken))
 
+    def close(self) -> None:
+        """Do nothing: what was left is in the file, and the next import clears it away."""
+
 
 def _clear(database: Database) -> bool:
     room = CLEARED_AT_ONCE

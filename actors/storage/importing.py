@@ -70,6 +70,15 @@ def importing(
         ImportRefused: a line is not right; it is named, with the field, its value and a remedy.
         StoreError: the store cannot take it.
     """
+    try:
+        return (yield from _importing(arrivals, lines, readable))
+    finally:
+        arrivals.close()
+
+
+def _importing(
+    arrivals: Arrivals, lines: Iterable[bytes], readable: Readable
+) -> Generator[None, None, Imported]:
     while not arrivals.clear():
         yield
     reading = _Reading(readable)

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from callboard.actors.errors import StoreError, StoreFenced, StoreOutcomeUnknown
@@ -23,10 +24,12 @@ from callboard.actors.storage.postgres_port import (
 from callboard.actors.storage.postgres_rows import (
     ENDED,
     ENDED_WITH_KEY,
+    HAS_ENDED,
     HISTORY,
     KEYED,
     MESSAGES,
     SESSIONS,
+    SIZE,
     changes,
     messages_of,
     purge,
@@ -47,6 +50,10 @@ CONNECT_TIMEOUT_S: Final = 5
 
 STATEMENT_TIMEOUT_S: Final = 10.0
 """How long the server may work on one statement, waits for locks included, in seconds."""
+
+OPERATOR_TIMEOUT_S: Final = 600.0
+"""How long the server may work on one statement of an operator's, and wait for the next one of its
+transaction, in seconds: a check reads whole tables, an export waits for who reads it."""
 
 SESSIONS_AT_ONCE: Final = 1000
 """How many sessions are read at once."""
@@ -205,17 +212,20 @@ class PostgresStore(PostgresReader):
         _check("connect_timeout_s", connect_timeout_s, 2, _TIMEOUT_S_MAX)
         _check("statement_timeout_s", statement_timeout_s, 0.1, _TIMEOUT_S_MAX)
 
-        def new_link() -> Link:
+        def new_link(timeout_s: float = statement_timeout_s) -> Link:
             return PsycopgLink(
                 dsn,
                 schema=schema,
                 connect_timeout_s=connect_timeout_s,
-                statement_timeout_s=statement_timeout_s,
+                statement_timeout_s=timeout_s,
             )
 
         super().__init__(new_link)
         self.renew_every_s: Final = renew_every_s
-        self._schema = schema
+        self.patient_link: Final = partial(new_link, OPERATOR_TIMEOUT_S)
+        """Makes a connection for the work of an operator, which is not open yet."""
+        self.schema: Final = schema
+        """Where the tables are."""
         self._lease = Lease(
             schema,
             pid=os.getpid(),
@@ -228,7 +238,7 @@ class PostgresStore(PostgresReader):
         self._is_unsettled = False
 
     def __repr__(self) -> str:
-        return f"<PostgresStore schema={self._schema}>"
+        return f"<PostgresStore schema={self.schema}>"
 
     def open(self) -> None:
         """Connect, see to the tables and take the lease. Harmless when repeated.
@@ -275,6 +285,21 @@ class PostgresStore(PostgresReader):
 
         return self._done(purged)
 
+    def has_ended(self, before: float) -> bool:
+        """Say whether a session is kept that ended before that time."""
+        return bool(self._read(HAS_ENDED, (before,))[0][0])
+
+    def size_bytes(self) -> int:
+        """Return how large the tables are, with their indexes."""
+        return int(self._read(SIZE, ())[0][0])
+
+    def hold(self) -> Statement:
+        """Return what keeps the right to write until the end of a transaction, elsewhere too.
+
+        It gives no row when somebody else has the lease.
+        """
+        return self._lease.hold()
+
     def renew(self) -> None:
         """Renew the lease: to be called every `renew_every_s` at the least.
 
@@ -302,11 +327,11 @@ class PostgresStore(PostgresReader):
 
     def _ready(self) -> Link:
         if self._is_fenced:
-            raise StoreFenced(self._schema)
+            raise StoreFenced(self.schema)
         if not self._link.is_open:
             link = super()._ready()
             try:
-                upgrade(link, self._schema)
+                upgrade(link, self.schema)
                 self._lease.claim(link)
             except BaseException as error:  # whatever it is: half claimed is not open
                 self._is_fenced = isinstance(error, StoreFenced)

@@ -28,7 +28,7 @@ _FORGET_LOGS: Final = "DELETE FROM message WHERE session = ANY(%s)"
 _FORGET: Final = "DELETE FROM session WHERE id = ANY(%s)"
 
 _CREATE: Final = """
-    INSERT INTO session (id, state, incarnation, version, last_seq, message_count,
+    INSERT INTO {table} (id, state, incarnation, version, last_seq, message_count,
         last_active_at, body, standing, created, ended_at)
     SELECT id, state, incarnation, version, last_seq, message_count,
         last_active_at, body, standing, created, ended_at
@@ -93,6 +93,13 @@ KEYED: Final = """
     ORDER BY seq DESC LIMIT %s
 """
 
+HAS_ENDED: Final = "SELECT EXISTS (SELECT FROM session WHERE ended_at < %s)"
+
+SIZE: Final = (
+    "SELECT pg_total_relation_size('session'::regclass)"
+    " + pg_total_relation_size('message'::regclass)"
+)
+
 SESSIONS: Final = """
     SELECT place, id, body, standing, created, ended_at, state, incarnation, version, last_seq,
         message_count, last_active_at
@@ -127,7 +134,7 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
         statements += (
             Statement(_FORGET_LOGS, (ids,)),
             Statement(_FORGET, (ids,)),
-            Statement(_CREATE, (*_columns(new), _created(new)), len(new)),
+            creating(new),
         )
     if heads:
         after = Integers(each.after_seq for each in heads)
@@ -144,15 +151,29 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
         ids = Texts(each.id for each in keyed)
         statements.append(Statement(_SET_CREATED, (ids, _created(keyed)), len(keyed)))
     if appended:
-        messages = [each for _, each in appended]
-        log = (
-            Texts(session_id for session_id, _ in appended),
-            Integers(each.seq for each in messages),
-            Texts(each.key for each in messages),
-            Blobs(each.body for each in messages),
-        )
-        statements.append(Statement(_APPEND, log))
+        statements.append(appending(appended))
     return statements
+
+
+def creating(new: Sequence[Write], *, table: str = "session") -> Statement:
+    """Return what makes these sessions, which are not there.
+
+    Raises:
+        BadValue: one has no head.
+    """
+    sql = _CREATE.format(table=table)
+    return Statement(sql, (*_columns(new), _created(new)), len(new))
+
+
+def appending(messages: Sequence[tuple[str, MessageRecord]]) -> Statement:
+    """Return what appends these messages, each to the log of a session."""
+    log = (
+        Texts(session_id for session_id, _ in messages),
+        Integers(each.seq for _, each in messages),
+        Texts(each.key for _, each in messages),
+        Blobs(each.body for _, each in messages),
+    )
+    return Statement(_APPEND, log)
 
 
 def _created(writes: Sequence[Write]) -> Blobs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from callboard.actors.errors import StoreTooNew
+from callboard.actors.errors import StoreRefused, StoreTooNew
 from callboard.actors.storage.postgres_port import Link, Statement
 
 UPGRADES: Final[tuple[tuple[str, ...], ...]] = (
@@ -90,6 +90,25 @@ def upgrade(link: Link, schema: str, *, upgrades: Sequence[Sequence[str]] = UPGR
         (str(len(upgrades)),),
     )
     link.commit()
+
+
+def refuse_other(link: Link, schema: str) -> None:
+    """Refuse tables that are not those that this library needs; nothing is changed.
+
+    Raises:
+        StoreTooNew: a newer library has made them what this one does not know.
+        StoreRefused: there are none, or an older library has made them.
+        Lost, Refused: by the server.
+    """
+    version = _version(link, schema, known=VERSION)
+    if version == VERSION:
+        return
+    link.drop()
+    if version:
+        remedy = "Start a daemon with it: that brings it up to date."
+        raise StoreRefused(schema, f"an older callboard has made it (version {version})", remedy)
+    remedy = "Name the database that a daemon keeps its sessions in."
+    raise StoreRefused(schema, "there is no such schema with sessions in this database", remedy)
 
 
 def _version(link: Link, schema: str, *, known: int) -> int:

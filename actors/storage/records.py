@@ -190,6 +190,10 @@ class Arrivals(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of what this has in hand. The import has ended, or nobody goes on with it."""
+        ...
+
 
 class Store(StoreReader, Protocol):
     """Where commits are kept for longer than the process. The port of every durable store.

@@ -503,7 +503,7 @@ class TestTheCommands:
         ("words", "code", "said"),
         [
             (["check", "--store", "none.db"], 66, f"{Path.cwd()}/none.db: No such file"),
-            (["compact", "--store", "postgresql://ada:swordfish@db/x"], 64, "pg_dump"),
+            (["compact", "--store", "postgresql://ada:swordfish@db/x"], 64, "PGPASSFILE"),
             (["compact", "--store", "{used}"], 75, "Leave out --store"),
             (["import", "none.jsonl", "--store", "new.db"], 66, "No such file"),
             (["export", "{folder}/no/all.jsonl", "--store", "{used}"], 73, "cannot be written"),
