@@ -24,6 +24,10 @@ from callboard.actors.sessions.states import SessionState
 from callboard.actors.storage.records import MessageRecord, Stored
 from callboard.actors.wording import invalid
 
+COUNT_MAX: Final = 2**53
+"""The largest number of a message, a version or an incarnation of a session that is taken in: there
+must be room for those that follow."""
+
 
 class Inspector:
     """What `checking` and `importing` are given as their `readable`. One thread.
@@ -67,6 +71,7 @@ class Inspector:
             standing_of(stored, wall_s=0.0, now_s=0.0)
         except Unreadable as error:
             raise _odd("standing", stored.standing, object, error) from None
+        _check_head(stored)
         create = CreateSession(
             session_id=session.id,
             user_id=session.user_id,
@@ -100,6 +105,16 @@ class Inspector:
         if self._limits is not None:
             with _in_bounds():
                 check(append, self._limits)
+
+
+def _check_head(stored: Stored) -> None:
+    head = stored.head
+    for field in ("incarnation", "version", "last_seq", "message_count"):
+        if getattr(head, field) > COUNT_MAX:
+            raise InvalidField(field, getattr(head, field), f"Give at most {COUNT_MAX}.")
+    if (stored.ended_at is not None) is not (head.state == SessionState.CLEANED):
+        remedy = f"Give it if the session is {SessionState.CLEANED.value}, and only then."
+        raise InvalidField("ended_at", stored.ended_at, remedy)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ _BEGIN: Final = (
         """
         CREATE TEMPORARY TABLE arriving (
             number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            id text COLLATE "C" NOT NULL,
+            id text COLLATE "C" NOT NULL UNIQUE,
             state text NOT NULL,
             incarnation bigint NOT NULL,
             version bigint NOT NULL,
@@ -43,7 +43,10 @@ _BEGIN: Final = (
     ),
 )
 
-_TAKEN: Final = "SELECT id FROM session WHERE id = ANY(%s) LIMIT 1"
+_TAKEN: Final = """
+    SELECT id FROM session WHERE id = ANY(%s) UNION ALL SELECT id FROM arriving WHERE id = ANY(%s)
+    LIMIT 1
+"""
 
 _TWICE: Final = "SELECT arriving.id FROM arriving JOIN session USING (id) LIMIT 1"
 
@@ -82,7 +85,8 @@ class PostgresArrivals:
         self._store.renew()  # an import may last for longer than a lease
         with _told():
             self._begin()
-            taken = self._link.rows(_TAKEN, (Texts(each.id for each in sessions),))
+            ids = Texts(each.id for each in sessions)
+            taken = self._link.rows(_TAKEN, (ids, ids))
             if taken:
                 raise DuplicateSession(taken[0][0])
             new = [_write_of(each) for each in sessions]

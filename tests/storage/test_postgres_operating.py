@@ -153,6 +153,7 @@ class TestAnImport:
         [
             pytest.param([STORE, ada(), ONE], 3, id="no end"),
             pytest.param([STORE, ada(id="taken"), ONE, TWO, END], 2, id="one that is there"),
+            pytest.param([STORE, ada(), ONE, TWO, ada()], 5, id="a session twice"),
             pytest.param([STORE, b"{"], 2, id="no JSON"),
         ],
     )
