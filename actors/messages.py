@@ -92,7 +92,7 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         is_taking: whether it took what it was last asked to keep. What it has refused once counts
-            until it has taken another commit.
+            until it has taken something again; every 10 seconds that is tried.
         error: what it says to the last refusal; None while it takes.
         remedy: what to do about that.
         waiting: how many commits have been handed in and are not kept yet.

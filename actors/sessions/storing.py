@@ -24,7 +24,7 @@ from callboard.actors.sessions.stepping import next_step
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.guarded import REFUSED_COMMITS
 from callboard.actors.storage.journal import Journal
-from callboard.actors.storage.records import Leased, MessageRecord, Store, Write
+from callboard.actors.storage.records import Leased, MessageRecord, Probed, Store, Write
 from callboard.supervision import (
     ActorSystem,
     Address,
@@ -56,6 +56,10 @@ UNKNOWN_TRIES: Final = 2
 
 PURGED_AT_ONCE: Final = 100
 """Sessions that ended long ago which are deleted before the writer does something else."""
+
+PROBE_EVERY_S: Final = 10.0
+"""Seconds between two looks whether a store that has refused a commit takes something again, when
+nobody has anything to keep."""
 
 OCCUPIED_CHECK_S: Final = 0.01
 """How often a writer looks whether the killed one before it has come back from the disk."""
@@ -307,6 +311,10 @@ class Renew(Notice, frozen=True):
     """To the writer itself: say that this system has the store still."""
 
 
+class Probe(Notice, frozen=True):
+    """To the writer itself: see whether the store takes something again."""
+
+
 class StoreRefuses(msgspec.Struct, frozen=True):
     """An event of the system's hook: the store takes nothing any more, for now.
 
@@ -361,6 +369,7 @@ class StoreWriter(PinnedActor):
         super().__init__()
         self._storing = storing
         self._is_fresh = True
+        self._is_to_probe = False
         self._again: Timer | None = None
 
     def on_start(self) -> None:
@@ -407,6 +416,22 @@ class StoreWriter(PinnedActor):
 
         self.send_after(store.renew_every_s, message).is_recurring = True
         self._do(renew, LookAgain())
+
+    @handles(Probe)
+    def on_probe(self, message: Probe) -> None:
+        """See whether the store takes something again, though nobody has anything to keep."""
+        del message
+        storing, store = self._storing, self._storing.store
+        self._is_to_probe = False
+        if storing.refusal is None or not isinstance(store, Probed):
+            return
+
+        def probe() -> None:
+            store.probe()
+            storing.took(is_commit=True)
+            storing.journal.settle()  # nothing is in flight: what was refused is marked again
+
+        self._do(probe, LookAgain())
 
     @handles(WorkOn)
     def on_work_on(self, message: WorkOn) -> tuple[bool, Any]:
@@ -463,10 +488,14 @@ class StoreWriter(PinnedActor):
 
     def _leave(self) -> None:
         """Let others be at the store; see that what has come meanwhile is written."""
+        storing = self._storing
         self.begun_s = None
-        self._storing.leave()
-        if self._storing.journal.has_more:
+        storing.leave()
+        if storing.journal.has_more:
             self.actor_ref.notify(LookAgain())
+        if storing.refusal is not None and not (self._is_to_probe or storing.is_fenced):
+            self._is_to_probe = True
+            self.send_after(PROBE_EVERY_S, Probe()).is_recurring = True
 
     def _enter(self) -> bool:
         """Be the one who is at the store; False while a killed one is still there."""

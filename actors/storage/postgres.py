@@ -318,6 +318,14 @@ class PostgresStore(PostgresReader):
 
         self._done(renew)
 
+    def probe(self) -> None:
+        """Write something durably that changes nothing: that the owner lives.
+
+        Raises:
+            StoreError: it takes nothing.
+        """
+        self.renew()
+
     def close(self) -> None:
         """Give the lease back, and close the connection. Harmless when repeated."""
         if self._link.is_open and not self._is_fenced:

@@ -241,6 +241,19 @@ class Marked(Protocol):
 
 
 @runtime_checkable
+class Probed(Protocol):
+    """A store that can be asked whether it takes something, when nobody has anything to keep."""
+
+    def probe(self) -> None:
+        """Write something durably that changes nothing. On the thread that writes.
+
+        Raises:
+            StoreError: it takes nothing.
+        """
+        ...
+
+
+@runtime_checkable
 class Leased(Protocol):
     """A store that others can take over: whoever runs it says again and again that it lives.
 

@@ -77,6 +77,7 @@ class SqliteStore(SqliteReader):
         disk = LocalDisk() if disk is None else disk
         super().__init__(disk, disk.prepare(os.fspath(path)), self._be_in_place)
         self._journal_mode: JournalMode = journal_mode
+        self._version: Final = len(steps)
         self._place: tuple[object, object] | None = None
         self._lock = disk.lock(self._path)
         # Its journal goes when it is closed: so it says whether that was so.
@@ -122,6 +123,14 @@ class SqliteStore(SqliteReader):
             StoreError: none was deleted.
         """
         return self.change(lambda database: _purge(database, ended_before, limit))
+
+    def probe(self) -> None:
+        """Write a page of the file durably, as it was.
+
+        Raises:
+            StoreError: it takes nothing.
+        """
+        self.change(lambda database: database.execute(f"PRAGMA user_version = {self._version}"))
 
     def change(self, do: Callable[[Database], T]) -> T:
         """Do something in one transaction, which is durable when this returns.

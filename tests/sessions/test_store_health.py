@@ -8,15 +8,17 @@ from callboard.actors import (
     AppendMessage,
     CreateSession,
     Keeping,
+    Presence,
     Role,
     SessionSystem,
     StoreError,
     StoreHealth,
 )
-from callboard.actors.sessions.storing import StoreRefuses, StoreTakesAgain
+from callboard.actors.sessions.storing import PROBE_EVERY_S, StoreRefuses, StoreTakesAgain
+from callboard.actors.sessions.table import Standing
 from callboard.actors.testing import FakeMetrics
 from callboard.actors.testing.stores import StoreInMemory
-from tests.sessions.stage import Stage
+from tests.sessions.stage import Stage, services_of
 
 DISK_FULL = StoreError("the disk is full")
 
@@ -124,6 +126,65 @@ class TestHealth:
             StoreRefuses,
             StoreTakesAgain,
         ]
+
+
+class Probing(StoreInMemory):
+    """A store that can be asked whether it takes something."""
+
+    probes = 0
+
+    def probe(self) -> None:
+        self.probes += 1
+        self.write(())
+
+
+class TestAStoreThatRefuses:
+    def test_is_asked_now_and_then_whether_it_takes_something_again(self, stage: Stage) -> None:
+        told: list[object] = []
+        store = Probing()
+        sessions = stage.open(store=store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL, DISK_FULL)
+        with pytest.raises(StoreError, match="full"):
+            say(sessions, ada)
+
+        stage.advance(PROBE_EVERY_S)
+        still = sessions.health()
+        stage.advance(PROBE_EVERY_S)
+
+        assert not still.is_healthy
+        assert sessions.health().is_healthy
+        stage.advance(5 * PROBE_EVERY_S)
+        assert store.probes == 2
+        said = [type(each) for each in told if isinstance(each, (StoreRefuses, StoreTakesAgain))]
+        assert said == [StoreRefuses, StoreTakesAgain]
+
+    def test_gets_then_what_it_has_refused_of_a_quarantine(self, stage: Stage) -> None:
+        store = Probing()
+        sessions = stage.open(store=store)
+        ada = sessions.ask(CreateSession()).id
+        row = services_of(sessions).table.row(ada)
+        store.refuse(DISK_FULL)
+
+        services_of(sessions).note(
+            row, Standing(row.incarnation, Presence.QUARANTINED, 1.0, restarts=4)
+        )
+        stage.settle()
+        assert store.kept[ada].standing is None
+        stage.advance(PROBE_EVERY_S)
+
+        assert b'"restarts":4' in (store.kept[ada].standing or b"")
+
+    def test_is_not_asked_when_it_cannot_be(self, stage: Stage, store: StoreInMemory) -> None:
+        sessions = stage.open(store=store)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(DISK_FULL)
+        with pytest.raises(StoreError, match="full"):
+            say(sessions, ada)
+
+        stage.advance(5 * PROBE_EVERY_S)
+
+        assert sessions.health().failing == ("store",)
 
 
 class TestMetrics:

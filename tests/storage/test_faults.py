@@ -254,3 +254,40 @@ def test_what_nobody_may_change_is_among_what_may_be_in_the_way(opens: Opens, co
         store.write([new("ada")])
 
     assert "`lsattr`: i or a" in failed.value.remedy  # as of `chattr +i`, which binds root too
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from callboard.actors import StoreError
+from callboard.actors.storage.sqlite import SqliteStore
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = SqliteStore(sys.argv[1])
+store.probe()
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+size = Path(sys.argv[1] + "-wal").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+try:
+    store.probe()
+except StoreError as error:
+    print("refuses", error.is_outcome_known)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+store.probe()
+print("takes", list(store.sessions()))
+"""
+"""A process whose files may not grow, and then may."""
+
+
+def test_a_file_that_may_not_grow_is_seen_though_nobody_has_anything_to_keep(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path / "sessions.db"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout.splitlines() == ["refuses True", "takes []"], done.stderr
