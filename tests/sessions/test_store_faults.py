@@ -29,7 +29,7 @@ from callboard.actors.storage.database import (
     DatabaseError,
 )
 from callboard.actors.storage.sqlite import SqliteStore
-from tests.sessions.test_durable import LONG
+from tests.sessions.durable.kit import LONG
 from tests.storage.kit import StruckDisk
 
 LIMITED = """
