@@ -10,7 +10,8 @@ from callboard.actors.errors import StoreBusy, StoreNotOperable
 from callboard.actors.sessions.inspecting import Inspector
 from callboard.actors.sessions.internal import Adopt, AdoptionOver
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.storing import Storing, WorkOn, WorkOver
+from callboard.actors.sessions.store_writer import WorkOn, WorkOver
+from callboard.actors.sessions.storing import Storing
 from callboard.actors.storage.compacting import Compacted
 from callboard.actors.storage.importing import Imported, importing
 from callboard.actors.storage.operable import (

@@ -26,7 +26,8 @@ from callboard.actors.sessions.linking import falling_asleep
 from callboard.actors.sessions.log import elsewhere
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence
-from callboard.actors.sessions.storing import CHECK, Storing
+from callboard.actors.sessions.store_reader import CHECK
+from callboard.actors.sessions.storing import Storing
 from callboard.actors.sessions.table import DurableRow, Row, Standing
 from callboard.actors.storage.records import CreateRecord, Marked, Stored
 

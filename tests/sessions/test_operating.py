@@ -11,7 +11,7 @@ import pytest
 
 from callboard.actors import SessionSystem
 from callboard.actors.sessions.operating import StoreOperator
-from callboard.actors.sessions.storing import WorkOver
+from callboard.actors.sessions.store_writer import WorkOver
 from callboard.supervision import Address
 from tests.laws import services_of
 

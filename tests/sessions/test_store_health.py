@@ -14,7 +14,8 @@ from callboard.actors import (
     StoreError,
     StoreHealth,
 )
-from callboard.actors.sessions.storing import PROBE_EVERY_S, StoreRefuses, StoreTakesAgain
+from callboard.actors.sessions.store_writer import PROBE_EVERY_S
+from callboard.actors.sessions.storing import StoreRefuses, StoreTakesAgain
 from callboard.actors.sessions.table import Standing
 from callboard.actors.testing import FakeMetrics
 from callboard.actors.testing.stores import StoreInMemory

@@ -17,7 +17,7 @@ from callboard.actors import (
     SessionSystem,
     StoreOutcomeUnknown,
 )
-from callboard.actors.sessions.storing import StoreReader
+from callboard.actors.sessions.store_reader import StoreReader
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import ExitReason, UnhandledMessage
 from tests.cast import Boom, Fall, Say
