@@ -1,11 +1,12 @@
 """A process that appends to many sessions of a durable store until it is killed.
 
-    python -m tests.sessions.appending STORE [hasty] < what_was_acknowledged.json
+    python -m tests.sessions.appending STORE [hasty | CALLS] < what_was_acknowledged.json
 
 It first sees that everything acknowledged is there, once and in order, and that nothing else is but
 the one append of each session whose answer was lost. Then it says `ready`, and `NAME NUMBER` for
 every append that is acknowledged. The n-th message of a session has the key and the text `n`.
-A hasty one has a store that answers before it has kept anything.
+A hasty one has a store that answers before it has kept anything; one with a number of CALLS kills
+itself after so many calls of functions, counted from its start on, on whatever thread that is.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from callboard.actors import (
@@ -47,13 +51,13 @@ def check(
         acknowledged: by the session's name, how many messages.
         looked_at: how many messages of each; None: all.
     """
-    for name, count in acknowledged.items():
+    for name, known in acknowledged.items():
         try:
             last = sessions.get(name).last_seq
         except SessionNotFound:
-            assert count == 0, f"{name} is gone, with {count} messages"
+            assert known == 0, f"{name} is gone, with {known} messages"
             continue
-        assert count <= last <= count + 1, f"{name}: {count} were acknowledged, {last} are there"
+        assert known <= last <= known + 1, f"{name}: {known} were acknowledged, {last} are there"
         first = 0 if looked_at is None else max(0, last - looked_at)
         while first < last:
             page = sessions.messages(name, after_seq=first)
@@ -63,17 +67,17 @@ def check(
             first = wanted[-1]
 
 
-async def append(sessions: SessionSystem, name: str, count: int) -> None:
+async def append(sessions: SessionSystem, name: str, number: int) -> None:
     """Go on where the last process was killed: with the append whose answer may be lost."""
     await sessions.ask_async(CreateSession(session_id=name, user_id="u", idempotency_key=name))
     while True:
-        count += 1
-        text = str(count)
+        number += 1
+        text = str(number)
         seq = await sessions.ask_async(
             AppendMessage(name, Role.USER, text, client_msg_id=text), timeout=60.0
         )
-        assert seq == count, f"{name}: message {count} has the number {seq}"
-        say(f"{name} {count}")
+        assert seq == number, f"{name}: message {number} has the number {seq}"
+        say(f"{name} {number}")
 
 
 class Hasty(SqliteStore):
@@ -85,6 +89,18 @@ class Hasty(SqliteStore):
         return super().write(earlier) if earlier else {}
 
 
+def die_after(calls: int) -> None:
+    """Kill this process, as by kill -9, when so many functions have been called or left."""
+    numbers = count(1)
+
+    def look(*_: object) -> None:
+        if next(numbers) >= calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(look)
+    sys.setprofile(look)
+
+
 async def main(store: Path | Hasty) -> None:
     """Do it all, until somebody ends it."""
     acknowledged: dict[str, int] = json.load(sys.stdin)
@@ -92,10 +108,12 @@ async def main(store: Path | Hasty) -> None:
         check(sessions, acknowledged)
         say("ready")
         async with asyncio.TaskGroup() as group:
-            for name, count in acknowledged.items():
-                group.create_task(append(sessions, name, count))
+            for name, number in acknowledged.items():
+                group.create_task(append(sessions, name, number))
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    asyncio.run(main(Hasty(path) if "hasty" in sys.argv else path))
+    path, how = Path(sys.argv[1]), "".join(sys.argv[2:])
+    if how.isdecimal():
+        die_after(int(how))
+    asyncio.run(main(Hasty(path) if how == "hasty" else path))
