@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from callboard.actors.checks import check_tenant
 from callboard.actors.errors import (
+    DuplicateSession,
     IdempotencyConflict,
     InvalidField,
     ShuttingDown,
@@ -22,6 +23,7 @@ from callboard.actors.sessions.keys import Created, Key, content_of, key_of
 from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.starts import Cause, Start
 from callboard.actors.sessions.table import DurableRow, Row, asleep
 from callboard.actors.sessions.waking import Promise, Waker
@@ -29,6 +31,9 @@ from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.kept import NO_INCARNATION
 from callboard.actors.storage.records import CreateRecord
 from callboard.supervision import LATER, Future, Later
+
+IS_GOING: Final = "It is being ended, or undone: create it again when it has gone."
+"""What to do about an id that is taken for a moment more."""
 
 
 class Creator:
@@ -73,13 +78,7 @@ class Creator:
             msg = "the sessions are being shut down"
             raise ShuttingDown(msg, address=MANAGER)
         first = self._first_snapshot(message)
-        row = self._table.reserve(
-            first,
-            active_s=now_s,
-            limits=services.limits,
-            unique_role=services.unique_role,
-            made=services.new_row,
-        )
+        row = self._reserve(first, now_s)
         first = row.latest().session
         services.tell(first, EventKind.CREATED, kind=first.kind, agent_role=first.agent_role)
         if key is not None:
@@ -91,6 +90,22 @@ class Creator:
         if message.activate:
             return self._waker.start(row, Cause.CREATE)
         return self._keep(row, promise)
+
+    def _reserve(self, first: Session, now_s: float) -> Row:
+        services = self._services
+        try:
+            return self._table.reserve(
+                first,
+                active_s=now_s,
+                limits=services.limits,
+                unique_role=services.unique_role,
+                made=services.new_row,
+            )
+        except DuplicateSession as taken:
+            row = self._table.get(first.id)
+            if row is not None and must_end(row.latest().session):
+                taken.remedy = IS_GOING
+            raise
 
     def _keep(self, row: Row, promise: Promise) -> Session | Later:
         """Commit a session that is created and no more, or give its place back.

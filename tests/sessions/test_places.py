@@ -22,9 +22,12 @@ from callboard.actors import (
     SpawnError,
     TerminateSession,
 )
+from callboard.actors.sessions.creating import IS_GOING
+from callboard.actors.testing import FakeCleaner
 from callboard.supervision import Future
 from callboard.supervision.testing import Simulation
-from tests.sessions.stage import Hold, Stage, later, services_of
+from tests.runtime.kit import Gate
+from tests.sessions.stage import PATIENT_S, Hold, Stage, later, services_of
 
 CREATORS = 50
 SEEDS = range(30)
@@ -108,6 +111,25 @@ class TestAPlace:
         assert isinstance(second.error, MaxSessionsReached)
         assert isinstance(same.error, DuplicateSession)
         assert first.get().id == "ada"
+
+    def test_by_its_id_is_free_when_the_session_has_gone_and_until_then_that_is_said(
+        self, stage: Stage
+    ) -> None:
+        cleaner = FakeCleaner()
+        opened = stage.open(cleaner=cleaner)
+        gate = Gate(opened.system)
+        opened.ask(CreateSession(session_id="ada"))
+        cleaner.on_call = lambda _method, _about: gate.wait()
+        ended = later(opened, TerminateSession("ada", grace_s=100.0))
+        stage.settle()
+
+        with pytest.raises(DuplicateSession) as taken:
+            opened.ask(CreateSession(session_id="ada"))
+        gate.open()
+        ended.get(timeout=PATIENT_S)
+
+        assert taken.value.remedy == IS_GOING
+        assert opened.ask(CreateSession(session_id="ada")).id == "ada"
 
     def test_stays_taken_in_sleep_and_until_the_end_is_over(self, stage: Stage) -> None:
         sessions = stage.open(limits=SessionLimits(sessions_per_user_max=1), unique_role=True)
