@@ -101,7 +101,9 @@ class SessionManager(AttendingActor):
         self._waker = Waker(self, services, self._watcher)
         self._creator = Creator(services, self._waker)
         self._ender = Ender(self, services)
-        self._judge = Judge(services, self._waker, self._ender)
+        self._judge = Judge(
+            services, self._waker, self._ender, is_over=lambda: self.actor_ref.is_dead
+        )
         self._promised: dict[Future[Any], None] = {}
 
     # -- life --------------------------------------------------------------

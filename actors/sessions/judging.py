@@ -6,6 +6,8 @@ incarnation; this does that, by the hand of the manager, and tells it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.ending import Ender
@@ -35,15 +37,19 @@ class Judge:
         services: what the system lends.
         waker: starts sessions, and answers those who wait for a sleep.
         ender: ends them.
+        is_over: says whether the manager has ended: killed, it may go on for a moment.
     """
 
-    def __init__(self, services: Services, waker: Waker, ender: Ender) -> None:
+    def __init__(
+        self, services: Services, waker: Waker, ender: Ender, is_over: Callable[[], bool]
+    ) -> None:
         self._services = services
         self._table = services.table
         self._book = services.book
         self._clock = services.system.clock
         self._waker = waker
         self._ender = ender
+        self._is_over = is_over
 
     def learn(self, row: Row, news: News) -> None:
         """Put news of a session before the verdict, and carry that out.
@@ -58,8 +64,10 @@ class Judge:
         is_old = not isinstance(news, NeverStarted) and news.incarnation < row.incarnation
         if not is_old and row.when_settled(lambda _: self._services.announce(Learned(row, news))):
             return
-        before = row.standing
-        decision = decide(news, view_of(row), now_s=self._clock.now_s())
+        before, view = row.standing, view_of(row)
+        if self._is_over():  # after the look: else what the next manager has begun is judged, too
+            return
+        decision = decide(news, view, now_s=self._clock.now_s())
         if decision.standing is not None:
             self._services.note(row, decision.standing)
         ending = self._book.endings.get(row.id)

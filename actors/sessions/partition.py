@@ -112,7 +112,10 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
         """Tell the manager."""
         session_id = str(event.child_id)
         row = self._services.table.get(session_id)
-        if row is not None:
-            failed_on: str | None = getattr(event.ref, "failed_on", None)
-            news = SessionGivenUp(session_id, row.incarnation, event.reason, failed_on)
+        if row is None:
+            return
+        failed_on: str | None = getattr(event.ref, "failed_on", None)
+        news = SessionGivenUp(session_id, row.incarnation, event.reason, failed_on)
+        # After the look: killed, it may go on for a moment, and its successor have begun another.
+        if not self.actor_ref.is_dead:
             self._services.announce(news)

@@ -93,8 +93,8 @@ def recover(services: Services) -> Recovered:
     assert storing is not None, "there is nothing to recover from"
     began_s, wall_s = clock.now_s(), clock.wall_s()
     found = 0
-    _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
     with _nothing_is_garbage():
+        _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
         for stored in storing.store.sessions():
             found += 1
             restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
