@@ -49,7 +49,7 @@ class Lives:
             self._children.setdefault(cell.parent, {})[cell] = None
         for place in _places_of(cell):
             before = self._at.get(place)
-            if before is not None and not before.is_dead:
+            if before is not None and before is not cell and not before.is_dead:
                 self._break(ONE_LIFE, f"{_life(cell)} begins while {_life(before)} lives")
             self._at[place] = cell
 
