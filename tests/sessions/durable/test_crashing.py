@@ -18,6 +18,7 @@ from callboard.actors import (
     StoreOutcomeUnknown,
 )
 from callboard.actors.sessions.store_reader import StoreReader
+from callboard.actors.sessions.store_writer import OCCUPIED_CHECK_S
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import ExitReason, UnhandledMessage
 from tests.cast import Boom, Fall, Say
@@ -104,7 +105,11 @@ class TestACrash:
 
         part_of(sessions, "storage/writer").kill()
 
-        until(stage, lambda: said.is_done)
+        def is_done() -> bool:
+            stage.advance(OCCUPIED_CHECK_S)  # the next one looks whether the killed one is back
+            return said.is_done
+
+        until(stage, is_done)
         assert (said.get(), writing) == (1, [1, 1])
         stage.settle()
         successor = part_of(sessions, "storage/writer")
