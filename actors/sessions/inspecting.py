@@ -24,7 +24,7 @@ from callboard.actors.sessions.states import SessionState
 from callboard.actors.storage.records import MessageRecord, Stored
 from callboard.actors.wording import invalid
 
-COUNT_MAX: Final = 2**53
+COUNT_MAX: Final = 9_007_199_254_740_992
 """The largest number of a message, a version or an incarnation of a session that is taken in: there
 must be room for those that follow."""
 

@@ -28,11 +28,11 @@ BATCH_COMMITS_MAX: Final = 256
 WAITING_MAX: Final = 10_000
 """Commits of all sessions that may wait for the store; one more is refused with StoreError."""
 
-WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+WAITING_BYTES_MAX: Final = 67_108_864
 """Bytes of messages and snapshots, of all sessions, that may wait for the store; then one more
 commit is refused with StoreError."""
 
-PLACE_BYTES: Final = WAITING_BYTES_MAX // WAITING_MAX
+PLACE_BYTES: Final = 6_710
 """Bytes that a commit may have for one of `WAITING_MAX` places; a larger one takes several."""
 
 WAITING_PER_SESSION_MAX: Final = 64

@@ -12,10 +12,10 @@ from callboard.actors.messages import AppendMessage
 from callboard.actors.sessions.address import SessionAddress, address_of
 from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.log import Log
-from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import TRANSITIONS, SessionState
 from callboard.actors.sessions.table import DurableRow, Row, Table
+from callboard.actors.storage.kept import Kept
 from callboard.actors.system import SessionSystem
 from callboard.actors.testing.touched import Touched
 from callboard.supervision.runtime.cell import Cell
@@ -34,8 +34,9 @@ KEPT = "what a reply confirms is there"
 class _Seen(NamedTuple):
     """What a row was when it was looked at last."""
 
+    kept: Kept[Session, Log]
     numbers: tuple[int, int, int]
-    session: Session
+    owner: tuple[object, ...]
     last: Message | None
 
 
@@ -112,7 +113,7 @@ class Moments:
         if table.get(row.id) is not row:
             before = self._seen.pop(row, None)
             if before is not None:
-                yield from _left_of(row, before.session, table)
+                yield from _left_of(row, before.kept.session, table)
             return
         yield from self._steps_back(row)
         yield from _misplaced(row, table)
@@ -121,23 +122,31 @@ class Moments:
 
     def _steps_back(self, row: Row) -> Iterator[Wrong]:
         """Laws 4, 7 and 8: nothing that was there is undone."""
-        kept = row.latest()
+        kept, before = row.latest(), self._seen.get(row)
+        if before is not None and before.kept is kept:
+            return
         session, log = kept.session, kept.log
         if log.last_seq != session.last_seq:
             yield FORWARD, f"{row.id} says {session.last_seq} messages, its log {log.last_seq}"
-        now = _Seen((session.version, log.last_seq, kept.incarnation), session, _last(log))
-        before = self._seen.get(row, now)
-        self._seen[row] = now
-        if any(new < old for new, old in zip(now.numbers, before.numbers, strict=True)):
-            yield FORWARD, f"{row.id} went back from {before.numbers} to {now.numbers}"
-        elif session.state not in _AFTER[before.session.state]:
-            yield FORWARD, f"{row.id} went back from {before.session.state} to {session.state}"
-        elif _owner(session) != _owner(before.session):
-            yield FORWARD, f"{row.id} was {_owner(before.session)}, and is {_owner(session)}"
-        elif before.last is not None and before.last is not now.last:
-            seq = before.last.seq
-            if any(each != before.last for each in log.slice(after_seq=seq - 1, limit=1)):
-                yield FORWARD, f"message {seq} of {row.id} is not what it was"
+        numbers = (session.version, log.last_seq, kept.incarnation)
+        now = self._seen[row] = _Seen(kept, numbers, _owner(session), _last(log))
+        if before is not None:
+            yield from _back(row, before, now)
+
+
+def _back(row: Row, before: _Seen, now: _Seen) -> Iterator[Wrong]:
+    state, then = now.kept.session.state, before.kept.session.state
+    (version, last_seq, incarnation), earlier = now.numbers, before.numbers
+    if version < earlier[0] or last_seq < earlier[1] or incarnation < earlier[2]:
+        yield FORWARD, f"{row.id} went back from {earlier} to {now.numbers}"
+    elif state is not then and state not in _AFTER[then]:
+        yield FORWARD, f"{row.id} went back from {then} to {state}"
+    elif now.owner != before.owner:
+        yield FORWARD, f"{row.id} was {before.owner}, and is {now.owner}"
+    elif before.last is not None and before.last is not now.last:
+        found = _said(now.kept.log, before.last.seq)
+        if found is not None and found is not before.last and found != before.last:
+            yield FORWARD, f"message {found.seq} of {row.id} is not what it was"
 
 
 def _break(wrong: Wrong) -> None:
@@ -165,6 +174,15 @@ def _last(log: Log) -> Message | None:
     return log.newest if log.last_seq and log.is_here else None
 
 
+def _said(log: Log, seq: int) -> Message | None:
+    """Return the message of a number, if it is here; it is mostly among the last."""
+    back, tail = log.last_seq - seq, log._tail
+    if back < len(tail):
+        return tail[-1 - back]
+    found = log.slice(after_seq=seq - 1, limit=1)
+    return found[0] if found else None
+
+
 def _misplaced(row: Row, table: Table) -> Iterator[Wrong]:
     """Law 8: what is derived from a row agrees with it."""
     if row.is_closed:
@@ -174,10 +192,11 @@ def _misplaced(row: Row, table: Table) -> Iterator[Wrong]:
             yield COUNTED, f"{row.id} is not counted with its {kind}"
     if isinstance(row, DurableRow):
         return  # where it lies follows its begin, which calls the writer in between
-    trays = [presence for presence, rows in table._trays.items() if row in rows]
-    expected = [row.presence] if row.presence in table._trays else []
-    if trays != expected:
-        yield COUNTED, f"{row.id} is {row.presence}, and lies with those that are {trays}"
+    place = row.presence
+    for presence, rows in table._trays.items():
+        if (row in rows) is not (presence is place):
+            lies = "lies" if row in rows else "does not lie"
+            yield COUNTED, f"{row.id} is {place}, and {lies} with those that are {presence}"
 
 
 def _counts(session: Session, table: Table) -> Iterator[tuple[str, bool]]:
@@ -197,7 +216,7 @@ def _told_otherwise(row: Row, services: Services) -> Iterator[Wrong]:
     address = address_of(row)
     if address is None:
         return
-    if services.system.lookup(session_name(row.id)) is not address:
+    if services.system.lookup(address.name) is not address:
         yield ONE_STORY, f"{row.id} is not reached under its name"
     ref, standing = _begun(address), row.standing
     if ref is None:

@@ -8,6 +8,9 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.table import Row, Table
 from callboard.actors.storage.chain import DurableLedger
 
+_SAYS_NOTHING = frozenset({"heard_s", "holder"})
+"""Attributes of a row that every message sets, and in which nobody can see a change."""
+
 
 class Touched:
     """The rows that were touched, in the order in which that was first done.
@@ -47,7 +50,8 @@ class Touched:
         touched = self._touched
 
         def assign(row: Row, name: str, value: object) -> None:
-            touched[row] = None
+            if name not in _SAYS_NOTHING:
+                touched[row] = None
             object.__setattr__(row, name, value)
 
         def claim(row: Any, base: Any, version: Any) -> Any:

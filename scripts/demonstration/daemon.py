@@ -39,7 +39,7 @@ LINES_SHOWN_MAX: Final = 15
 """How many of its last lines are shown when something went wrong."""
 
 
-RECOVERED: Final = re.compile(r"store\.recovered sessions=(\d+) .*?seconds=([\d.e-]+)")
+RECOVERED: Final = re.compile(r"store\.recovered .*?sessions=(\d+) .*?seconds=([\d.e-]+)")
 """How the daemon says what it has found in its store, and how long that took."""
 
 
