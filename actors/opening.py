@@ -6,8 +6,10 @@ too long: should it come back, it lets go of the store.
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from callboard.actors.errors import StoreError
@@ -99,7 +101,8 @@ class Opening:
             finally:
                 storing.leave()
 
-        return self._bounded(read)
+        with _nothing_is_garbage():
+            return self._bounded(read)
 
     def _bounded(self, act: Callable[[], R]) -> R:
         left_s = max(0.0, self._until_s - self._system.dispatcher.now_s())
@@ -115,3 +118,18 @@ class Opening:
             " very large, give store_start_s more."
         )
         raise error
+
+
+@contextmanager
+def _nothing_is_garbage() -> Generator[None]:
+    """Have the collector not look: all that is made within stays, and it would look at it often.
+
+    On the host's thread, which is bounded: one that hangs at a disk could leave it off for good.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

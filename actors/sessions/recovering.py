@@ -7,11 +7,8 @@ interrupted, and the manager ends what was being spawned or ended when the proce
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
-from collections.abc import Generator
-from contextlib import contextmanager
 from itertools import islice
 from typing import ClassVar, Final, Protocol, runtime_checkable
 
@@ -93,11 +90,10 @@ def recover(services: Services) -> Recovered:
     assert storing is not None, "there is nothing to recover from"
     began_s, wall_s = clock.now_s(), clock.wall_s()
     found = 0
-    with _nothing_is_garbage():
-        _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
-        for stored in storing.store.sessions():
-            found += 1
-            restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
+    _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
+    for stored in storing.store.sessions():
+        found += 1
+        restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
     services.book.creates.put_in_order(now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
     store = storing.store
@@ -108,18 +104,6 @@ def recover(services: Services) -> Recovered:
         round(clock.now_s() - began_s, 3),
         store.was_closed if isinstance(store, Marked) else None,
     )
-
-
-@contextmanager
-def _nothing_is_garbage() -> Generator[None]:
-    """Have the collector not look: all that is made within stays, and it would look at it often."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def restore(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,7 @@ class TestAStart:
         assert "disk" in error.value.remedy
         assert "store_start_s" in error.value.remedy
         assert not store.is_closed  # it hangs: nobody waits for that either
+        assert gc.isenabled()  # and the rest of the process does without it
         hanging = the_thread()
         gate.set()
         hanging.join(PATIENT_S)
