@@ -135,6 +135,7 @@ class StoreWriter(PinnedActor):
         storing, store = self._storing, self._storing.store
         self._is_to_probe = False
         if storing.refusal is None or not isinstance(store, Probed):
+            storing.look()  # this message may have been taken for one that has him do that
             return
 
         def probe() -> None:
@@ -202,8 +203,6 @@ class StoreWriter(PinnedActor):
         storing = self._storing
         self.begun_s = None
         storing.leave()
-        if storing.journal.has_more:
-            self.actor_ref.notify(LookAgain())
         if storing.refusal is not None and not (self._is_to_probe or storing.is_fenced):
             self._is_to_probe = True
             self.send_after(PROBE_EVERY_S, Probe()).is_recurring = True

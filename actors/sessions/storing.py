@@ -200,10 +200,21 @@ class Storing:
             self.store.close()
 
     def leave(self) -> None:
-        """Be at the store no more. The writer that was there."""
+        """Be at the store no more; see that what has come meanwhile is written.
+
+        By whoever writes then: the writer that was there may have been killed, and nobody has
+        been woken as long as it was.
+        """
         self.occupied_by = None
         if self.is_closed:
             self.store.close()
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """See that what waits is written. Whoever was woken and has not looked for it himself."""
+        if self.journal.has_more:
+            self._wake()
 
     def health(self) -> StoreHealth:
         """Say how the store is. Any thread, no message."""

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
@@ -85,7 +86,8 @@ def fallen() -> Iterator[list[str]]:
     found: list[str] = []
     usual = threading.excepthook
     threading.excepthook = lambda args: found.append(
-        f"{args.thread.name if args.thread else '?'}: {args.exc_type.__name__}"
+        f"{args.thread.name if args.thread else '?'}: "
+        + "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
     )
     yield found
     threading.excepthook = usual
