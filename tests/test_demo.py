@@ -175,12 +175,19 @@ class TestWatching:
 
         assert judged(self.REPLAYED, lives, deaths=1) == []
 
+    def test_a_life_may_have_begun_before_whoever_reads_along_was_back(self) -> None:
+        lives = [told(*self.SEEN[:2]), told((3, "message", 3), (4, "terminated", None))]
+
+        assert judged(self.REPLAYED, lives, deaths=1) == []
+        assert judged(self.REPLAYED, [told(*self.SEEN[1:], self.LAST)]) != []
+
     @pytest.mark.parametrize(
         ("lives", "deaths"),
         [
             pytest.param([told(*SEEN[:2]), told((1, *LAST[1:]))], 0, id="nobody died"),
             pytest.param([[], told((1, "message", 1), (2, "message", 3))], 1, id="within a life"),
             pytest.param([told((1, "message", 1)), told((1, "message", 1))], 1, id="doubled"),
+            pytest.param([told((2, "message", 1), (4, "message", 3), LAST)], 1, id="a hole"),
             pytest.param([told((1, "message", 2)), told((1, "message", 1))], 1, id="out of order"),
         ],
     )
