@@ -25,7 +25,7 @@ _GAP: Final = 1 << 40  # sessions that may be created while an import runs
 _COLUMNS: Final = (
     "number, id, state, incarnation, version, last_seq, message_count, last_active_at, ended_at"
 )
-_IS_THERE: Final = "SELECT 1 FROM session WHERE id = ?1 UNION SELECT 1 FROM arriving WHERE id = ?1"
+_IS_THERE: Final = "SELECT 1 FROM session WHERE id = ? UNION SELECT 1 FROM arriving WHERE id = ?"
 
 
 class SqliteArrivals:
@@ -96,7 +96,7 @@ def _take(
         (_GAP,),
     )
     for stored in sessions:
-        if database.rows(_IS_THERE, (stored.id,)):
+        if database.rows(_IS_THERE, (stored.id, stored.id)):
             raise DuplicateSession(stored.id)
         number += 1
         database.execute(

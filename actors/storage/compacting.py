@@ -53,13 +53,11 @@ def compacting(store: SqliteStore, *, ended_before: float) -> Generator[None, No
         purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE)
         yield
     while store.look(_free_pages):
-        store.change(lambda database: database.execute(_GIVE_BACK))
+        # To the end, by reading its rows: else some drivers give back one page alone.
+        store.change(lambda database: database.rows(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))
         yield
     store.look(lambda database: database.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
     return Compacted(purged, before, store.look(_size))
-
-
-_GIVE_BACK: Final = f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})"
 
 
 def _size(database: Database) -> int:

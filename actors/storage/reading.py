@@ -50,8 +50,8 @@ _SESSIONS: Final = (
 )
 _ENDED_WITH_KEY: Final = (
     f"SELECT {COLUMNS} FROM session JOIN snapshot ON snapshot.session = session.number"  # noqa: S608 -- constants
-    " WHERE ended_at > ?1 AND (ended_at, number) < (?2, ?3) AND created_key IS NOT NULL"
-    " ORDER BY ended_at DESC, number DESC LIMIT ?4"
+    " WHERE ended_at > ? AND (ended_at, number) < (?, ?) AND created_key IS NOT NULL"
+    " ORDER BY ended_at DESC, number DESC LIMIT ?"
 )
 _MESSAGES: Final = (
     "SELECT seq, key, body FROM message"

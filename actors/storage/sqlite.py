@@ -266,8 +266,8 @@ def _purge(database: Database, ended_before: float, limit: int) -> int:
             left = last_seq - room
             delete_messages(database, number, after_seq=left)
             database.execute(
-                "UPDATE session SET last_seq = ?1, message_count = message_count - ?2"
-                " WHERE number = ?3",
+                "UPDATE session SET last_seq = ?, message_count = message_count - ?"
+                " WHERE number = ?",
                 (left, room, number),
             )
             break
