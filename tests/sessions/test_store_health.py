@@ -48,6 +48,7 @@ class Renewed(StoreInMemory):
 
 
 class TestHealth:
+    @pytest.mark.in_memory  # it is about that
     def test_of_sessions_in_memory_has_no_store(self, stage: Stage) -> None:
         assert stage.open().health().store is None
 
@@ -209,6 +210,7 @@ class TestMetrics:
         assert metrics.counters["callboard_store_commits_total", "refused"] == 1
         assert metrics.counters["callboard_store_batches_total",] == 2
 
+    @pytest.mark.in_memory  # it is about that
     def test_have_none_of_it_without_a_store(self, stage: Stage) -> None:
         metrics = FakeMetrics()
         stage.open(metrics=metrics)
