@@ -65,6 +65,7 @@ from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
 from callboard.actors.errors import StoreBusy as StoreBusy
+from callboard.actors.errors import StoreDamaged as StoreDamaged
 from callboard.actors.errors import StoreError as StoreError
 from callboard.actors.errors import StoreFenced as StoreFenced
 from callboard.actors.errors import StoreLocked as StoreLocked
@@ -336,6 +337,7 @@ __all__ = [
     "SpawnError",
     "StartedAlready",
     "StoreBusy",
+    "StoreDamaged",
     "StoreError",
     "StoreFenced",
     "StoreHealth",

@@ -597,6 +597,18 @@ class StoreError(SessionError):
     is_retryable: ClassVar[bool] = True
 
 
+class StoreDamaged(StoreError):
+    """What the store has was damaged: it stays so, whatever is tried, until somebody mends it."""
+
+    code: ClassVar[str] = "store_damaged"
+    remedy: str = (
+        "See what is whole (`callboard store check`). Then put a backup in its place, or take out"
+        " what can be read (of a file: `callboard store export --skip-damaged`) and import that"
+        " into a new one."
+    )
+    is_retryable: ClassVar[bool] = False
+
+
 class StoreOutcomeUnknown(StoreError):
     """The store was lost while it wrote: whether the change was kept is not known yet."""
 
@@ -628,15 +640,22 @@ class StoreFenced(StoreError):
 
     Args:
         place: which store.
+        because: what shows it, where the store itself cannot be used any more.
     """
 
     code: ClassVar[str] = "store_fenced"
     remedy: str = "Stop this system: another one has its sessions."
     is_retryable: ClassVar[bool] = False
 
-    def __init__(self, place: str) -> None:
-        super().__init__(f"somebody else has taken {shown(place)} over")
+    def __init__(self, place: str, *, because: StoreRefused | None = None) -> None:
+        if because is None:
+            said = f"somebody else has taken {shown(place)} over"
+        else:
+            said = f"{shown(place)} is not this system's any more: {because.why}"
+            self.remedy = because.remedy
+        super().__init__(said)
         self.place = place
+        self.because = because
 
 
 class StoreRefused(CallboardError):
@@ -653,6 +672,7 @@ class StoreRefused(CallboardError):
     def __init__(self, path: str, why: str, remedy: str) -> None:
         super().__init__(f"the store {shown_path(path)} cannot be used: {why}")
         self.path = path
+        self.why = why
         self.remedy = remedy
 
 

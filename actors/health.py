@@ -10,7 +10,8 @@ from callboard.actors.sessions.relief import MemoryPressure
 from callboard.actors.sessions.services import Services
 
 STORE: Final = "store"
-"""What `HealthReport.failing` calls the durable store while that refuses what it is to keep."""
+"""What `HealthReport.failing` calls the durable store while that refuses what it is to keep, or
+when it is damaged."""
 
 
 def report(services: Services, *, is_over: bool) -> HealthReport:
@@ -26,7 +27,7 @@ def report(services: Services, *, is_over: bool) -> HealthReport:
     if services.is_audit_refusing:  # told here alone: a watchdog's restart would not mend it
         failing = (*failing, "audit sink")
     store = None if services.storing is None else services.storing.health()
-    if store is not None and not store.is_taking:  # nor this: reads go on
+    if store is not None and (store.is_damaged or not store.is_taking):  # nor this: reads go on
         failing = (*failing, STORE)
     due_s = services.sweep_due_s
     relief = services.relief

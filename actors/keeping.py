@@ -27,10 +27,15 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
             the host's cleaner sees to. What takes longer is told (`cleanup_step`, not `ok`), and
             the rest is done. Deleting what was in a workspace takes as long as it takes.
         quarantine_keep_s: a session that has been quarantined for longer is ended; `math.inf`:
-            none is.
+            none is. Nor is one that is in a durable store and cannot be read.
         ended_keep_s: what a durable store has of a session stays so long after its end, as history;
             `math.inf`: for ever. By the wall clock: what is deleted at a cleanup was old at the one
             before, so that a clock that jumps and is put right costs nothing.
+        keys_max: idempotency keys of creates that are remembered, the last ones. Each keeps the
+            first reply for whoever asks again, also when the session has ended: about 1 kB, and
+            whatever prompt, variables and metadata are in it.
+        keys_keep_s: how long each of them is, from its first use; `math.inf`: until it is one of
+            too many.
         wakes_at_start: whether sessions that a durable store brings back are started with the
             system, some at a time; else each of them sleeps until somebody wants it.
         passivate_after_s: a session that has been idle for longer is put to sleep; `math.inf`:
@@ -52,6 +57,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     undo_s: float = 4.0
     quarantine_keep_s: float = 604_800.0
     ended_keep_s: float = 604_800.0
+    keys_max: int = 100_000
+    keys_keep_s: float = 86_400.0
     wakes_at_start: bool = False
     passivate_after_s: float = math.inf
     passivate_interval_s: float = 10.0
@@ -59,7 +66,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     memory_max_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("max_idle_s", "quarantine_keep_s", "passivate_after_s"):
+        for field in ("max_idle_s", "quarantine_keep_s", "keys_keep_s", "passivate_after_s"):
             if not (_are_seconds(getattr(self, field)) and getattr(self, field) > 0):
                 remedy = "Give seconds above zero, or math.inf (`inf`) for ever."
                 raise InvalidSpec(field, getattr(self, field), remedy)
@@ -72,6 +79,8 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
         interval_s = self.cleanup_interval_s
         if not (_are_seconds(interval_s) and interval_s < math.inf):
             raise InvalidSpec("cleanup_interval_s", interval_s, "Give seconds, or 0 for never.")
+        if type(self.keys_max) is not int or self.keys_max < 1:
+            raise InvalidSpec("keys_max", self.keys_max, "Give a whole number from 1 on.")
         if type(self.wakes_at_start) is not bool:
             raise InvalidSpec("wakes_at_start", self.wakes_at_start, "Give True or False.")
         for field in ("awake_max", "memory_max_bytes"):

@@ -9,6 +9,7 @@ is in the `Book` and the `Table`, which the system owns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.sessions.address import address_of, is_waited_for
 from callboard.actors.sessions.attending import AttendingActor
+from callboard.actors.sessions.book import Waiting
 from callboard.actors.sessions.creating import Creator
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.draining import DRAIN_CHECK_S, Drain
@@ -36,6 +38,7 @@ from callboard.actors.sessions.internal import (
     AdoptionOver,
     AreYouThere,
     Audited,
+    CreateAgain,
     CreateRefused,
     DrainCheck,
     EndAll,
@@ -58,9 +61,11 @@ from callboard.actors.sessions.internal import (
     WalkOn,
 )
 from callboard.actors.sessions.judging import Judge
+from callboard.actors.sessions.keys import FirstReply
 from callboard.actors.sessions.outlasting import outlast
 from callboard.actors.sessions.recovering import restore
 from callboard.actors.sessions.services import Services
+from callboard.actors.sessions.spawning import Waiter
 from callboard.actors.sessions.starts import Start
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.striking import part_named_by, strike
@@ -100,13 +105,15 @@ class SessionManager(AttendingActor):
         self._watcher = Watcher(self, services)
         self._waker = Waker(self, services, self._watcher)
         self._creator = Creator(services, self._waker)
-        self._ender = Ender(self, services)
-        self._judge = Judge(
-            services, self._waker, self._ender, is_over=lambda: self.actor_ref.is_dead
-        )
+        self._ender = Ender(self, services, self._is_over)
+        self._judge = Judge(services, self._waker, self._ender, self._is_over)
         self._promised: dict[Future[Any], None] = {}
 
     # -- life --------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        """Say whether this manager has ended: killed, it may go on for a moment."""
+        return self.actor_ref.is_dead
 
     def on_start(self) -> Any:
         """Take over: look at every row, go on with what the predecessor had begun."""
@@ -120,6 +127,8 @@ class SessionManager(AttendingActor):
         self._creator.release_strays()
         self._waker.take_over()
         self._ender.take_over()
+        for session_id in [each for each in self._book.waiting if each not in self._table]:
+            self._judge.have_created(session_id)
         self._services.feed.look_after(self._table.get)
         if self._book.are_to_wake:
             self._go_through(Walk(self._table.rows(), self._wake_at_start, self._have_woken))
@@ -183,7 +192,20 @@ class SessionManager(AttendingActor):
             begun.state is SessionState.ACTIVE or not message.activate
         ):
             return begun  # the first reply again, whatever goes on by now
-        return self._started(begun)
+        if isinstance(begun, Session) or message.idempotency_key is None:
+            return self._started(begun)
+        creates = self._book.creates
+        told = self._started(begun, lambda reply: FirstReply(reply, creates))
+        return told if isinstance(told, Later) else creates.replied(told.id, told)
+
+    @handles(CreateAgain)
+    def on_create_again(self, message: CreateAgain) -> Session | Later:
+        """Do a create that has waited until the session that had its id was gone."""
+        waiting: Waiting = message.waiting
+        if waiting.is_taken:
+            return LATER  # a manager before this one has begun with it
+        waiting.is_taken = True
+        return self.on_create_session(waiting.create)
 
     @handles(ReviveSession)
     def on_revive_session(self, message: ReviveSession) -> Session | Later:
@@ -197,13 +219,22 @@ class SessionManager(AttendingActor):
         check(message, self._services.limits)
         return self._started(self._waker.begin_spawn(message))
 
-    def _started(self, begun: Start | Session) -> Session | Later:
-        """Answer with what a start has come to, now or when it has."""
+    def _started(
+        self,
+        begun: Start | Session,
+        told_by: Callable[[Future[Session]], Waiter] = lambda reply: reply,
+    ) -> Session | Later:
+        """Answer with what a start has come to, now or when it has.
+
+        Args:
+            begun: the start, or the session when there is none.
+            told_by: what takes that in place of the asker's future.
+        """
         session_id = begun.id if isinstance(begun, Session) else begun.session_id
         row = self._table.get(session_id)
         is_spawning = self._book.spawns.get(session_id) is not None
         if is_spawning and session_id not in self._book.starts:
-            reply = self.reply_later(outlives=True)
+            reply = told_by(self.reply_later(outlives=True))
             if row is not None and not self._book.spawns.join(session_id, [reply]):
                 reply.offer(row.session())  # it has just become active
             return LATER
@@ -218,7 +249,7 @@ class SessionManager(AttendingActor):
             return row.session()
         if begun.error is not None:
             return self._refused(begun.error)
-        begun.replies.append(self.reply_later(outlives=True))
+        begun.replies.append(told_by(self.reply_later(outlives=True)))
         return LATER
 
     def _refused(self, error: Exception) -> Later:
@@ -276,8 +307,11 @@ class SessionManager(AttendingActor):
 
     @handles(QuarantineSweep)
     def on_quarantine_sweep(self, message: QuarantineSweep) -> None:
-        """End the sessions that have been quarantined for too long."""
+        """End what has been quarantined for too long, and forget keys that are too old."""
         del message
+        clock, creates = self.system.clock, self._book.creates
+        creates.look_again(wall_s=clock.wall_s(), now_s=clock.now_s())
+        creates.forget_old(now_s=clock.now_s())
         self._go_through(self._ender.end_quarantined())
 
     @handles(Shutdown)
@@ -410,7 +444,7 @@ class SessionManager(AttendingActor):
         """Carry on with what was learned of a session: a durable store has all of it by now."""
         row = self._table.get(message.row.id)
         if row is not None and row is message.row:
-            self.learn(row, message.news)
+            self.learn(row, self._watcher.as_of_now(row, message.news))
 
     @handles(EndKept)
     def on_end_kept(self, message: EndKept) -> None:

@@ -93,7 +93,9 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         is_taking: whether it took what it was last asked to keep. What it has refused once counts
             until it has taken something again; every 10 seconds that is tried.
-        error: what it says to the last refusal; None while it takes.
+        is_damaged: whether something in it was found damaged since the start. That stays so: what
+            else can be read and written says nothing of it.
+        error: what it says to the last refusal, else of the damage; None: neither.
         remedy: what to do about that.
         waiting: how many commits have been handed in and are not kept yet.
         kept: how many commits it has kept since the start.
@@ -102,6 +104,7 @@ class StoreHealth(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     is_taking: bool = True
+    is_damaged: bool = False
     error: str | None = None
     remedy: str | None = None
     waiting: int = 0
@@ -116,7 +119,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         is_healthy: whether every part of the tree serves, and operations are done: with
             `audit_required`, the last one was not refused since it could not be audited; with a
-            durable store, that takes what it is to keep.
+            durable store, that takes what it is to keep and is not damaged.
         sessions: how many there are.
         presences: how many of them are awake, asleep, restarting, quarantined.
         oldest_idle_s: how long the session that has been idle longest has been so.
@@ -256,17 +259,21 @@ class CreateSession(Request[Session], frozen=True, kw_only=True):
         agent: the agent to start; the session is ACTIVE when it is up.
         mcp: the MCP clients to open; the session is ACTIVE when all are up.
         client: a `ClientSink` that follows the session from its first message on; in process only.
-        session_id: an id of the creator's choice; None: a new UUIDv7.
+        session_id: an id of the creator's choice; None: a new UUIDv7. While the session that has it
+            is being ended, or undone, the create waits for that as long as its asker does. Of one
+            that has ended the new one takes the place: what a durable store still has of that one
+            as history, its messages included, is deleted with the first commit of the new one.
         activate: False leaves it CREATED: `BeginSpawn`, or the first message to it, goes on.
         idempotency_key: repeated with the same content it creates nothing and gets the first
             reply again, the snapshot as it was then, also when the session has ended since (the
-            last 100,000 keys are known, for 24 hours). The same key of another user or
-            organisation is another key. The next process on a durable store knows the keys of the
-            sessions that it finds: it replies what such a session was when that process began.
+            last 100,000 keys are known, for 24 hours: `Keeping.keys_max`, `keys_keep_s`). The same
+            key of another user or organisation is another key. The next process on a durable store
+            knows the keys of the sessions that it finds: it replies what such a session was when
+            that process began.
 
     Raises:
         InvalidUserId, InvalidOrgId: it is missing where both are required (`tenants=True`).
-        DuplicateSession: a session has this id already.
+        DuplicateSession: a session has this id already, and is not going.
         DuplicateRole: another session of this user plays the role, where they must differ.
         MaxSessionsReached: there is no place for one more.
         IdempotencyConflict: the key was used before, with other content.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -47,6 +48,8 @@ def check_options(given: Mapping[str, Any]) -> None:
     Raises:
         InvalidSpec: one cannot be; it is named.
     """
+    if _is_address(given["store"]):
+        raise InvalidSpec("store", "(not shown)", _NO_ADDRESS)  # a password may be in it
     for field, option in OPTIONS.items():
         if not option.can_be(given[field]):
             raise InvalidSpec(field, given[field], option.remedy)
@@ -89,6 +92,11 @@ def _is_watchdog(value: object) -> bool:
     return _has(value, "beat") and _is_above_zero(interval_s) and interval_s != math.inf
 
 
+def _is_address(value: object) -> bool:
+    """Say whether a text names a server, or what SQLite alone takes for a name: no path does."""
+    return isinstance(value, str) and _ADDRESS.match(value) is not None
+
+
 def _is_store(value: object) -> bool:
     if isinstance(value, (str, os.PathLike)):
         return bool(str(cast("object", value)))
@@ -129,6 +137,11 @@ def _named(methods: tuple[str, ...]) -> str:
     return " and ".join(f"{each}()" for each in methods)
 
 
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://|file:|:memory:", re.IGNORECASE)
+_NO_ADDRESS: Final = (
+    "Give the path of a file (./file:... if that is its name); for a PostgreSQL server give"
+    " PostgresStore(dsn) of callboard.actors; to keep sessions in memory alone, None."
+)
 _BEHAVIOUR: Final = "Give a subclass of SessionActor."
 _PROVIDER: Final = ("sweep", "make", "remove", "clear", "close")
 _READS: Final = ("sessions", "messages", "keyed", "ended_with_key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -56,6 +57,7 @@ from callboard.actors.sessions.reads import answer, elsewhere, is_cut
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import Planner, cleaners, workspaces
 from callboard.actors.sessions.spawn import prompts as _prompts
+from callboard.actors.sessions.storing import CLOSE_LEAST_S
 from callboard.actors.sessions.subscriptions import Subscription
 from callboard.actors.storage.records import Store
 from callboard.actors.tree import BUDGET_OF_ROOT, tree
@@ -147,7 +149,8 @@ class SessionSystem:
         metrics: where numbers go; None: nowhere.
         log: a logger that gets one line for each event of a session; None: none.
         store: where sessions are kept for longer than the process: the path of an SQLite file, or
-            a `Store`, as `PostgresStore(...)`. What a reply has confirmed survives kill -9 and
+            a `Store`, as `PostgresStore(...)`; text with `scheme://`, `file:` or `:memory:` at its
+            beginning is no path. What a reply has confirmed survives kill -9 and
             power cut then, and the next system with the same store goes on with all sessions.
             Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
             one that hangs holds up more than its session. None: in memory alone.
@@ -363,6 +366,7 @@ class SessionSystem:
             self._system.give_up()
         if self._services is not None:
             self._services.feed.close()
+            self._services.book.close()
         if self._end is not None:
             self._end.offer(reason)
 
@@ -370,7 +374,9 @@ class SessionSystem:
         """End everything in order; say what did not end. Idempotent, from any thread.
 
         Args:
-            timeout_s: seconds for all of it; None is the system's `stop_timeout_s` (30 s).
+            timeout_s: seconds for all of it; None is the system's `stop_timeout_s` (30 s). A
+                durable store has 1 s (`CLOSE_LEAST_S`) of its own to close when that is used up;
+                one that takes longer than is left is in the report's `abandoned`, as a thread.
 
         Raises:
             InvalidField: `timeout_s` is no number of seconds.
@@ -391,7 +397,9 @@ class SessionSystem:
             if self._workspace is not None:
                 self._workspace.close()
             if self._services is not None and self._services.storing is not None:
-                self._services.storing.close()
+                left_s = max(CLOSE_LEAST_S, until_s - self._system.dispatcher.now_s())
+                abandoned = self._services.storing.close(within_s=left_s)
+                stopped = stopped.with_also(StopReport(abandoned=abandoned))
             return stopped.with_also(StopReport(left=self._left))
         finally:
             self._is_over = True
@@ -489,10 +497,12 @@ class SessionSystem:
             Exception: what the handler raised; the session has crashed and comes back.
         """
         check_timeout("timeout", timeout)
-        wanted = self._elsewhere(message)
-        done, result = self._read(message, () if wanted is None else self._waited(wanted, timeout))
+        wanted = self._elsewhere(message, timeout)
+        done, result = self._read(message, () if wanted is None else wanted.get())
         if done:
-            return cast("R", result) if not is_cut(message, result) else self.ask(message)
+            if is_cut(message, result):
+                return self.ask(message, timeout=_left_s(wanted, timeout))
+            return cast("R", result)
         if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return self._recipient(message).ask(message, timeout=timeout)
@@ -500,13 +510,13 @@ class SessionSystem:
     async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
         """Send and await the answer, like `ask`. Cancelling abandons the reply, not the effect."""
         check_timeout("timeout", timeout)
-        wanted = self._elsewhere(message)
+        wanted = self._elsewhere(message, timeout)
         older = () if wanted is None else await wanted
         done, result = self._read(message, older)
         if done:
-            return (
-                cast("R", result) if not is_cut(message, result) else await self.ask_async(message)
-            )
+            if is_cut(message, result):
+                return await self.ask_async(message, timeout=_left_s(wanted, timeout))
+            return cast("R", result)
         if timeout is None and lasts(type(message)):
             timeout = self.patience_s(message)
         return await self._recipient(message).ask_async(message, timeout=timeout)
@@ -575,7 +585,7 @@ class SessionSystem:
         check(GetMessages(session_id, after_seq, limit), services.limits)
         while True:
             wanted = row.older(after_seq, limit)
-            older = () if wanted is None else self._waited(wanted, None)
+            older = () if wanted is None else wanted.get()
             log = row.latest().log
             found = joined(log, older, after_seq=after_seq, limit=limit)
             if found or limit < 1 or max(after_seq, 0) >= log.last_seq:
@@ -646,19 +656,19 @@ class SessionSystem:
             raise NotStarted(msg)
         return self._end
 
-    def _elsewhere(self, message: Request[Any]) -> Future[tuple[Message, ...]] | None:
-        """Return what waits for messages that are not here, but in a durable store."""
+    def _elsewhere(
+        self, message: Request[Any], timeout: float | None
+    ) -> Future[tuple[Message, ...]] | None:
+        """Return what waits, so long, for messages that are not here, but in a durable store."""
         services = self._running()
         if services.storing is None or not isinstance(message, READS):
             return None
         check(message, services.limits)
-        return elsewhere(services.table, message)
-
-    def _waited(
-        self, wanted: Future[tuple[Message, ...]], timeout: float | None
-    ) -> tuple[Message, ...]:
-        timeout_s = self._running().system.settings.ask_timeout_s if timeout is None else timeout
-        return wanted.get(timeout=timeout_s)
+        wanted = elsewhere(services.table, message)
+        if wanted is not None and timeout is not None:  # else it has the bound of every ask
+            until_s = wanted.blocker.now_s() + timeout
+            wanted.deadline_s = None if until_s == math.inf else until_s
+        return wanted
 
     def _read(self, message: Request[Any], older: tuple[Message, ...] = ()) -> tuple[bool, object]:
         services = self._running()
@@ -712,6 +722,13 @@ class SweepFailed(msgspec.Struct, frozen=True):
 async def _elsewhere(act: Callable[[], object]) -> None:
     """Do something that blocks without blocking the host's loop."""
     await asyncio.get_running_loop().run_in_executor(None, act)
+
+
+def _left_s(wanted: Future[Any] | None, timeout: float | None) -> float | None:
+    """Return what is left of a timeout after a wait, in seconds."""
+    if wanted is None or wanted.deadline_s is None:
+        return timeout  # nothing has been waited for, or it may take for ever
+    return max(0.0, wanted.deadline_s - wanted.blocker.now_s())
 
 
 def _within(end: Future[ExitReason], timeout_s: float) -> ExitReason | None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,12 @@ MIB = 1_048_576
 SETTLED = 0.25
 """The part of the samples that is left out of the slope: what a process takes once for good."""
 
+FLAT_FROM_S = 600.0
+"""How long a run must be to say whether its memory is flat: the allocator takes 1 MiB at a time."""
+
+GROWTH_MAX = 0.1 * MIB
+"""Bytes a minute of which a flat run's memory grows by less: 1 MiB in ten minutes."""
+
 
 class Sample(msgspec.Struct, frozen=True):
     """What the process weighs at one moment at which it has no session.
@@ -26,10 +33,12 @@ class Sample(msgspec.Struct, frozen=True):
     Args:
         seconds: when, from the start on.
         bytes: its resident memory.
+        blocks: what Python has handed out of it and not got back, whoever keeps the room.
     """
 
     seconds: float
     bytes: int
+    blocks: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -42,12 +51,14 @@ class Report(msgspec.Struct, frozen=True):
         strikes: how many crashes were caused on purpose, blows at single steps not counted.
         asks: how many messages clients have asked.
         rss_bytes: resident memory at the end.
-        rss_bytes_per_minute: how fast it grew, once it had settled; None: too few samples.
+        rss_bytes_per_minute: how fast it grew, once it had settled, by what it came back to: see
+            `slope`; None: too few samples.
         seen: how often what happened.
         counts: what the actor system counted.
         census: what it held when all sessions had ended.
         verdict: `kept`, or `broken`.
         violation: the law that was broken, as a sentence; None: none was.
+        samples: what it weighed after each wave.
     """
 
     seed: int
@@ -62,15 +73,44 @@ class Report(msgspec.Struct, frozen=True):
     census: dict[str, int]
     verdict: str
     violation: str | None = None
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def is_flat(self) -> bool | None:
+        """Whether memory grew by less than `GROWTH_MAX`; None: too short a run to say."""
+        growth = self.rss_bytes_per_minute
+        if growth is None or self.seconds < FLAT_FROM_S:
+            return None
+        return growth < GROWTH_MAX
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no law was broken, and nothing has grown as far as can be said."""
+        return self.violation is None and self.is_flat is not False
 
 
-def slope(samples: list[Sample]) -> float | None:
-    """Return bytes per minute, by least squares over the samples that count.
+def floor(samples: Sequence[Sample]) -> list[Sample]:
+    """Return what memory came back to after each sample: the least of it and of all later ones.
+
+    What was taken for one busy wave, and given back minutes later, has not grown.
+
+    >>> [each.bytes for each in floor([Sample(0, 1), Sample(1, 9), Sample(2, 4), Sample(3, 5)])]
+    [1, 4, 4, 5]
+    """
+    least: list[Sample] = []
+    for each in reversed(samples):
+        taken = min(each.bytes, least[-1].bytes) if least else each.bytes
+        least.append(Sample(each.seconds, taken, each.blocks))
+    return least[::-1]
+
+
+def slope(samples: Sequence[Sample]) -> float | None:
+    """Return bytes per minute, by least squares over the floor of the samples that count.
 
     >>> slope([Sample(0, 9), Sample(0, 0), Sample(60, 5), Sample(120, 10), Sample(180, 15)])
     5.0
     """
-    counted = samples[max(1, int(len(samples) * SETTLED)) :]
+    counted = floor(samples[max(1, int(len(samples) * SETTLED)) :])
     if len(counted) < 3:  # noqa: PLR2004 -- through two points goes every line
         return None
     mean_s = sum(each.seconds for each in counted) / len(counted)
@@ -89,7 +129,8 @@ def strike(seconds: float, seed: int, *, sabotage: str | None = None) -> Report:
 
     def weigh() -> None:
         census.update(run.census())
-        samples.append(Sample(time.monotonic() - began_s, process.memory_info().rss))
+        taken = process.memory_info().rss
+        samples.append(Sample(time.monotonic() - began_s, taken, sys.getallocatedblocks()))
 
     violation: str | None = None
     try:
@@ -112,6 +153,7 @@ def strike(seconds: float, seed: int, *, sabotage: str | None = None) -> Report:
         census=census,
         verdict="kept" if violation is None else "broken",
         violation=violation,
+        samples=tuple(samples),
     )
 
 
@@ -127,7 +169,8 @@ def show(report: Report) -> None:
             print(f"  {number:7,}  {what}")
     growth = report.rss_bytes_per_minute
     grew = "too few waves for a slope" if growth is None else f"{growth / MIB:+.2f} MiB a minute"
-    print(f"\nmemory: {report.rss_bytes / MIB:.1f} MiB resident, {grew}")
+    said = {None: "too short a run to call it flat", True: "flat", False: "NOT FLAT"}
+    print(f"\nmemory: {report.rss_bytes / MIB:.1f} MiB resident, {grew}: {said[report.is_flat]}")
     print(
         f"{report.waves} waves, {report.strikes} strikes, {report.asks:,} asks in"
         f" {report.seconds:.1f} s, seed {report.seed}"
@@ -153,10 +196,10 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if given.json:
-        print(json.dumps(msgspec.to_builtins(report)))
+        print(json.dumps({**msgspec.to_builtins(report), "is_flat": report.is_flat}))
     else:
         show(report)
-    return 0 if report.violation is None else 1
+    return 0 if report.is_good else 1
 
 
 if __name__ == "__main__":

@@ -201,7 +201,8 @@ def ran(tests: Iterable[str], library: Path | None, within_s: float) -> Run:
     """Run tests, upon this copy of the library if there is one."""
     options = ("-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", f"--timeout={TEST_S}")
     stops = () if library is None else ("-x",)
-    command = (sys.executable, "-m", "pytest", *options, *stops, *tests)
+    whichever = ("-m", "slow or not slow or hypothesis")  # with all examples, too
+    command = (sys.executable, "-m", "pytest", *options, *stops, *whichever, *tests)
     # CI: hypothesis draws the same every time, and remembers no failure of a mutant's.
     env = {**os.environ, "CI": "1"}
     if library is not None:

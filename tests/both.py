@@ -10,7 +10,6 @@ when all is quiet, `world.advance(seconds)` lets time pass and settles.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,12 +24,10 @@ from callboard.supervision.runtime.loop import ThreadLoop
 from callboard.supervision.runtime.pool import Pool
 from callboard.supervision.runtime.ports import Ports
 from callboard.supervision.testing import ManualClock, Simulation
+from tests.schedules import everywhere, seed_of
 
 WITHIN_S = 20.0
 """How long anything may take before it fails the test; a right test never waits so long."""
-
-SEEDS = (0, 1, 2)
-"""The schedules under which a test runs in simulation; CALLBOARD_SEED names another one."""
 
 
 class World(Protocol):
@@ -187,22 +184,17 @@ class ThreadedWorld:
         assert left == []
 
 
-def _seeds() -> list[int]:
-    asked_for = os.environ.get("CALLBOARD_SEED")
-    return list(SEEDS) if asked_for is None else [int(asked_for)]
-
-
 @pytest.fixture
 def settings() -> Settings | None:
     """Return the system's bounds; a test module may have its own fixture of this name."""
     return None
 
 
-@pytest.fixture(params=["threads", *(f"simulated-{seed}" for seed in _seeds())])
+@pytest.fixture(params=everywhere())
 def world(request: pytest.FixtureRequest, settings: Settings | None) -> Iterator[World]:
     """Return a system with what waits for it; it is stopped after the test."""
-    kind, _, seed = str(request.param).partition("-")
-    world = ThreadedWorld(settings) if kind == "threads" else SimulatedWorld(int(seed), settings)
+    seed = seed_of(request.param)
+    world = ThreadedWorld(settings) if seed is None else SimulatedWorld(seed, settings)
     yield world
     world.close()
 

@@ -14,6 +14,7 @@ import pytest
 
 from callboard.actors import SessionSystem
 from callboard.actors.testing.stores import StoreInMemory
+from tests.choosing import keep_only
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +44,4 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is true in memory alone."""
-    kept = [each for each in items if each.get_closest_marker("in_memory") is None]
-    config.hook.pytest_deselected(items=[each for each in items if each not in kept])
-    items[:] = kept
+    keep_only(items, lambda each: each.get_closest_marker("in_memory") is None, config)

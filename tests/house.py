@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+from functools import cache, lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,7 @@ def setup_cfg() -> configparser.ConfigParser:
     return parser
 
 
+@cache
 def sources() -> dict[str, Path]:
     """Return import name -> file of every module of the library, sorted by name."""
     found: dict[str, Path] = {}
@@ -33,6 +35,7 @@ def sources() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+@lru_cache(maxsize=8)  # who asks next asks about the same file, or about all
 def tree_of(path: Path) -> ast.Module:
     """Return the syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))

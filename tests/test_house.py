@@ -93,7 +93,8 @@ def all_of(name: str) -> list[str]:
     return list(importlib.import_module(name).__all__)
 
 
-@pytest.mark.parametrize(("name", "path"), sources().items(), ids=list(sources()))
+# For a class: so all that is asked of one module is asked in a row, and it is read once.
+@pytest.mark.parametrize(("name", "path"), sources().items(), ids=list(sources()), scope="class")
 class TestEveryModule:
     def test_it_takes_time_chance_and_threads_from_the_system(self, name: str, path: Path) -> None:
         if is_within(name, "callboard.supervision.runtime", *TEST_KITS):

@@ -80,6 +80,7 @@ class TestSetupCfg:
         assert all((folder / "py.typed").exists() for folder in FOLDERS.values())
 
 
+@pytest.mark.slow
 class TestWheel:
     def test_it_holds_callboard_and_nothing_else(self, wheel: Path) -> None:
         names = zipfile.ZipFile(wheel).namelist()

@@ -72,6 +72,7 @@ class TestPages:
     def test_a_unit_in_a_page_is_the_file(self, block: Block) -> None:
         assert block.text == part_of(block.source)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("block", OUTPUTS, ids=map(str, OUTPUTS))
     def test_what_a_program_prints_is_what_the_page_says(self, block: Block) -> None:
         assert block.source.startswith(EXAMPLE), "write ```text docs/examples/FILE.py"
@@ -82,6 +83,7 @@ class TestPages:
         assert stream in {"", "stderr"}
         assert is_shown_as(block.text, printed.err if stream else printed.out)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("example", EXAMPLES, ids=[each.name for each in EXAMPLES])
     def test_every_example_runs_and_is_shown(self, example: Path) -> None:
         name = str(example.relative_to(ROOT))
@@ -190,6 +192,7 @@ def defaults_of(callee: object) -> Mapping[str, object]:
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
+@cache
 def constants() -> dict[str, float]:
     """Return the numbers that modules of the library name, by their names below `callboard`."""
     found: dict[str, float] = {}

@@ -124,6 +124,7 @@ def _pip(python: Path, *what: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 class TestThePage:
     def test_is_true_when_it_is_followed(self, project: Project) -> None:
         assert project.follow(PAGE) == []

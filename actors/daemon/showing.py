@@ -144,8 +144,9 @@ def health_lines(health: Answer) -> Iterator[str]:
     if store is not None:
         kept = f"{store['kept']} commits kept, {store['waiting']} wait, {store['refused']} refused"
         yield f"{'store':<15} {kept}"
-        if not store["is_taking"]:
-            yield f"{'  refuses':<15} {escaped(store['error'])}"
+        if store["error"] is not None:
+            what = "is damaged" if store["is_taking"] else "refuses"
+            yield f"{'  ' + what:<15} {escaped(store['error'])}"
             yield f"{'':<15} {escaped(store['remedy'])}"
     for session_id in health["hung"]:
         yield f"{'hangs':<15} {escaped(session_id)}"

@@ -297,7 +297,7 @@ def _resting(file: str, kind: type[K]) -> Generator[K]:
 
 def _file(file: str, *, is_made: bool) -> Path:
     if server_of(file) is not None:
-        msg = "--store names a server"
+        msg = "--skip-damaged is of a file, and --store names a server"
         raise WrongUsage(msg, "What is damaged there is for its own tools: give no --skip-damaged.")
     path = Path(file)
     if not is_made and not path.exists():

@@ -7,10 +7,13 @@ from itertools import count
 from typing import Any
 
 from callboard.actors.errors import StoreError
+from callboard.actors.keeping import STANDARD, Keeping
+from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.keys import Creates
 from callboard.actors.sessions.spawning import Spawns
 from callboard.actors.sessions.starts import Starts
+from callboard.supervision import Future, SystemStopped
 
 
 class Ending:
@@ -69,26 +72,53 @@ class Ending:
         """How many have been sent."""
 
 
+class Waiting:
+    """A create that waits until the session that has its id is gone.
+
+    Args:
+        create: the message.
+        reply: where its asker waits.
+    """
+
+    __slots__ = ("create", "is_taken", "reply")
+
+    def __init__(self, create: CreateSession, reply: Future[Any]) -> None:
+        self.create = create
+        self.reply = reply
+        self.is_taken = False
+        """Whether a manager is at it: one that was killed may have had it taken up already."""
+
+
 class Book:
     """What is under way. The manager alone changes it.
 
     Args:
         partitions: over how many the sessions are spread.
+        keeping: how long the keys of creates are kept, and how many.
     """
 
-    def __init__(self, partitions: int = 1) -> None:
+    def __init__(self, partitions: int = 1, keeping: Keeping = STANDARD) -> None:
         self.starts = Starts(partitions)
         self.spawns = Spawns()
         self.endings: dict[str, Ending] = {}
         self.sleepers: dict[str, list[Any]] = {}
         """Session id -> the futures of those who wait for its sleep."""
-        self.creates = Creates()
+        self.creates = Creates(keys_max=keeping.keys_max, keep_s=keeping.keys_keep_s)
+        self.waiting: dict[str, list[Waiting]] = {}
+        """Session id -> the creates that wait for it; those whose askers have given up go when
+        another one comes."""
         self.keeper: Any = None
         """The manager's incarnation that writes here."""
         self.is_draining = False
         self.are_to_wake = False
         """Whether the sessions that a store has brought back are still to be started."""
         self._numbers = count(1)
+
+    def close(self) -> None:
+        """Tell the creates that wait that nothing comes of them: the tree has ended. Any thread."""
+        for creates in list(self.waiting.values()):
+            for each in list(creates):
+                each.reply.offer_exception(SystemStopped("the sessions have been stopped"))
 
     def next_number(self) -> int:
         """Return a number that none had before."""

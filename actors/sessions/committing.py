@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.frozen import EMPTY
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import Log, joined
-from callboard.actors.sessions.owing import Owed
+from callboard.actors.sessions.owing import Owed, Turn
 from callboard.actors.sessions.spawn import is_half_spawned
 from callboard.actors.sessions.states import SessionState, takes_messages
 from callboard.actors.storage.chain import Pending
@@ -43,22 +43,16 @@ from callboard.supervision.runtime.futures import Owner, PortFuture
 if TYPE_CHECKING:
     from callboard.actors.sessions.services import Services
     from callboard.actors.sessions.table import Row
+    from callboard.supervision.runtime.ending import EndingCell
 
 D = TypeVar("D")
 
 
-class Pledge(NamedTuple):
-    """Something that a handler does only if what it has changed is kept."""
-
-    keep: Callable[[], object]
-    drop: Callable[[BaseException], object]
-
-
-class _Reply(msgspec.Struct, frozen=True, gc=False, eq=False):
+class _Reply(msgspec.Struct, frozen=True, eq=False):
     """What an asker is told when all is kept that it is built upon.
 
-    No closure: there is one with every append, and each of its parts would be the garbage
-    collector's to look at.
+    No closure: there is one with every append, and the garbage collector would have each of its
+    parts to look at.
     """
 
     asked: Future[Any]
@@ -92,8 +86,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
     _is_async = False
     """Whether an `async` handler is at work."""
 
-    _pledges: list[Pledge] | None = None
-    """What is to be done when that which the handler at work has changed is kept."""
+    _has_owed = False
+    """Whether a handler of this incarnation has owed an answer: it may be given at any time."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -154,8 +148,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
     def _wanted(self, last: int) -> tuple[Log, int, Future[tuple[Message, ...]] | None]:
         log = self._working().log
         after_seq = max(0, log.last_seq - last)
-        wanted = self._row.older(after_seq, log.first_seq - 1 - after_seq)
-        return log, after_seq, wanted if after_seq + 1 < log.first_seq else None
+        return log, after_seq, self._row.older(after_seq, last, log)
 
     def append(
         self,
@@ -270,49 +263,59 @@ class CommittingActor(SupervisedActor, Generic[D]):
     def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
         """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.
 
-        What a handler of the session's offers reaches its asker when what that handler has
-        changed is kept. If the handler is refused, or the store refuses, the asker gets that; if
-        it crashes, as whoever asks one that does.
+        What is offered, by whomever and on whatever thread, reaches the asker when all is kept
+        that it may confirm: what was handed in by then, what this handler has changed, and what
+        the handler has changed that offers it. If a handler is refused, or the store refuses,
+        the asker gets that; if it crashes, as whoever asks one that does.
         """
         asked = super().reply_later(outlives=outlives, owed_by=owed_by)
-        return Owed(asked, self._holds_back, outlives=outlives)
+        self._has_owed = True
+        return Owed(asked, self._turn(), self._built_upon, self._at_point)
 
     def _asker(self, *, outlives: bool = False) -> Future[Any]:
         """Return the future of the message in hand itself, for who commits before he answers."""
         return super().reply_later(outlives=outlives)
 
-    def _holds_back(self, owed: Owed) -> bool:
-        runner, draft = local.runner, self._draft
-        if draft is None or not draft.has_changed:
-            return False
-        if runner is None or runner.cell is not self.actor_ref:
-            return False
-        asked = owed.asked
-        self._pledge(owed.pass_on, asked.offer_exception)
-        if owed.outlives:  # but not a crash now: what it confirms was not kept
-            cell = self.actor_ref
-            if not cell.when_dead(asked, lambda _: asked.offer_exception(cell.dead_error())):
-                asked.offer_exception(cell.dead_error())
-            asked.when_done(lambda: cell.forget_bond(asked))
-        return True
+    def _turn(self) -> Turn:
+        """Return the handler at work, for whoever waits for what becomes of what it changes."""
+        return turn_of(self._working(), self.actor_ref)
 
-    def _pledge(self, keep: Callable[[], object], drop: Callable[[BaseException], object]) -> None:
-        """Have `keep()` called when what the handler at work changes is kept, else `drop(why)`."""
-        if self._pledges is None:
-            self._pledges = []
-        self._pledges.append(Pledge(keep, drop))
+    def _built_upon(self, maker: Turn) -> list[Future[None]]:
+        """Return what is done when all is kept, or not, that an answer of now may confirm.
 
-    def _keep_pledges(self) -> None:
-        pledges, self._pledges = self._pledges, None
-        for each in pledges or ():
-            each.keep()
+        From any thread, and when this incarnation has ended, too.
 
-    def _drop_pledges(self, error: BaseException) -> None:
-        pledges, self._pledges = self._pledges, None
-        if not isinstance(error, Exception):
-            error = Timeout("the handler that had the answer was cancelled", address=self._row.id)
-        for each in pledges or ():
-            each.drop(error)
+        Args:
+            maker: the handler of it that owes the answer.
+        """
+        row, runner = self._row, local.runner
+        cell = None if runner is None else runner.cell
+        if cell is not None and (row.address is None or cell.address is not row.address):
+            cell = None  # not within a handler of this session
+        draft = row.holder if isinstance(row.holder, Draft) else None
+        turn = None if draft is None else draft.turn
+        upon: list[Future[None]] = []
+        if cell is None or turn is not maker:
+            upon.append(maker.outcome)
+        if cell is not None and cell.is_dead:
+            self.system.count("fenced_replies")
+            upon.append(Future())
+            upon[-1].offer_exception(cell.dead_error())
+        elif draft is not None and not draft.is_handed_in:
+            if cell is not None:
+                turn = turn_of(draft, cell)
+            if turn is not None:
+                upon.append(turn.outcome)
+        if self._is_durable:
+            there: Future[None] = Future()
+            if row.when_settled(partial(_settle, there)):
+                upon.append(there)
+        return upon
+
+    def _at_point(self, label: str, owed: Owed) -> None:
+        point = self.system.point
+        if point is not None:
+            point(label, self.actor_ref, owed)
 
     def hold(self, kind: HoldKind = HoldKind.WORK) -> Hold:
         """Say that something goes on after this handler: the session does not sleep meanwhile.
@@ -369,6 +372,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
                 raise error
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
         is_async = type(anything) in self._async_messages
+        if self._has_owed:
+            self._turn()
         # What is declared short is not looked after: it would pay for it with every message.
         if is_async or not self.hand_off:
             self._services.at_work[self._row] = self.system.clock.now_s()
@@ -414,10 +419,21 @@ class CommittingActor(SupervisedActor, Generic[D]):
     def _undo(self, error: BaseException) -> None:
         """Undo what the handler has changed, held and offered: none of it was."""
         self._rest()
-        self._working().discard()
-        is_crash = isinstance(error, Exception) and not isinstance(error, Refusal)
-        if self._pledges is not None and not is_crash:  # the end of the actor tells the others
-            self._drop_pledges(error)
+        draft = self._working()
+        draft.discard()
+        if isinstance(error, Exception) and not isinstance(error, Refusal):
+            return  # the end of the actor tells the others
+        if not isinstance(error, Exception):
+            error = Timeout("the handler that had the answer was cancelled", address=self._row.id)
+        self._end_turn(error)
+
+    def _end_turn(self, error: Exception) -> None:
+        """Say why what the handler has changed was undone, which goes on no more."""
+        draft = self._working()
+        turn = draft.turn
+        if turn is not None:
+            turn.outcome.offer_exception(error)
+            draft.turn = None
 
     def _rest(self) -> None:
         """Be at work no more."""
@@ -432,9 +448,15 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if draft.has_changed:
             if is_asked:
                 draft.active_s = self._row.heard_s  # one moment, and one object, for both
-            self._keep(draft)
-        elif self._pledges is not None:
-            self._keep_pledges()
+            try:
+                self._keep(draft)
+            except StoreError as error:
+                self._end_turn(error)
+                raise
+        turn = draft.turn
+        if turn is not None:
+            self._settle_when_kept(turn.outcome)
+            draft.turn = None
         if (
             self._is_durable
             and is_asked
@@ -460,20 +482,13 @@ class CommittingActor(SupervisedActor, Generic[D]):
             reply(None)
         return True
 
-    def _go_on_when_kept(self, draft: Draft) -> None:
-        """Have done what waits for this commit, by the writer of the store."""
-        pledges, self._pledges = self._pledges, None
-        follows = draft.session.client is not None
-        if pledges or follows:
-            draft.when_kept(partial(self._redeem, pledges or [], follows))
+    def _settle_when_kept(self, outcome: Future[None]) -> None:
+        """Have this settled when all is kept that this actor goes on upon, or not."""
+        if not (self._is_durable and self._working().when_kept(partial(_settle, outcome))):
+            outcome.offer(None)
 
-    def _redeem(self, pledges: list[Pledge], follows: bool, refusal: StoreError | None) -> None:  # noqa: FBT001 -- it is called back
-        for each in pledges:
-            if refusal is None:
-                each.keep()
-            else:
-                each.drop(refusal)
-        if follows and refusal is None:
+    def _follow(self, refusal: StoreError | None) -> None:
+        if refusal is None:
             self._log_grew()
 
     def _keep(self, draft: Draft) -> None:
@@ -484,8 +499,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
             outcome = services.keep(draft) if is_heard else services.commit(draft.hand_in())
         except StoreError as error:
             draft.rebase()
-            if self._pledges is not None:
-                self._drop_pledges(error)
+            if draft.turn is not None:
+                draft.turn.hand_in().offer_exception(error)
             if not self.actor_ref.is_started:
                 self._services.book.starts.refuse(self._row.id, error)
             raise
@@ -493,12 +508,11 @@ class CommittingActor(SupervisedActor, Generic[D]):
             self.system.count("fenced_commits")
             msg = f"a later incarnation of session {self._row.id} has begun"
             raise FencedError(msg, address=self._row.id)
-        if outcome is CommitOutcome.WAITING:
-            self._go_on_when_kept(draft)
-            return
-        if self._pledges is not None:
-            self._keep_pledges()
-        if draft.session.client is not None:
+        if draft.turn is not None:
+            self._settle_when_kept(draft.turn.hand_in())
+        if draft.session.client is not None and not (
+            outcome is CommitOutcome.WAITING and draft.when_kept(self._follow)
+        ):
             self._log_grew()
 
     def _working(self) -> Draft:
@@ -508,6 +522,16 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     def _log_grew(self) -> None:
         """Be told that there is more in the log, of a session that a client follows."""
+
+
+def turn_of(draft: Draft, cell: EndingCell[Any]) -> Turn:
+    """Return the handler at work, from within it."""
+    turn = draft.turn
+    if turn is None:
+        turn = draft.turn = Turn()
+        if cell.is_dead:  # since it was killed nobody looks for it there
+            turn.die(cell.dead_error())
+    return turn
 
 
 def _settle(settled: Future[None], error: StoreError | None) -> None:

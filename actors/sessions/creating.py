@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from callboard.actors.checks import check_tenant
 from callboard.actors.errors import (
-    DuplicateSession,
     IdempotencyConflict,
     InvalidField,
     ShuttingDown,
@@ -14,6 +13,7 @@ from callboard.actors.errors import (
 )
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.address import SessionAddress
+from callboard.actors.sessions.book import Waiting
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.events import EventKind
@@ -23,17 +23,15 @@ from callboard.actors.sessions.keys import Created, Key, content_of, key_of
 from callboard.actors.sessions.linking import linked
 from callboard.actors.sessions.naming import MANAGER
 from callboard.actors.sessions.services import Services
-from callboard.actors.sessions.spawn import must_end
+from callboard.actors.sessions.spawn import is_half_spawned
 from callboard.actors.sessions.starts import Cause, Start
+from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.sessions.table import DurableRow, Row, asleep
 from callboard.actors.sessions.waking import Promise, Waker
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.kept import NO_INCARNATION
 from callboard.actors.storage.records import CreateRecord
 from callboard.supervision import LATER, Future, Later
-
-IS_GOING: Final = "It is being ended, or undone: create it again when it has gone."
-"""What to do about an id that is taken for a moment more."""
 
 
 class Creator:
@@ -54,8 +52,9 @@ class Creator:
     def create(self, message: CreateSession, promise: Promise) -> Session | Start | Later:
         """Reserve a session and have it started; return its start unless there is none.
 
-        `LATER` when it is to be created and no more, and a store has not kept it yet: then the
-        future that `promise` makes is answered.
+        `LATER` when it is to be created and no more, and a store has not kept it yet; or when the
+        session that has its id is going, for whose end it waits: then the future that `promise`
+        makes is answered.
 
         A manager may be killed between any two steps: what has no start yet, and
         no standing, is taken back by the next one (`came_to_be`).
@@ -78,7 +77,16 @@ class Creator:
             msg = "the sessions are being shut down"
             raise ShuttingDown(msg, address=MANAGER)
         first = self._first_snapshot(message)
-        row = self._reserve(first, now_s)
+        if self._waits_for_id(message, promise):
+            return LATER
+        row = self._table.reserve(
+            first,
+            active_s=now_s,
+            limits=services.limits,
+            unique_role=services.unique_role,
+            made=services.new_row,
+        )
+        self._book.creates.begin(row.id)
         first = row.latest().session
         services.tell(first, EventKind.CREATED, kind=first.kind, agent_role=first.agent_role)
         if key is not None:
@@ -91,21 +99,25 @@ class Creator:
             return self._waker.start(row, Cause.CREATE)
         return self._keep(row, promise)
 
-    def _reserve(self, first: Session, now_s: float) -> Row:
-        services = self._services
-        try:
-            return self._table.reserve(
-                first,
-                active_s=now_s,
-                limits=services.limits,
-                unique_role=services.unique_role,
-                made=services.new_row,
-            )
-        except DuplicateSession as taken:
-            row = self._table.get(first.id)
-            if row is not None and must_end(row.latest().session):
-                taken.remedy = IS_GOING
-            raise
+    def _waits_for_id(self, message: CreateSession, promise: Promise) -> bool:
+        """Have a create wait if the session that has its id is going; say whether it does."""
+        session_id = message.session_id
+        row = None if session_id is None else self._table.get(session_id)
+        if session_id is None or row is None or not self._is_going(row):
+            return False
+        waiting = self._book.waiting.setdefault(session_id, [])
+        waiting[:] = [each for each in waiting if not each.reply.is_done]
+        waiting.append(Waiting(message, promise()))
+        return True
+
+    def _is_going(self, row: Row) -> bool:
+        """Say whether a session ends, or is undone, and there is no way back."""
+        ending, session = self._book.endings.get(row.id), row.latest().session
+        if ending is not None and ending.is_bound:
+            return True
+        if is_half_spawned(session):  # else its first spawn goes on
+            return ending is not None or row.presence is not Presence.AWAKE
+        return not takes_messages(session.state)
 
     def _keep(self, row: Row, promise: Promise) -> Session | Later:
         """Commit a session that is created and no more, or give its place back.
@@ -155,6 +167,8 @@ class Creator:
         """Return the first reply, or what it is waiting for."""
         if content != known.content:
             raise IdempotencyConflict("idempotency_key", key[-1])
+        if known.refusal is not None:
+            raise known.refusal.with_traceback(None)  # again and again the same one
         if known.reply is not None:
             return known.reply
         start = self._book.starts.get(known.session_id)

@@ -26,6 +26,7 @@ from callboard.actors.sessions.data import Message, Role, Session, SessionPatch,
 from callboard.actors.sessions.frozen import EMPTY, freeze
 from callboard.actors.sessions.holds import Hold, HoldKind
 from callboard.actors.sessions.log import EMPTY_LOG, Log
+from callboard.actors.sessions.owing import Turn
 from callboard.actors.sessions.states import SessionState, Transition, next_state, takes_messages
 from callboard.actors.storage.chain import Act, DurableLedger, Handed, Pending
 from callboard.actors.storage.commits import Committer, Entry
@@ -63,6 +64,7 @@ class Draft:
         "log",
         "new_holds",
         "session",
+        "turn",
     )
 
     def __init__(
@@ -81,6 +83,8 @@ class Draft:
         self._holds: dict[Hold, None] | None = None
         self.new_holds: list[Hold] | None = None
         """Those of the handler at work, which `discard` undoes too."""
+        self.turn: Turn | None = None
+        """The handler at work, if anybody may wait for what becomes of what it changes."""
         self._made: type[SessionKept] = ledger.made
         ledger.hold(self)
 
@@ -270,6 +274,12 @@ class Draft:
     def has_changed(self) -> bool:
         """Whether there is something to hand in."""
         return self.session is not self._base.session
+
+    @property
+    def is_handed_in(self) -> bool:
+        """Whether all changes are in the chain, which says what becomes of them. Any thread."""
+        base = self._base
+        return self.session is base.session and base is self.ledger.tip()
 
     @property
     def uncommitted(self) -> int:

@@ -28,7 +28,7 @@ from callboard.actors.sessions.internal import (
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import STRUCK, Step, must_end, to_undo
 from callboard.actors.sessions.states import Presence, SessionState, Transition, takes_messages
-from callboard.actors.sessions.table import Row, Standing
+from callboard.actors.sessions.table import Row, Standing, UnreadableRow
 from callboard.actors.sessions.verdict import PartitionLost
 from callboard.actors.sessions.walks import Walk
 from callboard.actors.storage.commits import CommitOutcome
@@ -69,10 +69,12 @@ class Ender:
     Args:
         desk: the manager.
         services: what the system lends.
+        is_over: says whether the manager has ended: killed at a store, it goes on for a moment.
     """
 
-    def __init__(self, desk: Desk, services: Services) -> None:
+    def __init__(self, desk: Desk, services: Services, is_over: Callable[[], bool]) -> None:
         self._desk = desk
+        self._is_over = is_over
         self._services = services
         self._system = services.system
         self._table = services.table
@@ -190,6 +192,8 @@ class Ender:
         def look_at(row: Row) -> None:
             standing = row.standing
             if standing is None or row.presence is not Presence.QUARANTINED:
+                return
+            if isinstance(row, UnreadableRow):  # kept until somebody who can read it is here again
                 return
             if clock.now_s() - standing.since_s > keeping.quarantine_keep_s:
                 self._begin(row, QUARANTINE_OVER, keeping.grace_s, _nobody_waits)
@@ -319,6 +323,8 @@ class Ender:
             if steps and self._must_be_undone(ending):
                 outcome = self._outcome_of(draft)
                 draft.let_go()
+                if self._is_over():  # what follows is the next one's
+                    return True
                 if outcome is CommitOutcome.FENCED:
                     return self._overtaken(row, ending)
                 if outcome is CommitOutcome.WAITING:
@@ -330,6 +336,8 @@ class Ender:
                 return True
             draft.move(Transition.CLEAN, wall_s=clock.wall_s(), reason=draft.session.state_reason)
             outcome = self._outcome_of(draft)
+            if self._is_over():
+                return True
             if outcome is CommitOutcome.FENCED:
                 return self._overtaken(row, ending)
             if isinstance(outcome, StoreError):
@@ -414,7 +422,8 @@ class Ender:
         spawning = self._book.spawns.get(row.id)
         if spawning is not None:
             spawning.refuse()
-        self._have_rest(row, ending)
+        if not self._services.addresses.is_awake(row):  # else the next one has begun, to end it
+            self._have_rest(row, ending)
         ending.answers.clear()
         ending.number = self._book.next_number()
         delay_s = END_AGAIN.delay_s(ending.refusals)

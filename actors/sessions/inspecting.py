@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -21,6 +22,7 @@ from callboard.actors.sessions.coding import (
 )
 from callboard.actors.sessions.data import Session, SessionPatch
 from callboard.actors.sessions.states import SessionState
+from callboard.actors.storage.kept import NO_INCARNATION
 from callboard.actors.storage.records import MessageRecord, Stored
 from callboard.actors.wording import invalid
 
@@ -68,10 +70,15 @@ class Inspector:
         if kinds is not None and session.kind not in kinds:
             raise InvalidField("body.kind", session.kind, f"Give one of {', '.join(kinds)}.")
         try:
-            standing_of(stored, wall_s=0.0, now_s=0.0)
+            standing = standing_of(stored, wall_s=0.0, now_s=0.0)
         except Unreadable as error:
             raise _odd("standing", stored.standing, object, error) from None
+        if standing.restarts < 0:
+            raise InvalidField("standing.restarts", standing.restarts, "Give 0, or more.")
         _check_head(stored)
+        _check_against_head(session)
+        _check_times(session)
+        _check_key(stored, session)
         create = CreateSession(
             session_id=session.id,
             user_id=session.user_id,
@@ -99,6 +106,7 @@ class Inspector:
             said = message(record)
         except Unreadable as error:
             raise _odd("body", record.body, Said, error) from None
+        _check_time("body.timestamp", said.timestamp)
         append = AppendMessage(
             session_id, said.role, said.content, said.client_msg_id, said.metadata
         )
@@ -115,6 +123,60 @@ def _check_head(stored: Stored) -> None:
     if (stored.ended_at is not None) is not (head.state == SessionState.CLEANED):
         remedy = f"Give it if the session is {SessionState.CLEANED.value}, and only then."
         raise InvalidField("ended_at", stored.ended_at, remedy)
+    if head.incarnation == NO_INCARNATION and head.state in _STARTED:
+        remedy = f"Give 1 or more: no other session is {head.state}."
+        raise InvalidField("incarnation", head.incarnation, remedy)
+
+
+def _check_against_head(session: Session) -> None:
+    """Refuse numbers that no life of a session leads to."""
+    count, version = session.message_count, session.version
+    if session.state is SessionState.CREATED and count:
+        remedy = f"Give 0: nothing was said to a session that is {session.state.value}."
+        raise InvalidField("message_count", count, remedy)
+    if session.state is not SessionState.CREATED and not version:
+        remedy = f"Give 1 or more: a session that is {session.state.value} has changed."
+        raise InvalidField("version", version, remedy)
+    # Messages that are kept elsewhere are counted one at a time, with a version for each; those of
+    # the log may come several with one.
+    most = session.last_seq + max(0, version - 1)
+    if count > most:
+        remedy = (
+            f"Give at most {most}: {session.last_seq} messages are in the log, and version"
+            f" {version} has room for {most - session.last_seq} that are counted only."
+        )
+        raise InvalidField("message_count", count, remedy)
+
+
+def _check_times(session: Session) -> None:
+    """Refuse times that are none.
+
+    Which of two is the later one says nothing: a wall clock may have been put back between them.
+    Nor do `ended_at` and `state_since` have to agree: one that was ended where it could not be read
+    has the snapshot that it had before.
+    """
+    _check_time("body.created_at", session.created_at)
+    _check_time("body.state_since", session.state_since)
+
+
+def _check_time(field: str, seconds: float) -> None:
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise InvalidField(field, seconds, "Give seconds since the epoch, in UTC.")
+
+
+def _check_key(stored: Stored, session: Session) -> None:
+    """Refuse the key of another's create: a create that is repeated is given this session."""
+    created = stored.created
+    if created is None:
+        return
+    for field, said, own, expected in (
+        ("created.org_id", created.org_id, "org_id", session.org_id),
+        ("created.user_id", created.user_id, "user_id", session.user_id),
+        ("created.used_at", created.used_at, "created_at", session.created_at),
+    ):
+        if said != expected:
+            remedy = f"Give what its body.{own} says: the key belongs to the create of the session."
+            raise InvalidField(field, said, remedy)
 
 
 @contextmanager
@@ -140,3 +202,5 @@ def _odd(whole: str, kept: Any, shape: type, error: Unreadable) -> InvalidField:
 
 
 _STATES: Final = tuple(state.value for state in SessionState)
+_STARTED: Final = frozenset({SessionState.SPAWNING.value, SessionState.ACTIVE.value})
+"""States into which an incarnation alone brings a session."""

@@ -177,7 +177,7 @@ class Crowded(msgspec.Struct, frozen=True):
 
 
 class QuarantineSweep(msgspec.Struct, frozen=True):
-    """To the manager: end the sessions that have been quarantined for too long."""
+    """To the manager: end what has been quarantined for too long, and forget old keys."""
 
 
 class PartitionReady(msgspec.Struct, frozen=True):
@@ -337,6 +337,12 @@ class LookAgain(Notice, frozen=True):
 
 class ClearUp(Notice, frozen=True):
     """To the clearer: there is something to delete."""
+
+
+class CreateAgain(msgspec.Struct, frozen=True):
+    """To the manager: the session that had the id of this create (`Waiting`) is gone; do it."""
+
+    waiting: Any
 
 
 class Audited(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.events import EventKind
-from callboard.actors.sessions.internal import Learned
+from callboard.actors.sessions.internal import CreateAgain, Learned
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
 from callboard.actors.sessions.states import SessionState
@@ -158,6 +158,15 @@ class Judge:
         # One that was to be ended and has not come to be was none: it has no last snapshot.
         has_ended = last is not None and last.state is SessionState.CLEANED
         self._ender.over(row.id, last if has_ended else None)
+        self.have_created(row.id)
+
+    def have_created(self, session_id: str) -> None:
+        """Have those creates done that have waited until a session of their id is gone."""
+        waiting = self._book.waiting
+        for each in waiting.get(session_id, ()):
+            self._services.manager.forward(CreateAgain(each), each.reply)
+        # Not before: a manager that is killed here is followed by one that does it once more.
+        waiting.pop(session_id, None)
 
 
 def _name_of(reason: object) -> str:

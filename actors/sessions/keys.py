@@ -12,18 +12,14 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import msgspec
 
+from callboard.actors.errors import StoreError
 from callboard.actors.messages import CreateSession
 from callboard.actors.sessions.data import Session
-
-CREATES_MAX: Final = 100_000
-"""Idempotency keys of creates that are remembered, the last ones."""
-
-CREATES_KEPT_S: Final = 86_400.0
-"""How long each of them is, in seconds of the monotonic clock from its first use."""
+from callboard.supervision import Future
 
 _DIGEST_BYTES = 16
 
@@ -46,7 +42,7 @@ class Created:
         used_s: when it was used first, on the monotonic clock.
     """
 
-    __slots__ = ("content", "reply", "session_id", "used_s")
+    __slots__ = ("content", "refusal", "reply", "session_id", "used_at", "used_s")
 
     def __init__(self, content: bytes, session_id: str, used_s: float) -> None:
         self.content = content
@@ -54,21 +50,35 @@ class Created:
         self.used_s = used_s
         self.reply: Session | None = None
         """The first reply; None while the create is at work."""
+        self.used_at: float | None = None
+        """When it was used first, UTC, if the wall clock says that it is old; see `recall`."""
+        self.refusal: StoreError | None = None
+        """Why whoever asks again is not told the reply: it cannot be read."""
 
 
 class Creates:
-    """The keys that are remembered, in the order of their first use."""
+    """The keys that are remembered, in the order of their first use.
 
-    def __init__(self) -> None:
+    Args:
+        keys_max: how many, the last ones; see `Keeping`.
+        keep_s: how long each of them is, in monotonic seconds from its first use.
+    """
+
+    def __init__(self, *, keys_max: int, keep_s: float) -> None:
+        self._keys_max = keys_max
+        self._keep_s = keep_s
         self._created: OrderedDict[Key, Created] = OrderedDict()
         self._keys: dict[str, Key] = {}
+        """The way back: session id -> the last key that it was created with."""
+        self._doubtful: dict[Key, Created] = {}
+        """Those that may be younger than they count as: the wall clock may have jumped."""
 
     def __len__(self) -> int:
         return len(self._created)
 
     def find(self, key: Key, *, now_s: float) -> Created | None:
         """Return what a key was used for, unless that is too long ago."""
-        self._forget_old(now_s)
+        self.forget_old(now_s=now_s)
         return self._created.get(key)
 
     def remember(self, key: Key, content: bytes, session_id: str, *, now_s: float) -> None:
@@ -76,11 +86,26 @@ class Creates:
         # The way back first: a manager that is killed between the two must be able to take it.
         self._keys[session_id] = key
         self._created[key] = Created(content, session_id, now_s)
-        self._forget_old(now_s)
-        if len(self._created) > CREATES_MAX:
+        self.forget_old(now_s=now_s)
+        if len(self._created) > self._keys_max:
             self._forget_first()
 
-    def recall(self, key: Key, content: bytes, reply: Session, *, used_s: float) -> None:
+    def begin(self, session_id: str) -> None:
+        """Note that a new session begins: it is not the one that had this id before.
+
+        Whoever repeats the create of that one is told the same as ever.
+        """
+        self._keys.pop(session_id, None)
+
+    def recall(
+        self,
+        key: Key,
+        content: bytes,
+        reply: Session,
+        *,
+        used_s: float,
+        used_at: float | None = None,
+    ) -> None:
         """Keep a key that an earlier process was asked by, unless it has been used since.
 
         In any order: call `put_in_order` after the last.
@@ -89,24 +114,46 @@ class Creates:
             key: whose it is, and which.
             content: digest of the first message.
             reply: what whoever asks again is told.
-            used_s: when it was used first, on the monotonic clock of this process.
+            used_s: when it was used first, on the monotonic clock of this process; or later, if the
+                wall clock is not believed.
+            used_at: when it was used first, UTC, in that case; see `look_again`.
         """
         known = self._created.get(key)
         if known is not None:
             if known.reply is None or known.used_s >= used_s:
                 return
-            self._keys.pop(known.session_id, None)
+            self._forget_way_back(known.session_id, key)
         self._keys[reply.id] = key
         created = self._created[key] = Created(content, reply.id, used_s)
-        created.reply = reply
-        if len(self._created) > CREATES_MAX:
+        created.reply, created.used_at = reply, used_at
+        if used_at is not None:
+            self._doubtful[key] = created
+        if len(self._created) > self._keys_max:
             self._forget_first()
+
+    def look_again(self, *, wall_s: float, now_s: float) -> None:
+        """Let keys be as old as they are by the wall clock by now, if that makes them younger.
+
+        At a start it may have been a year ahead, and put right since. What stays as old as it was
+        is forgotten when its time on the monotonic clock is over.
+        """
+        is_younger = False
+        for key, created in list(self._doubtful.items()):
+            used_at = created.used_at
+            if used_at is None or self._created.get(key) is not created:
+                del self._doubtful[key]
+                continue
+            used_s = now_s - abs(wall_s - used_at)
+            if used_s > created.used_s:
+                created.used_s, created.used_at, is_younger = used_s, None, True
+        if is_younger:
+            self.put_in_order(now_s=now_s)
 
     def put_in_order(self, *, now_s: float) -> None:
         """Have the keys in the order of their first use; forget what is too old."""
         in_order = sorted(self._created.items(), key=lambda each: each[1].used_s)
         self._created = OrderedDict(in_order)
-        self._forget_old(now_s)
+        self.forget_old(now_s=now_s)
 
     def replied(self, session_id: str, reply: Session) -> Session:
         """Keep what the first asker is told; return it: whoever asks again is told the same.
@@ -122,6 +169,13 @@ class Creates:
             created.reply = reply
         return created.reply
 
+    def refuse(self, session_id: str, error: StoreError) -> None:
+        """Answer whoever repeats the create of a session that cannot be read: with this."""
+        key = self._keys.get(session_id)
+        created = None if key is None else self._created.get(key)
+        if created is not None and created.session_id == session_id:
+            created.refusal = error
+
     def forget(self, session_id: str) -> None:
         """Let a create be repeated: the session never came to be."""
         key = self._keys.get(session_id)
@@ -129,16 +183,53 @@ class Creates:
             self._created.pop(key, None)
             del self._keys[session_id]
 
-    def _forget_old(self, now_s: float) -> None:
+    def forget_old(self, *, now_s: float) -> None:
+        """Forget the keys that were used too long ago."""
         while self._created:
             oldest = next(iter(self._created.values()))
-            if now_s - oldest.used_s <= CREATES_KEPT_S:
+            if now_s - oldest.used_s <= self._keep_s:
                 return
             self._forget_first()
 
     def _forget_first(self) -> None:
-        _, oldest = self._created.popitem(last=False)
-        self._keys.pop(oldest.session_id, None)
+        key, oldest = self._created.popitem(last=False)
+        self._forget_way_back(oldest.session_id, key)
+
+    def _forget_way_back(self, session_id: str, key: Key) -> None:
+        # An id may have been used again, by a create with another key.
+        if self._keys.get(session_id) == key:
+            del self._keys[session_id]
+
+
+class FirstReply:
+    """Where a creator is answered: with what the first was told who asked with his key.
+
+    A session may become ACTIVE, and be lost before anybody is told: its next incarnation, which
+    tells them, is at a later version.
+
+    Args:
+        reply: his future.
+        creates: knows what was told.
+    """
+
+    __slots__ = ("_creates", "_reply")
+
+    def __init__(self, reply: Future[Session], creates: Creates) -> None:
+        self._reply = reply
+        self._creates = creates
+
+    @property
+    def is_done(self) -> bool:
+        """Whether he was answered, or has given up."""
+        return self._reply.is_done
+
+    def offer(self, session: Session) -> bool:
+        """Answer with the first reply, which this is if there was none; say whether he waited."""
+        return self._reply.offer(self._creates.replied(session.id, session))
+
+    def offer_exception(self, error: BaseException) -> bool:
+        """Answer with an error; say whether he waited."""
+        return self._reply.offer_exception(error)
 
 
 def content_of(message: CreateSession) -> bytes:

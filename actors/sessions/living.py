@@ -22,6 +22,7 @@ from callboard.actors.sessions.internal import (
     SessionStays,
     SpawnSession,
 )
+from callboard.actors.sessions.owing import promised
 from callboard.actors.sessions.prompting import PromptingActor
 from callboard.actors.sessions.spawn import AGAIN, STRUCK, Step, is_half_spawned, to_do, to_undo
 from callboard.actors.sessions.spawned import SpawnedActor
@@ -124,10 +125,13 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         """Hold the session's versions no longer."""
         super().let_go(reason)
         self._rest()
-        if self._draft is not None:
+        draft = self._draft
+        if draft is not None:
             if not (is_abnormal(reason) or self.system.is_serving):
                 self._end_links(SystemStopped("the system was stopped"))
-            self._draft.let_go()
+            draft.let_go()
+            if draft.turn is not None:
+                draft.turn.die(self.actor_ref.dead_error())
 
     # -- its end, or its sleep ---------------------------------------------
 
@@ -145,7 +149,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         wall_s = self.system.clock.wall_s()
         self._working().move(Transition.TERMINATE, wall_s=wall_s, reason=reason)
         notice = EndSession(self._row.id, reason)
-        self._pledge(partial(self.actor_ref.notify, notice), lambda _: None)
+        promised(self._turn().outcome, partial(self.actor_ref.notify, notice))
 
     @handles(EndSession)
     def on_end_session(self, message: EndSession) -> None:

@@ -102,7 +102,9 @@ def elsewhere(table: Table, read: Read) -> Future[tuple[Message, ...]] | None:
 
 
 def is_cut(read: object, result: object) -> bool:
-    """Say whether a page is empty since its messages left the memory while they were looked for."""
+    """Say whether messages are left out since they left the memory while they were looked for."""
+    if isinstance(read, GetSession) and isinstance(result, Session):
+        return len(result.messages) < min(read.messages, result.last_seq)
     return (
         isinstance(read, GetMessages)
         and isinstance(result, MessagePage)
@@ -118,8 +120,10 @@ def _session(table: Table, read: GetSession, older: Older) -> Session:
     if not read.messages:
         return session
     # The log may be newer than the snapshot by now, but it only grows: cut it where that ends.
+    # And newer than it was when the store was asked: those of then are too many at the beginning.
     after_seq = max(0, session.last_seq - read.messages)
     limit = session.last_seq - after_seq
+    older = tuple(each for each in older if each.seq > after_seq)
     messages = joined(row.latest().log, older, after_seq=after_seq, limit=limit)
     return msgspec.structs.replace(session, messages=messages)
 

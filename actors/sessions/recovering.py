@@ -14,19 +14,24 @@ from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import msgspec
 
-from callboard.actors.errors import StoreError
-from callboard.actors.sessions.book import Book
+from callboard.actors.errors import StoreDamaged, StoreError
 from callboard.actors.sessions.coding import Unreadable, standing_of
 from callboard.actors.sessions.data import Session
-from callboard.actors.sessions.keys import CREATES_KEPT_S, CREATES_MAX
 from callboard.actors.sessions.linking import falling_asleep
 from callboard.actors.sessions.log import elsewhere
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.store_reader import CHECK
 from callboard.actors.sessions.storing import Storing
-from callboard.actors.sessions.table import DurableRow, Row, Standing
+from callboard.actors.sessions.table import DurableRow, Row, Standing, UnreadableRow
 from callboard.actors.storage.records import CreateRecord, Marked, Stored
+
+BEFORE_ALL: Final = -1.0
+"""A time, UTC, at which nothing had ended."""
+
+KEYS_KEPT_ANYHOW_S: Final = 3_600.0
+"""Seconds that a start keeps the key of a create at least, however old it is by the wall clock; but
+two looks of the janitor, if that is longer."""
 
 INTERRUPTED: Final = "the process ended while it worked on a prompt"
 """What an agent's `error` says whose prompt was under way when the process died."""
@@ -89,18 +94,20 @@ def recover(services: Services) -> Recovered:
     storing, clock = services.storing, services.system.clock
     assert storing is not None, "there is nothing to recover from"
     began_s, wall_s = clock.now_s(), clock.wall_s()
+    unreadable = 0
     found = 0
     _recall_ended(services, storing, wall_s=wall_s, now_s=began_s)
     for stored in storing.store.sessions():
         found += 1
-        restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
+        row = restore(services, storing, stored, wall_s=wall_s, now_s=began_s)
+        unreadable += isinstance(row, UnreadableRow)
     services.book.creates.put_in_order(now_s=began_s)
     services.book.are_to_wake = services.keeping.wakes_at_start
     store = storing.store
     return Recovered(
         store.place if isinstance(store, Placed) else type(store).__name__,
         found,
-        len(storing.unreadable),
+        unreadable,
         round(clock.now_s() - began_s, 3),
         store.was_closed if isinstance(store, Marked) else None,
     )
@@ -114,9 +121,9 @@ def restore(
         session = storing.coder.session(stored)
         standing = _rested(services, standing_of(stored, wall_s=wall_s, now_s=now_s), now_s)
     except Unreadable as error:
-        remedy = error.remedy or CHECK
-        services.system.emit(SessionUnreadable(stored.id, str(error), remedy))
-        return _restore_unreadable(services, storing, stored, (str(error), remedy), now_s=now_s)
+        why = _told_of(services, stored, error)
+        _recall_unreadable(services, stored, why, wall_s=wall_s, now_s=now_s)
+        return _restore_unreadable(services, storing, stored, why, now_s=now_s)
     age_s = _idle_s(services, wall_s - session.last_active_at)
     row = DurableRow(
         _interrupted(session, wall_s=wall_s) if session.has_links else session,
@@ -130,33 +137,65 @@ def restore(
     row.standing = standing
     services.table.restore(row)
     if stored.created is not None:
-        _recall(services.book, stored.created, row.session(), wall_s=wall_s, now_s=now_s)
+        _recall(services, stored.created, row.session(), wall_s=wall_s, now_s=now_s)
     return row
 
 
 def _recall_ended(services: Services, storing: Storing, *, wall_s: float, now_s: float) -> None:
     """Have the keys that sessions were created with which have ended since: they are answered.
 
-    The last `CREATES_MAX`. Of one that cannot be read the key is forgotten, and that is told.
+    The last `Keeping.keys_max`, of those that ended within the time for which a key is kept before
+    the last one; not before now, for the wall clock may have jumped. Of one that cannot be read
+    that is told, and whoever repeats its create is told so, too.
     """
-    ended = storing.store.ended_with_key(ended_after=wall_s - CREATES_KEPT_S)
-    for stored in islice(ended, CREATES_MAX):
+    keeping = services.keeping
+    last_s: float | None = None
+    ended = storing.store.ended_with_key(ended_after=BEFORE_ALL)
+    for stored in islice(ended, keeping.keys_max):
+        ended_at = stored.ended_at or 0.0
+        if last_s is None and ended_at <= wall_s:
+            last_s = ended_at
+        if last_s is not None and ended_at <= last_s - keeping.keys_keep_s:
+            return
         try:
             session = storing.coder.session(stored)
         except Unreadable as error:
-            said = SessionUnreadable(stored.id, str(error), error.remedy or CHECK)
-            services.system.emit(said)
+            why = _told_of(services, stored, error)
+            _recall_unreadable(services, stored, why, wall_s=wall_s, now_s=now_s)
             continue
         if stored.created is not None:
-            _recall(services.book, stored.created, session, wall_s=wall_s, now_s=now_s)
+            _recall(services, stored.created, session, wall_s=wall_s, now_s=now_s)
 
 
 def _recall(
-    book: Book, created: CreateRecord, session: Session, *, wall_s: float, now_s: float
+    services: Services, created: CreateRecord, session: Session, *, wall_s: float, now_s: float
 ) -> None:
-    key = (created.org_id, created.user_id, created.key)
-    used_s = now_s - max(0.0, wall_s - created.used_at)
-    book.creates.recall(key, created.digest, session, used_s=used_s)
+    """Have the key of a create, as old as it is by the wall clock, as far as that says anything.
+
+    A time to come is as far from now as one that has been. Where the clock has jumped, a key counts
+    for a while yet, and the janitor's looks find out how old it is (`Creates.look_again`).
+    """
+    keeping = services.keeping
+    anyhow_s = max(KEYS_KEPT_ANYHOW_S, 2 * keeping.cleanup_interval_s)
+    most_s = max(0.0, keeping.keys_keep_s - anyhow_s)
+    age_s = abs(wall_s - created.used_at)
+    services.book.creates.recall(
+        (created.org_id, created.user_id, created.key),
+        created.digest,
+        session,
+        used_s=now_s - min(age_s, most_s),
+        used_at=created.used_at if age_s > most_s else None,
+    )
+
+
+def _recall_unreadable(
+    services: Services, stored: Stored, why: StoreError, *, wall_s: float, now_s: float
+) -> None:
+    """Have the key of a session that cannot be read: a repeated create makes no second one."""
+    if stored.created is not None:
+        session = _said_of(stored)
+        _recall(services, stored.created, session, wall_s=wall_s, now_s=now_s)
+        services.book.creates.refuse(stored.id, why)
 
 
 def _idle_s(services: Services, age_s: float) -> float:
@@ -189,23 +228,42 @@ def _interrupted(session: Session, *, wall_s: float) -> Session:
     return session
 
 
+def _told_of(services: Services, stored: Stored, error: Unreadable) -> StoreError:
+    """Tell of a session that cannot be read; return what whoever wants it is told."""
+    remedy = error.remedy or CHECK
+    services.system.emit(SessionUnreadable(stored.id, str(error), remedy))
+    msg = f"session {stored.id} cannot be read from the store: {error}"
+    # Its data may be read by another behaviour; what else cannot be read is damaged.
+    refusal = StoreDamaged(msg) if remedy == CHECK else StoreError(msg)
+    refusal.remedy = remedy
+    return refusal
+
+
+def _said_of(stored: Stored) -> Session:
+    """Return what is known of a session that cannot be read: what stands beside its snapshot."""
+    head = stored.head
+    return Session(
+        id=stored.id,
+        version=head.version,
+        last_seq=head.last_seq,
+        message_count=head.message_count,
+        last_active_at=head.last_active_at,
+    )
+
+
 def _restore_unreadable(
-    services: Services, storing: Storing, stored: Stored, wrong: tuple[str, str], *, now_s: float
+    services: Services, storing: Storing, stored: Stored, why: StoreError, *, now_s: float
 ) -> Row:
     """Keep the place of a session that cannot be read: it is quarantined, and is not revived."""
-    error, remedy = wrong
-    msg = f"session {stored.id} cannot be read from the store: {error}"
-    refusal = StoreError(msg)
-    refusal.remedy = remedy
-    storing.unreadable[stored.id] = refusal
-    row = DurableRow(
-        Session(id=stored.id, version=stored.head.version, last_seq=stored.head.last_seq),
+    incarnation = stored.head.incarnation
+    row = UnreadableRow(
+        _said_of(stored),
         storing.journal,
         storing.older,
+        why,
         active_s=now_s,
         log=elsewhere(stored.head.last_seq),
-        incarnation=stored.head.incarnation,
-        is_stored=True,
+        incarnation=incarnation,
     )
-    row.standing = Standing(stored.head.incarnation, Presence.QUARANTINED, now_s, last_error=error)
+    row.standing = Standing(incarnation, Presence.QUARANTINED, now_s, last_error=str(why))
     return services.table.restore(row)

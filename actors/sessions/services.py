@@ -122,7 +122,7 @@ class Services:
         """What must be audited before it is done passes here; None: nothing must."""
         self.addresses = Addresses(system, self.announce, self.gate)
         self.table = Table(partitions)
-        self.book = Book(partitions)
+        self.book = Book(partitions, keeping)
         self.commit: Callable[[SessionEntry], CommitOutcome] = MemoryStore().commit
         """Keep a commit and publish it; a store that does not keep it raises StoreError, after
         which the draft is to be rebased. Any thread."""

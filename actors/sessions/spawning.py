@@ -10,12 +10,16 @@ must keep their order:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.keys import FirstReply
 from callboard.supervision import Future
+
+Waiter: TypeAlias = "Future[Session] | FirstReply"
+"""Somebody who is to be told that a session is ACTIVE."""
 
 
 class Spawning:
@@ -29,8 +33,8 @@ class Spawning:
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        self.replies: list[Future[Any]] = []
-        """The futures of those who wait for it."""
+        self.replies: list[Waiter] = []
+        """Those who wait for it."""
         self.cause: Exception | None = None
         """What went wrong first."""
         self.cancelled: str | None = None
@@ -95,7 +99,7 @@ class Spawns:
         """Forget a record and return it."""
         return self._spawning.pop(session_id, None)
 
-    def join(self, session_id: str, replies: list[Future[Any]]) -> bool:
+    def join(self, session_id: str, replies: Sequence[Waiter]) -> bool:
         """Have them answered when a session is spawned; False if it is not being spawned."""
         spawning = self.get(session_id)
         if spawning is None:

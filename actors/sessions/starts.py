@@ -1,9 +1,13 @@
 """Which sessions are being started, and how far is each? One state for each of them.
 
     want --> WAITING --ask--> ASKED --settle--> gone: it runs, or its failure was told
-               ^   ^            |
+               ^   ^            | |                                            ^
+               |   |            | +---give_up--> FAILED --settle---------------+
                |   +---wait-----+     its partition has ended: asked again when it is back
                +-wait- PAUSED <-+     (pause) it failed or was refused: again after a delay
+
+Before it is asked for, a start may be LOADING (load): its session's last messages are read from a
+store. When they are here it is WAITING again, and asked for at once.
 
 The system owns this, the manager alone changes it, but for `refuse` and `hand_in`. A manager may be
 killed between any two steps: its successor calls `take_over`, and asks once more for
@@ -43,8 +47,16 @@ class Phase(StrEnum):
     """For its partition to come back, or for a place among the starts under way there."""
     ASKED = "asked"
     """The partition has been asked; it will answer, or its end will."""
+    LOADING = "loading"
+    """What was said last in its session is being read from a store; then it is asked for."""
     PAUSED = "paused"
     """For a delay to pass."""
+    FAILED = "failed"
+    """It comes to nothing: what that makes of the session is carried out, then it is told."""
+
+
+_UNDER_WAY = frozenset({Phase.ASKED, Phase.LOADING})
+"""What counts for the bound of starts under way in a partition."""
 
 
 class Start:
@@ -54,6 +66,7 @@ class Start:
         session_id: which.
         partition: the number of the partition that runs it.
         cause: why.
+        replies: the futures of those who wait for it.
     """
 
     __slots__ = (
@@ -70,15 +83,16 @@ class Start:
         "session_id",
     )
 
-    def __init__(self, session_id: str, partition: int, cause: Cause) -> None:
+    def __init__(
+        self, session_id: str, partition: int, cause: Cause, replies: list[Any] | None = None
+    ) -> None:
         self.session_id = session_id
         self.partition = partition
         self.cause = cause
         self.phase = Phase.WAITING
         self.number = 0
         """Of the last request to the partition; of all starts each has its own."""
-        self.replies: list[Any] = []
-        """The futures of those who wait for it."""
+        self.replies: list[Any] = [] if replies is None else replies
         self.session: Session | None = None
         """What those were told who waited for it, when it came to run."""
         self.error: Exception | None = None
@@ -136,8 +150,9 @@ class Starts:
 
     # -- what there is -----------------------------------------------------
 
-    def __contains__(self, session_id: object) -> bool:
-        return session_id in self._starts
+    def __contains__(self, session_id: str) -> bool:
+        start = self._starts.get(session_id)
+        return start is not None and start.phase is not Phase.FAILED
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -151,7 +166,7 @@ class Starts:
         return start is not None and start.phase is Phase.ASKED
 
     def asked(self, partition: int) -> int:
-        """Return how many starts are under way in a partition."""
+        """Return how many starts are under way in a partition, those that are loading included."""
         return self._asked[partition]
 
     def has_waiting(self, partition: int) -> bool:
@@ -163,11 +178,14 @@ class Starts:
     def want(self, session_id: str, partition: int, cause: Cause) -> Start:
         """Have a session started; the start that there is takes the stronger cause.
 
-        A pause goes on when only one more message waits, and ends when somebody asks for it.
+        A pause goes on when only one more message waits, and ends when somebody asks for it. One
+        that failed is followed by another, with those who wait for it: a manager that is killed
+        before it has told them leaves them to its successor.
         """
         start = self._starts.get(session_id)
-        if start is None:
-            start = self._starts[session_id] = Start(session_id, partition, cause)
+        if start is None or start.phase is Phase.FAILED:
+            replies = [] if start is None else start.replies
+            start = self._starts[session_id] = Start(session_id, partition, cause, replies)
             self._waiting[partition][session_id] = None
         elif start.cause is Cause.WAKE and cause is not Cause.WAKE:
             start.cause = cause
@@ -189,6 +207,10 @@ class Starts:
         start.number = next(self._numbers)
         self._enter(start, Phase.ASKED)
 
+    def load(self, start: Start) -> None:
+        """Note that its session's last messages are being read; it counts as under way."""
+        self._enter(start, Phase.LOADING)
+
     def wait(self, start: Start) -> None:
         """Have it asked for again: at once, or when the partition is back."""
         self._enter(start, Phase.WAITING)
@@ -197,9 +219,15 @@ class Starts:
         """Have it wait until `wait` is called for it."""
         self._enter(start, Phase.PAUSED)
 
+    def give_up(self, start: Start, error: Exception) -> None:
+        """Have it be no more, but for those who are told of the error by `settle`'s caller."""
+        start.error = start.error or error
+        self._enter(start, Phase.FAILED)
+
     def settle(self, start: Start) -> None:
         """Forget it: it has come to its end. Harmless when it had before."""
-        if self._starts.pop(start.session_id, None) is not None:
+        if self._starts.get(start.session_id) is start:
+            del self._starts[start.session_id]
             self._leave(start)
 
     def refuse(self, session_id: str, error: StoreError) -> None:
@@ -232,13 +260,13 @@ class Starts:
     def _enter(self, start: Start, phase: Phase) -> None:
         self._leave(start)
         start.phase = phase
-        if phase is Phase.ASKED:
+        if phase in _UNDER_WAY:
             self._asked[start.partition] += 1
         elif phase is Phase.WAITING:
             self._waiting[start.partition][start.session_id] = None
 
     def _leave(self, start: Start) -> None:
-        if start.phase is Phase.ASKED:
+        if start.phase in _UNDER_WAY:
             self._asked[start.partition] -= 1
         elif start.phase is Phase.WAITING:
             self._waiting[start.partition].pop(start.session_id, None)

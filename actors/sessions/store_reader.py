@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from callboard.actors.errors import StoreError
+from callboard.actors.errors import StoreDamaged, StoreError
 from callboard.actors.sessions.coding import Unreadable, message
 from callboard.actors.sessions.data import Message
 from callboard.actors.sessions.internal import FailNow, LogLoaded
@@ -83,8 +85,7 @@ class StoreReader(PinnedActor):
         except StoreError as refusal:
             error = refusal
         except Exception as raised:  # noqa: BLE001 -- a host's store may raise anything
-            # Its type alone: the text is a stranger's, and may hold what nobody is to read.
-            error = StoreError(f"the store raised {type(raised).__name__}")
+            error = StoreError(self._storing.raised(raised))
         self._storing.announce(LogLoaded(row, log, error))
         self._storing.loading.pop(row, None)
 
@@ -92,26 +93,32 @@ class StoreReader(PinnedActor):
         first_seq = here_from(last_seq)
         keyed: tuple[Message, ...] = ()
         if first_seq > 1:
-            self.begun_s = self.system.clock.now_s()
-            try:
+            with self._at_store():
                 found = self._store.keyed(session_id, up_to_seq=first_seq - 1, limit=KEYS_MAX)
-            finally:
-                self.begun_s = None
-            keyed = _readable(session_id, found)
+                keyed = _readable(session_id, found)
         messages = self._read(session_id, first_seq - 1, last_seq)
         return log_of(messages, first_seq=first_seq, keyed=keyed)
 
     def _read(self, session_id: str, after_seq: int, up_to_seq: int) -> tuple[Message, ...]:
+        with self._at_store():
+            found = self._store.messages(session_id, after_seq=after_seq, up_to_seq=up_to_seq)
+            messages = _readable(session_id, found)
+            if [each.seq for each in messages] != list(range(after_seq + 1, up_to_seq + 1)):
+                msg = f"messages of session {session_id} are missing after {after_seq}"
+                raise StoreDamaged(msg)
+        return messages
+
+    @contextmanager
+    def _at_store(self) -> Generator[None]:
+        """Be at the store: whoever hangs there is named, and damage that is found is noted."""
         self.begun_s = self.system.clock.now_s()
         try:
-            found = self._store.messages(session_id, after_seq=after_seq, up_to_seq=up_to_seq)
+            yield
+        except StoreDamaged as damage:
+            self._storing.note_damage(damage)
+            raise
         finally:
             self.begun_s = None
-        messages = _readable(session_id, found)
-        if [each.seq for each in messages] != list(range(after_seq + 1, up_to_seq + 1)):
-            msg = f"messages of session {session_id} are missing after {after_seq}"
-            raise _damaged(msg)
-        return messages
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:
@@ -129,10 +136,4 @@ def _readable(session_id: str, found: tuple[MessageRecord, ...]) -> tuple[Messag
         return tuple(map(message, found))
     except Unreadable as error:
         msg = f"a message of session {session_id} cannot be read: {error}"
-        raise _damaged(msg) from None
-
-
-def _damaged(msg: str) -> StoreError:
-    error = StoreError(msg)
-    error.remedy = CHECK
-    return error
+        raise StoreDamaged(msg) from None

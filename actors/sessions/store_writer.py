@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from callboard.actors.errors import StoreError
+from callboard.actors.errors import StoreError, StoreRefused
 from callboard.actors.sessions.internal import FailNow, LookAgain
 from callboard.actors.sessions.stepping import next_step
 from callboard.actors.storage.records import Leased, Probed
@@ -82,6 +82,7 @@ class StoreWriter(PinnedActor):
         self._is_fresh = True
         self._is_to_probe = False
         self._again: Timer | None = None
+        self._purging: Purge | None = None
 
     def on_start(self) -> None:
         """Go on with what waits."""
@@ -104,12 +105,17 @@ class StoreWriter(PinnedActor):
     @handles(Purge)
     def on_purge(self, message: Purge) -> None:
         """Delete sessions that ended long ago, some at a time."""
+        if self._purging not in {None, message}:
+            return  # that one goes on; the janitor comes again
 
         def purge() -> None:
             before, store = message.ended_before, self._storing.store
+            self._purging = None  # should it fail
             purged = store.purge(ended_before=before, limit=PURGED_AT_ONCE)
             self._storing.took()
-            if purged == PURGED_AT_ONCE:
+            if purged.has_more:
+                self._purging = message
+                self.actor_ref.notify(LookAgain())  # what waits has its turn first
                 self.actor_ref.notify(message)
 
         self._do(purge, message)
@@ -193,7 +199,7 @@ class StoreWriter(PinnedActor):
         self.begun_s = self.system.clock.now_s()
         try:
             act()
-        except StoreError as error:
+        except (StoreError, StoreRefused) as error:
             self._storing.note(error)
         finally:
             self._leave()

@@ -7,13 +7,20 @@ has a thread of its own: a disk may take its time, and nobody else waits in line
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
 
-from callboard.actors.errors import StoreError, StoreFenced, StoreOutcomeUnknown
+from callboard.actors.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreFenced,
+    StoreOutcomeUnknown,
+    StoreRefused,
+)
 from callboard.actors.messages import StoreHealth
 from callboard.actors.sessions.coding import SessionCoder
 from callboard.actors.sessions.data import Message, Session
@@ -31,9 +38,11 @@ from callboard.supervision import (
     Address,
     CallboardError,
     Future,
+    Timeout,
 )
 from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.specs import ChildSpec
+from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.futures import PortFuture
 
 DELAYS: Final = Backoff(delays_s=(0.0, 0.1, 1.0, 10.0))
@@ -42,6 +51,15 @@ use up the budget of the line."""
 
 WRITER_SHUTDOWN_S: Final = 10.0
 """Seconds that the writer has to write the rest when the system stops."""
+
+CLOSE_LEAST_S: Final = 1.0
+"""Seconds that the store has to close in any case, when the rest of a stop has used up its time."""
+
+CLOSER: Final = "closing"
+"""The end of the name of the thread that waits for it."""
+
+STEPS_TOLD: Final = 3
+"""Steps of the way to where a store has raised that are told, the innermost."""
 
 UNKNOWN_TRIES: Final = 2
 """How often a batch is written whose outcome is not known, before its askers are told so."""
@@ -62,11 +80,42 @@ class StoreRefuses(msgspec.Struct, frozen=True):
     remedy: str
 
 
+class StoreRaised(msgspec.Struct, frozen=True):
+    """An event of the system's hook: a store has raised what is no `StoreError`. It has a bug.
+
+    Args:
+        error: the name of the exception's type. Not its text, which is a stranger's, and may hold
+            what nobody is to read.
+        where: the innermost steps of the way to where it was raised, that first: file, line, name.
+    """
+
+    log_level: ClassVar[int] = logging.ERROR
+    log_event: ClassVar[str] = "store.raised"
+
+    error: str
+    where: str
+
+
 class StoreTakesAgain(msgspec.Struct, frozen=True):
     """An event of the system's hook: the store takes commits again."""
 
     log_level: ClassVar[int] = logging.INFO
     log_event: ClassVar[str] = "store.takes_again"
+
+
+class StoreIsDamaged(msgspec.Struct, frozen=True):
+    """An event of the system's hook: something in the store is damaged, the first that was found.
+
+    Args:
+        error: what it says.
+        remedy: what to do.
+    """
+
+    log_level: ClassVar[int] = logging.ERROR
+    log_event: ClassVar[str] = "store.damaged"
+
+    error: str
+    remedy: str
 
 
 class StoreTakenOver(msgspec.Struct, frozen=True):
@@ -110,12 +159,12 @@ class Storing:
         self.journal: Journal[Session, Log] = Journal(
             coder, self._wake, emit, partial(system.count, REFUSED_COMMITS)
         )
-        self.unreadable: dict[str, StoreError] = {}
-        """Sessions that the store has, and cannot be read: why they are not run."""
         self.loading: dict[Row, None] = {}
         """Sessions whose last messages the reader has been asked for, and has not told of."""
         self.refusal: StoreError | None = None
         """What the store has refused, until it is seen to take something; None: it takes."""
+        self.damage: StoreDamaged | None = None
+        """What was found damaged first: it stays so until the store is opened anew."""
         self._takes_at_rest = True
         """Whether only what is no commit was refused: then no commit is needed to see it take."""
         self._purged_before: float | None = None
@@ -130,6 +179,8 @@ class Storing:
         """The work of an operator that is under way, if one is."""
         self.is_closed = False
         """Whether the system has stopped: nothing is told any more of what is written."""
+        self._is_let_go = False
+        """Whether the store has been told to close."""
         self.line: Any = None
         """The supervisor of the writer that began last."""
         self.specs: tuple[ChildSpec, ...] = (
@@ -184,20 +235,39 @@ class Storing:
         else:
             tell(None)
 
-    def close(self) -> None:
+    def close(self, *, within_s: float) -> tuple[str, ...]:
         """Let go of the store; what it has not kept is refused. When the system has stopped.
 
         A writer that was killed while the disk hangs may be at the store still. It is not waited
         for: it lets go of the store itself when it comes back, or the process ends before. Until
-        then nobody else has the store, for what it writes may still be kept.
+        then nobody else has the store, for what it writes may still be kept. Nor is a close waited
+        for that hangs.
+
+        Args:
+            within_s: seconds that the store has for it.
+
+        Returns:
+            The name of the thread that is still at it; none if none is.
         """
         self.is_closed = True
         if self.occupied_by is not None:
             lost = "the system was stopped while the store was keeping this"
             self.journal.fail_in_flight(StoreOutcomeUnknown(lost))
         self.journal.fail_all(StoreError("the system was stopped before this was kept"))
-        if self.occupied_by is None:
-            self.store.close()
+        if self.occupied_by is None and not self._is_let_go:
+            try:
+                self._system.aside(self._let_go, name=CLOSER, timeout_s=within_s)
+            except Timeout:
+                return (f"{self._system.name}-{CLOSER}",)
+            except RuntimeError:
+                if self._is_let_go:
+                    raise  # the store has
+                self._let_go()  # no thread can be started, as at the exit of the interpreter
+        return ()
+
+    def _let_go(self) -> None:
+        self._is_let_go = True  # once: a stop that is repeated does not come between
+        self.store.close()
 
     def leave(self) -> None:
         """Be at the store no more; see that what has come meanwhile is written.
@@ -219,25 +289,53 @@ class Storing:
     def health(self) -> StoreHealth:
         """Say how the store is. Any thread, no message."""
         refusal = self.refusal
+        told = refusal or self.damage
         return StoreHealth(
             is_taking=refusal is None,
-            error=None if refusal is None else str(refusal),
-            remedy=None if refusal is None else refusal.remedy,
+            is_damaged=self.damage is not None,
+            error=None if told is None else str(told),
+            remedy=None if told is None else told.remedy,
             waiting=self.journal.waiting(),
             kept=self.journal.kept,
             batches=self.batches,
             refused=self._system.counts.get(REFUSED_COMMITS, 0),
         )
 
-    def note(self, error: StoreError, *, is_commit: bool = False) -> None:
-        """Take note of what the store has refused; told once, until it takes something again."""
+    def note(self, said: StoreError | StoreRefused, *, is_commit: bool = False) -> None:
+        """Take note of what the store has refused; told once, until it takes something again.
+
+        That somebody else has it is for good: nothing that is said later says more.
+        """
+        if self.is_fenced:
+            return
+        error = _refusal_of(said)
         self._takes_at_rest = self._takes_at_rest and not is_commit
         before, self.refusal = self.refusal, error
         if before is None:
             self._system.emit(StoreRefuses(str(error), error.remedy))
+        if isinstance(error, StoreDamaged):
+            self.note_damage(error)
         if isinstance(error, StoreFenced) and not self.is_fenced:
             self.is_fenced = True
             self._system.emit(StoreTakenOver(str(error)))
+
+    def note_damage(self, error: StoreDamaged) -> None:
+        """Take note of what was found damaged; the first is told. The writer, and the reader.
+
+        That something else can be read and written says nothing of it.
+        """
+        if self.damage is None:
+            self.damage = error
+            self._system.emit(StoreIsDamaged(str(error), error.remedy))
+
+    def raised(self, error: Exception) -> str:
+        """Tell where a store has raised what it should not; return what whoever asked is told.
+
+        That is its type alone: the text is a stranger's, and may hold what nobody is to read.
+        """
+        innermost = reversed(crashed(error).walk[-STEPS_TOLD:])
+        self._system.emit(StoreRaised(type(error).__name__, " < ".join(map(str, innermost))))
+        return f"the store raised {type(error).__name__}"
 
     def took(self, *, is_commit: bool = False) -> None:
         """Take note that the store does what it is asked.
@@ -261,8 +359,15 @@ class Storing:
             self._writer.notify(Purge(min(earlier, before)))
 
     def older(self, session_id: str, after_seq: int, up_to_seq: int) -> Future[tuple[Message, ...]]:
-        """Ask the reader for messages; see `Row.older`. Any thread; it never waits."""
-        wanted: Future[tuple[Message, ...]] = PortFuture(blocker=self._system.dispatcher)
+        """Ask the reader for messages; see `Row.older`. Any thread; it never waits.
+
+        Whoever waits for them waits as long as for any answer, `ask_timeout_s`, or sets another
+        deadline: the reader may hang at the disk.
+        """
+        dispatcher = self._system.dispatcher
+        until_s = dispatcher.now_s() + self._system.settings.ask_timeout_s
+        deadline_s = None if until_s == math.inf else until_s
+        wanted: Future[tuple[Message, ...]] = PortFuture(None, deadline_s, dispatcher)
         read = ReadMessages(session_id, after_seq, up_to_seq)
         try:
             asked = self._reader.ask(read, block=False)
@@ -306,12 +411,23 @@ class Storing:
                 refused = self.store.write(writes)
             except StoreOutcomeUnknown as error:  # the same again does no harm
                 doubt = error
-            except StoreError as error:
+            except (StoreError, StoreRefused) as said:
+                refusal = _refusal_of(said)
+                if isinstance(refusal, StoreFenced):
+                    self.note(refusal)  # apart: a doubt does not say so
                 # Nothing is kept of this attempt; but what of the one before, nobody knows.
-                return doubt or error
+                return doubt or refusal
             except Exception as error:  # noqa: BLE001 -- a host's store may raise anything
-                # Its type alone: the text is a stranger's, and may hold what nobody is to read.
-                doubt = StoreOutcomeUnknown(f"the store raised {type(error).__name__}")
+                doubt = StoreOutcomeUnknown(self.raised(error))
             else:
                 return refused if doubt is None else dict.fromkeys(refused, doubt)
         return doubt
+
+
+def _refusal_of(said: StoreError | StoreRefused) -> StoreError:
+    """Return what a store at work refuses.
+
+    One that cannot be used any more, as it could when the system began, is somebody else's now: to
+    try again does not help, so it is for good.
+    """
+    return said if isinstance(said, StoreError) else StoreFenced(said.path, because=said)

@@ -233,17 +233,21 @@ class Row(Ledger[Session, Log]):
         """Whether something of it may be kept that is not published: a store was lost with it."""
         return False
 
-    def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
+    def older(
+        self, after_seq: int, limit: int, log: Log | None = None
+    ) -> Future[tuple[Message, ...]] | None:
         """Return messages that follow a number, as far as they are not here but in a store.
 
         Args:
             after_seq: what follows this number.
             limit: how many at most; fewer may come.
+            log: of which log the rest is here; None: of the one that is published. That of an
+                actor may have fewer here: it is ahead.
 
         Returns:
             None when what follows that number is here. Else what waits for the store.
         """
-        del after_seq, limit
+        del after_seq, limit, log
         return None
 
 
@@ -303,9 +307,12 @@ class DurableRow(StoredLedger[Session, Log], Row):
         """Whether the store may have something of it that is not published."""
         return self.is_in_doubt
 
-    def older(self, after_seq: int, limit: int) -> Future[tuple[Message, ...]] | None:
+    def older(
+        self, after_seq: int, limit: int, log: Log | None = None
+    ) -> Future[tuple[Message, ...]] | None:
         """Return messages that follow a number, as far as they are in the store alone."""
-        after_seq, first_seq = max(after_seq, 0), self.latest().log.first_seq
+        first_seq = (self.latest().log if log is None else log).first_seq
+        after_seq = max(after_seq, 0)
         if after_seq + 1 >= first_seq or limit < 1:
             return None
         return self.pages(self.id, after_seq, min(after_seq + limit, first_seq - 1))
@@ -333,6 +340,45 @@ class DurableRow(StoredLedger[Session, Log], Row):
     def note_doubt(self) -> None:
         """Note that nobody knows what of it the store has. The writer alone."""
         self.is_in_doubt = True
+
+
+class UnreadableRow(DurableRow):
+    """The place of a session that a store has, and this system cannot read: it stays as it is.
+
+    It is not run, and nothing ends it but who asks for that. Of its snapshot only the version and
+    the number of the last message are known here; what the store has of it is never replaced.
+
+    Args:
+        session: what is known of it.
+        journal, pages, active_s, log, incarnation: as of every durable row.
+        why: what whoever wants it to run is told.
+    """
+
+    __slots__ = ("why",)
+
+    keeps_body = True
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal[Session, Log],
+        pages: Pages,
+        why: StoreError,
+        *,
+        active_s: float,
+        log: Log,
+        incarnation: int,
+    ) -> None:
+        super().__init__(
+            session,
+            journal,
+            pages,
+            active_s=active_s,
+            log=log,
+            incarnation=incarnation,
+            is_stored=True,
+        )
+        self.why = why
 
 
 def seen(session: Session, standing: Standing, incarnation: int) -> Session:

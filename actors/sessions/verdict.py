@@ -32,12 +32,14 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         reason: why.
         failed_on: name of the type of the message it was handling, if known.
         has_supervisor: whether the partition that ran it is there to restart it.
+        run_by: the incarnation of that partition, to look once more if that was long ago.
     """
 
     incarnation: int
     reason: ExitReason
     failed_on: str | None = None
     has_supervisor: bool = True
+    run_by: object = None
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):

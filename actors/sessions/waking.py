@@ -42,10 +42,11 @@ from callboard.actors.sessions.states import (
     Transition,
     takes_messages,
 )
-from callboard.actors.sessions.table import DurableRow, Row, Standing
+from callboard.actors.sessions.table import DurableRow, Row, Standing, UnreadableRow
 from callboard.actors.sessions.verdict import (
     GivenUp,
     NeverStarted,
+    News,
     NotResumed,
     NotWoken,
     PartitionLost,
@@ -73,7 +74,8 @@ from callboard.supervision.model.reasons import is_abnormal
 Promise: TypeAlias = Callable[[], Future[Any]]
 
 WOKEN_AT_ONCE_MAX = 64
-"""Starts under way in one partition while more of its sessions wait to be woken."""
+"""Starts under way in one partition while more of its sessions wait to be woken; those count whose
+last messages are read from a store first."""
 
 _TO_BE_WOKEN = frozenset({Presence.ASLEEP, Presence.RESTARTING})
 """Who restarts may have been lost with a partition since; to ask for one twice does no harm."""
@@ -139,12 +141,18 @@ class Waker:
             if row is None:
                 start.fail(SessionNotFound(start.session_id))
                 starts.settle(start)
-            elif start.cause is Cause.WAKE and row.presence not in _TO_BE_WOKEN:
+            elif start.cause is Cause.WAKE and not self._is_to_be_woken(row):
                 starts.settle(start)  # it runs, or must not run, by now
             else:
                 self._ask(start, row, partition)
         if starts.has_waiting(number) and starts.asked(number) < WOKEN_AT_ONCE_MAX:
             self._desk.send_on(PlacesLeft(number))  # others may have their turn before
+
+    def _is_to_be_woken(self, row: Row) -> bool:
+        presence = row.presence
+        if presence is Presence.AWAKE:  # its end may have been told to a manager that was killed
+            return not self._services.addresses.is_awake(row)
+        return presence in _TO_BE_WOKEN
 
     def resume(self, session_id: str) -> None:
         """Go on with a start whose pause is over."""
@@ -165,7 +173,7 @@ class Waker:
             return False
         storing = self._services.storing
         assert storing is not None, "else all of it is here"
-        self._starts.pause(start)
+        self._starts.load(start)
         storing.load(row)
         return True
 
@@ -175,10 +183,16 @@ class Waker:
         if message.error is None:
             assert isinstance(row, DurableRow), "no other is loaded"
             row.load(message.log)
-            self.resume(row.id)
+            if start is not None and start.phase is Phase.LOADING:
+                # Before those that wait: theirs would be loaded too, and all be held at once.
+                self._starts.wait(start)
+                partition = self._living(start.partition)
+                if partition is not None:
+                    self._ask(start, row, partition)
         elif start is not None:
             self._starts.refuse(row.id, message.error)
             self._failed(start, row, message.error)
+        self.wake_more(row.partition)  # there may be a place for others
 
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
         if self._must_load(start, row):
@@ -229,7 +243,7 @@ class Waker:
                 self._not_kept(start, row, unkept.error)
             case None:
                 self._watcher.started(row, answer.cell)
-                if row.presence is Presence.RESTARTING and not _comes_back(answer.cell):
+                if row.presence is Presence.RESTARTING and not self._comes_back(row, answer.cell):
                     # That life is over, and since then it has been revived: for another one.
                     self._starts.wait(start)
                     self._desk.send_on(PlacesLeft(start.partition))
@@ -243,7 +257,7 @@ class Waker:
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
                     # It ran, has ended, and may have been wanted since; or it comes back.
-                    self.fell_asleep(row, comes_back=_comes_back(answer.cell))
+                    self.fell_asleep(row, comes_back=self._comes_back(row, answer.cell))
                 self._services.see_to_room()
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
@@ -251,10 +265,16 @@ class Waker:
                 self._starts.wait(start)  # until PartitionReady
                 if start.cause is Cause.WAKE:
                     self._watcher.started(row, None)  # it may have begun all the same
-            case _ if start.cause is Cause.CREATE and row.when_settled(self._goes_on(answer)):
+            case _ if start.cause is not Cause.WAKE and row.when_settled(self._goes_on(answer)):
                 return  # what has begun and failed may have handed in something
             case error:
                 self._failed(start, row, error)
+
+    def _comes_back(self, row: Row, cell: Any) -> bool:
+        """Say whether a session that does not run is restarted by its partition."""
+        if cell is None or cell.reason is None:
+            return True
+        return is_abnormal(cell.reason) and self._watcher.has_supervisor(row, cell.parent)
 
     def _is_being_kept(self, start: Start, row: Row, answer: StartAnswered) -> bool:
         """Say whether it is told later that a session runs: what it began with waits."""
@@ -291,9 +311,7 @@ class Waker:
         if start.cause is Cause.CREATE:
             self._take_back(start, row, error)
             return
-        start.fail(error)
-        self._starts.settle(start)
-        self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
+        self._fail(start, row, PartitionLost(incarnation=row.incarnation), error)
 
     def _failed(self, start: Start, row: Row, error: Exception) -> None:
         reason = _reason_of(error)
@@ -308,20 +326,30 @@ class Waker:
             start.error = why
             self._take_back(start, row, error)
             return
-        start.fail(why)
-        self._starts.settle(start)
         if start.cause is Cause.CREATE:
+            start.fail(why)
+            self._starts.settle(start)
             self.never_was(row, start.refusal or error)
         elif start.refusal is not None and start.cause is not Cause.REVIVE:
             # No fault of the session: it sleeps, as it did before. Who waits may try again.
             name = type(start.refusal).__name__
             self._services.tell(row.latest().session, EventKind.ERROR, error=name)
             self._services.addresses.of(row).refuse_waiting(start.refusal)
-            self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
+            self._fail(start, row, PartitionLost(incarnation=row.incarnation), why)
         elif start.cause is Cause.RESUME:
-            self._desk.learn(row, NotResumed(incarnation=row.incarnation, reason=reason))
+            self._fail(start, row, NotResumed(incarnation=row.incarnation, reason=reason), why)
         else:
-            self._desk.learn(row, GivenUp(incarnation=row.incarnation, reason=reason))
+            self._fail(start, row, GivenUp(incarnation=row.incarnation, reason=reason), why)
+
+    def _fail(self, start: Start, row: Row, news: News, error: Exception) -> None:
+        """Carry out what becomes of a session that did not start; then tell who waited for it.
+
+        In this order, for whoever is told may look.
+        """
+        self._starts.give_up(start, error)
+        self._desk.learn(row, news)
+        start.fail(error)
+        self._starts.settle(start)
 
     def _take_back(self, start: Start, row: Row, error: Exception) -> None:
         """Have a session be no more that did not begin, then tell its creator.
@@ -412,9 +440,9 @@ class Waker:
             StoreError: the patch was not kept; the session is what it was.
         """
         row, patch = self._table.row(message.session_id), message.patch
-        presence, storing = row.presence, self._services.storing
-        if storing is not None and row.id in storing.unreadable:
-            raise storing.unreadable[row.id]
+        presence = row.presence
+        if isinstance(row, UnreadableRow):
+            raise row.why.with_traceback(None)  # again and again the same one
         if presence not in {Presence.QUARANTINED, Presence.ASLEEP}:
             if patch is not None:
                 remedy = f"Send UpdateSession: the session is {presence.value}."
@@ -527,11 +555,6 @@ class _Patched(NamedTuple):
 
     handed: Pending | None
     """What of that waits for a durable store: whoever revives it is told when it is kept."""
-
-
-def _comes_back(cell: Any) -> bool:
-    """Say whether a session that does not run is restarted by its partition."""
-    return cell is None or cell.reason is None or is_abnormal(cell.reason)
 
 
 def _answered(session_id: str, number: int, future: Future[Any], asked: Any) -> StartAnswered:

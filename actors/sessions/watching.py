@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import msgspec
+
 from callboard.actors.sessions.address import address_of
 from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.naming import partition_name
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import Presence
 from callboard.actors.sessions.table import Row
-from callboard.actors.sessions.verdict import Ended, PartitionLost
+from callboard.actors.sessions.verdict import Ended, News, PartitionLost
 from callboard.supervision import NoActor
 
 Ref: TypeAlias = Any
@@ -64,13 +66,26 @@ class Watcher:
         """Pass on that an incarnation has ended."""
         if not cell.is_started and self._starts.is_asked(row.id):
             return  # a start that was asked for and fails is answered; nobody repeats it
-        partition = self._system.lookup(partition_name(row.partition))
         news = Ended(
             incarnation=cell.incarnation,
             reason=cell.reason,
             failed_on=cell.failed_on,
-            has_supervisor=partition is not None
-            and partition.is_alive()  # it takes its children along before its place is empty
-            and partition.ref is cell.parent,
+            has_supervisor=self.has_supervisor(row, cell.parent),
+            run_by=cell.parent,
         )
         self._desk.learn(row, news)
+
+    def as_of_now(self, row: Row, news: News) -> News:
+        """Return news that a store has kept back: the partition may have ended since."""
+        if not isinstance(news, Ended) or self.has_supervisor(row, news.run_by):
+            return news
+        return msgspec.structs.replace(news, has_supervisor=False)
+
+    def has_supervisor(self, row: Row, run_by: Ref | None) -> bool:
+        """Say whether that incarnation of a session's partition is there to restart it."""
+        partition = self._system.lookup(partition_name(row.partition))
+        return (
+            partition is not None
+            and partition.is_alive()  # it takes its children along before its place is empty
+            and partition.ref is run_by
+        )

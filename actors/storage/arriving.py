@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import astuple
 
-from callboard.actors.errors import DuplicateSession
+from callboard.actors.errors import DuplicateSession, StoreError
 from callboard.actors.storage.database import Database
 from callboard.actors.storage.records import MessageRecord, Stored
 from callboard.actors.storage.sqlite import SqliteStore
@@ -118,7 +118,11 @@ def _take(
 
 def _publish(database: Database, taken: int) -> None:
     ((found,),) = database.rows("SELECT count(*) FROM arriving")
-    assert found == taken, "one import at a time"
+    if found != taken:
+        msg = f"{found} sessions have come in where this import has brought {taken}"
+        error = StoreError(msg)
+        error.remedy = "Look who else has changed the file; then import again, from the beginning."
+        raise error
     twice = database.rows("SELECT id FROM arriving JOIN session USING (id) LIMIT 1")
     if twice:
         raise DuplicateSession(twice[0][0])

@@ -32,7 +32,7 @@ Act: TypeAlias = "Callable[[StoreError | None], object]"
 """Is told what became of a commit: None when it is kept, else why it is not."""
 
 
-class Pending(msgspec.Struct, gc=False, eq=False):
+class Pending(msgspec.Struct, eq=False):
     """What of one commit is to be written, and who is to be told of it.
 
     Its session's thread fills it in before it is handed in; afterwards the writer alone settles
@@ -92,13 +92,14 @@ def _took(acts: list[Act], act: Act) -> bool:
     return True
 
 
-class Handed(Kept[S, L], Generic[S, L], frozen=True, gc=False, eq=False):
+# `gc=True`, unlike what is kept in memory alone: it leads to those who wait, and so back to itself.
+class Handed(Kept[S, L], Generic[S, L], frozen=True, gc=True, eq=False):
     """A version that was handed in. When it is kept, it is one like every other."""
 
     pending: Pending = msgspec.field(default_factory=Pending)
 
 
-class Opening(Kept[S, L], Generic[S, L], frozen=True, gc=False, eq=False):
+class Opening(Kept[S, L], Generic[S, L], frozen=True, gc=True, eq=False):
     """A version that says what the one before it says: an incarnation begins. Nothing to write."""
 
     is_opening: ClassVar[bool] = True
@@ -110,6 +111,7 @@ class DurableLedger(Ledger[S, L]):
     __slots__ = ()
 
     made: ClassVar[type[Kept[Any, Any]]] = Handed
+    opened: ClassVar[type[Kept[Any, Any]]] = Opening
 
     def mark(self) -> None:
         """Have the writer look at it."""

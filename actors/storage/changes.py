@@ -149,8 +149,8 @@ def _rows_by_kind(writes: Sequence[Write]) -> tuple[tuple[str, list[_Row]], ...]
                 bodies.append((write.body, write.id))
             if write.standing is not None:
                 standings.append((write.standing, write.id))
-            if write.created is not None:
-                created.append((*astuple(write.created), write.id))
+            if write.created is not None or write.leaves_key:
+                created.append((*_created_of(write), write.id))
             if write.ended_at is not None:
                 ended.append((write.ended_at, write.id))
         for message in write.messages:
@@ -210,8 +210,8 @@ def _write_alone(database: Database, write: Write) -> None:
             database.execute(_SET_BODY, (write.body, write.id))
         if write.standing is not None:
             database.execute(_SET_STANDING, (write.standing, write.id))
-        if write.created is not None:
-            database.execute(_SET_CREATED, (*astuple(write.created), write.id))
+        if write.created is not None or write.leaves_key:
+            database.execute(_SET_CREATED, (*_created_of(write), write.id))
     rows = ((each.seq, each.key, each.body, write.id) for each in write.messages)
     database.many(_INSERT_MESSAGE, rows)
 
@@ -238,5 +238,8 @@ def _session_row(write: Write) -> _Row:
 
 
 def _snapshot_row(write: Write) -> _Row:
-    created = _NO_CREATE if write.created is None else astuple(write.created)
-    return (write.body, write.standing, *created, write.id)
+    return (write.body, write.standing, *_created_of(write), write.id)
+
+
+def _created_of(write: Write) -> _Row:
+    return _NO_CREATE if write.created is None else astuple(write.created)

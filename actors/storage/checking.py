@@ -176,6 +176,9 @@ def _of_page(
             what = f"it follows message {stored.head.last_seq}, which is the last by the head"
             yield Finding(what, stored.id, message.seq)
             continue
+        if message.seq < expected:
+            yield Finding("it is there twice", stored.id, message.seq)
+            continue
         if message.seq > expected:
             yield _hole(stored, expected, message.seq - 1)
         expected = message.seq + 1

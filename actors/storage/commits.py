@@ -27,7 +27,7 @@ class CommitOutcome(StrEnum):
     """Refused: the incarnation is not the current one any more."""
 
 
-class Entry(msgspec.Struct, Generic[S, L], frozen=True, gc=False, eq=False):
+class Entry(msgspec.Struct, Generic[S, L], frozen=True, eq=False):
     """One commit: all that one handler changed.
 
     Args:

@@ -50,7 +50,7 @@ def compacting(store: SqliteStore, *, ended_before: float) -> Generator[None, No
     while not arrivals.clear():
         yield
     while store.look(lambda database: _has_ended(database, ended_before)):
-        purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE)
+        purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE).sessions
         yield
     while store.look(_free_pages):
         # To the end, by reading its rows: else some drivers give back one page alone.

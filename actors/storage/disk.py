@@ -189,9 +189,8 @@ def _is_filled(file: Path) -> bool:
 class FileLock:
     """A lock of the kernel on a file beside the database, which says who has it.
 
-    It ends with the process, however that ends, and is not inherited by what the process starts
-    (a bare `fork` that starts nothing keeps it as long as it lives). Since when it is held is the
-    file's own time.
+    It ends with the process, however that ends, and is not inherited by what the process starts, a
+    bare `os.fork` included. Since when it is held is the file's own time.
 
     Args:
         path: the database.
@@ -205,6 +204,7 @@ class FileLock:
         self._file = Path(f"{path}.lock")
         self._owner = os.getpid()
         self._held: int | None = self._take(path)
+        _locks[id(self)] = self
 
     @classmethod
     def to_read(cls, path: str) -> Self | None:
@@ -228,6 +228,7 @@ class FileLock:
                 raise error from cause
         try:
             _lock(held, path)  # and let go at once: nobody can begin to use it, only go on
+            fcntl.flock(held, fcntl.LOCK_UN)  # here, whoever was forked off meanwhile
         finally:
             os.close(held)
         return None
@@ -263,6 +264,7 @@ class FileLock:
     def release(self) -> None:
         """Let go, and remove the file. In a process that was forked off nothing is let go."""
         held, self._held = self._held, None
+        _locks.pop(id(self), None)
         if held is None:
             return
         if self._owner == os.getpid():
@@ -271,6 +273,20 @@ class FileLock:
                     self._file.unlink()
             fcntl.flock(held, fcntl.LOCK_UN)
         os.close(held)
+
+
+_locks: dict[int, FileLock] = {}
+"""The locks that this process has, by `id`; for the hook below, which is the process's own."""
+
+
+def _after_fork() -> None:
+    """Leave the locks to the process that has them: they would outlive it in this one."""
+    for lock in list(_locks.values()):
+        lock.release()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _lock(held: int, path: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from callboard.actors.errors import StoreError, StoreOutcomeUnknown
+from callboard.actors.errors import StoreDamaged, StoreError, StoreOutcomeUnknown
 from callboard.actors.storage.database import (
     SQLITE_BUSY,
     SQLITE_CANTOPEN,
@@ -30,6 +30,9 @@ OF_A_ROW: Final = frozenset({SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH})
 
 PASSING: Final = frozenset({SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_CORRUPT}) | OF_A_ROW
 """Codes that say nothing about the connection: another one would see the same."""
+
+_OF_DAMAGE: Final = frozenset({SQLITE_CORRUPT, SQLITE_NOTADB})
+"""Codes that say that the file is not what a store has written: no other attempt helps."""
 
 _IOERR_WRITE: Final = SQLITE_IOERR | 3 << 8
 _IOERR_FSYNC: Final = SQLITE_IOERR | 4 << 8
@@ -124,7 +127,7 @@ def goes_on(error: DatabaseError) -> bool:
 
 def failure(path: str, error: DatabaseError) -> StoreError:
     """Return the error of callers when nothing was kept."""
-    return _told(StoreError, path, error)
+    return _told(StoreDamaged if error.primary in _OF_DAMAGE else StoreError, path, error)
 
 
 def unknown(path: str, error: DatabaseError) -> StoreOutcomeUnknown:
@@ -156,7 +159,7 @@ def gone(path: str) -> StoreError:
     return said
 
 
-def damaged(path: str, what: str, why: str) -> StoreError:
+def damaged(path: str, what: str, why: str) -> StoreDamaged:
     """Return the error of who reads what no store has written so.
 
     Args:
@@ -164,18 +167,16 @@ def damaged(path: str, what: str, why: str) -> StoreError:
         what: a session, a message, a table.
         why: what is wrong with it.
     """
-    said = StoreError(
+    said = StoreDamaged(
         f"store {shown_path(path)}: the file is damaged ({what} cannot be read: {why})"
     )
     said.remedy = RESCUE
     return said
 
 
-def missing(session_id: str, seq: int) -> StoreError:
+def missing(session_id: str, seq: int) -> StoreDamaged:
     """Return the error of who reads a log in which a message is not there."""
-    said = StoreError(f"message {seq} of session {shown(session_id)} is missing in the store")
-    said.remedy = RESCUE
-    return said
+    return StoreDamaged(f"message {seq} of session {shown(session_id)} is missing in the store")
 
 
 def odd_value(column: str, value: object) -> str:

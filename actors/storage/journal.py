@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
 from callboard.actors.storage.chain import DurableLedger, Handed
@@ -71,6 +71,8 @@ class StoredLedger(DurableLedger[S, L]):
     """Under which key it was created, until that is written: when it has come to be."""
     standing_to_keep: bytes | None
     """What is known of its incarnations, as JSON, until that is written."""
+    keeps_body: ClassVar[bool] = False
+    """Whether the stored body stays as it is, whatever is committed: nobody here can read it."""
 
     def note_kept(self, write: Write) -> None:
         """Note that the store has this."""
@@ -176,7 +178,7 @@ class Journal(Generic[S, L]):
         self._taken = 0
         self._given_back = 0
         self._unkept: dict[StoredLedger[S, L], None] = {}
-        """Whose standing was refused with all else: written when the store takes something."""
+        """Whose standing was refused: written when the store takes something of others."""
         self.kept = 0
         """Commits that the store has kept; the writer alone counts."""
 
@@ -208,7 +210,8 @@ class Journal(Generic[S, L]):
         pending = version.pending
         pending.events = entry.events
         messages = pending.messages = self._coder.messages(version.log, before.last_seq)
-        body = pending.body = self._coder.body(session, before)
+        body = None if ledger.keeps_body else self._coder.body(session, before)
+        pending.body = body
         if body is not None or len(messages) != 1 or len(messages[0].body) > PLACE_BYTES:
             size = sum(len(each.body) for each in messages) + (0 if body is None else len(body))
             pending.places = 1 + size // PLACE_BYTES
@@ -273,11 +276,13 @@ class Journal(Generic[S, L]):
             pending = each.pending
             body = pending.body or body
             messages = messages + pending.messages if messages else pending.messages
-        if ledger.is_in_doubt or not ledger.is_stored:
+        if (ledger.is_in_doubt or not ledger.is_stored) and not ledger.keeps_body:
             body = coder.body(session, None)
-        created = ledger.created
+        created, leaves_key = ledger.created, False
         if created is not None and not any(coder.has_come_to_be(e.session) for e in handed):
-            created = None  # what never comes to be leaves its key to the next create
+            # What never comes to be leaves its key to the next create: also one that may be in the
+            # store by a commit of which nobody knows.
+            created, leaves_key = None, ledger.is_in_doubt
         write = Write(
             id=ledger.id,
             is_new=not ledger.is_stored,
@@ -287,6 +292,7 @@ class Journal(Generic[S, L]):
             messages=messages,
             standing=standing,
             created=created,
+            leaves_key=leaves_key,
             ended_at=coder.ended_at(session),
         )
         return Part(ledger, handed, write)
@@ -298,21 +304,24 @@ class Journal(Generic[S, L]):
             failed: why nothing of the batch was kept, or, by session id, why nothing of that
                 session was. None: all was kept.
         """
+        if not isinstance(failed, StoreError):  # the store takes something
+            self._marks.update(self._unkept)
+            self._unkept.clear()
         for part in self._in_flight:
             error = (
                 failed
                 if isinstance(failed, (StoreError, type(None)))
                 else failed.get(part.write.id)
             )
-            if error is not None and error is failed and part.write.standing is not None:
-                self._unkept[part.ledger] = None
+            if error is not None and part.write.standing is not None:
+                # What was refused beside a commit, for this session alone, may be taken without it;
+                # else not at once: the writer would try without an end.
+                is_at_once = bool(part.handed) and error is not failed
+                (self._marks if is_at_once else self._unkept)[part.ledger] = None
             if not part.is_settled:
                 self._publish(part, error)
             self._tell(part)
         self._in_flight = []
-        if self._unkept and not isinstance(failed, StoreError):
-            self._marks.update(self._unkept)
-            self._unkept.clear()
 
     def _publish(self, part: Part[S, L], error: StoreError | None) -> None:
         ledger = part.ledger

@@ -31,6 +31,7 @@ CLOSED = sys.maxsize
 """The incarnation that nobody is: it ends a chain for good."""
 
 
+# `gc=False`: it leads to later versions alone, so it is in no cycle.
 class Kept(msgspec.Struct, Generic[S, L], frozen=True, gc=False, eq=False):
     """One committed version of a session.
 
@@ -70,9 +71,11 @@ class Ledger(Generic[S, L]):
 
     made: ClassVar[type[Kept[Any, Any]]] = Kept
     """What a new version is made as, before it is handed in."""
+    opened: ClassVar[type[Kept[Any, Any]]] = Kept
+    """What the ledger begins with, and each incarnation."""
 
     def __init__(self, session: S, log: L, *, active_s: float, incarnation: int = 0) -> None:
-        self.head: Kept[S, L] = Kept(incarnation, session, log, active_s, {})
+        self.head: Kept[S, L] = self.opened(incarnation, session, log, active_s, {})
         self.holder: Holder | None = None
 
     def latest(self) -> Kept[S, L]:

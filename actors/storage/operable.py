@@ -8,7 +8,7 @@ from typing import TypeAlias
 from callboard.actors.errors import StoreNotOperable
 from callboard.actors.storage.arriving import SqliteArrivals
 from callboard.actors.storage.compacting import Compacted, compacting
-from callboard.actors.storage.postgres import PostgresStore
+from callboard.actors.storage.postgres import DAMAGED_THERE, PostgresStore
 from callboard.actors.storage.postgres_archive import PostgresArchive
 from callboard.actors.storage.postgres_arriving import PostgresArrivals
 from callboard.actors.storage.postgres_compacting import compacting_there
@@ -37,7 +37,7 @@ def salvage_of(store: Operable) -> SqliteSalvage:
         return store.salvage()
     msg = "what is damaged on a server is not for callboard to mend"
     error = StoreNotOperable(msg)
-    error.remedy = "Restore the database from a backup, or see what its own tools can read."
+    error.remedy = DAMAGED_THERE
     raise error
 
 

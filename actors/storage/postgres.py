@@ -10,10 +10,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from callboard.actors.errors import StoreError, StoreFenced, StoreOutcomeUnknown
+from callboard.actors.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreFenced,
+    StoreOutcomeUnknown,
+    StoreRefused,
+    StoreTooNew,
+)
 from callboard.actors.storage.postgres_lease import LEASE_S, LEASE_S_MAX, RENEW_EVERY_S, Lease
 from callboard.actors.storage.postgres_port import (
     BadValue,
+    Damaged,
     Link,
     Lost,
     NotThere,
@@ -32,10 +40,11 @@ from callboard.actors.storage.postgres_rows import (
     SIZE,
     changes,
     messages_of,
-    purge,
+    purging,
     stored_of,
 )
-from callboard.actors.storage.postgres_tables import upgrade
+from callboard.actors.storage.postgres_tables import make, upgrade
+from callboard.actors.storage.purging import Purged, plan_purge
 from callboard.actors.storage.records import MessageRecord, Stored, Write
 from callboard.supervision.model.errors import CallboardError, InvalidSpec
 from callboard.supervision.model.showing import shown
@@ -57,6 +66,9 @@ transaction, in seconds: a check reads whole tables, an export waits for who rea
 
 SESSIONS_AT_ONCE: Final = 1000
 """How many sessions are read at once."""
+
+DAMAGED_THERE: Final = "Restore the database from a backup, or see what its own tools can read."
+"""What to do about what is damaged on a server."""
 
 _TIMEOUT_S_MAX: Final = 600
 
@@ -144,8 +156,8 @@ class PostgresReader:
         try:
             return _twice(lambda: self._ready().rows(sql, values))
         except (Lost, Refused) as failure:
-            said = str(failure)
-        raise StoreError(said)
+            said = told_of(failure)
+        raise said
 
 
 class PostgresStore(PostgresReader):
@@ -234,6 +246,7 @@ class PostgresStore(PostgresReader):
             renew_every_s=renew_every_s,
         )
         self._is_fenced = False
+        self._because: StoreRefused | None = None
         # A COMMIT has gone out and no answer has come: until something is known to be kept.
         self._is_unsettled = False
 
@@ -241,12 +254,16 @@ class PostgresStore(PostgresReader):
         return f"<PostgresStore schema={self.schema}>"
 
     def open(self) -> None:
-        """Connect, see to the tables and take the lease. Harmless when repeated.
+        """Connect, make the tables, take the lease, upgrade older tables. Harmless when repeated.
+
+        An upgrade may take `OPERATOR_TIMEOUT_S` for each of its statements.
 
         Raises:
-            StoreLocked: another owner lives.
+            StoreLocked: another owner lives; nothing of his was touched.
             StoreTooNew: the tables are those of a newer version.
-            StoreFenced: somebody else has taken the lease since.
+            StoreRefused: they are somebody else's.
+            StoreFenced: somebody else has taken the lease since, or a newer version has changed
+                the tables.
             StoreError: the server cannot be reached, or does not let us.
         """
         self._done(self._ready)
@@ -261,27 +278,40 @@ class PostgresStore(PostgresReader):
             StoreFenced: somebody else has the lease; nothing can be kept any more.
             StoreRefused: as from `open`, which was not called before.
             StoreOutcomeUnknown: the connection was lost while this was committed, or what was
-                written before, and it is not known yet.
+                written before, and it is not known yet; the one that finds then that somebody
+                else has the lease says this too. Those that follow say `StoreFenced`.
             StoreError: nothing was kept.
         """
-        if self._done(lambda: self._is_written(writes)):
-            return {}
-        return self._done(lambda: self._write_one_by_one(writes))
+        if self._is_fenced:  # so nothing goes out: that is known
+            raise self._fenced()
+        try:
+            if self._done(lambda: self._is_written(writes)):
+                return {}
+            return self._done(lambda: self._write_one_by_one(writes))
+        except StoreFenced as fence:
+            if not self._is_unsettled:
+                raise
+            said = f"the connection was lost while this was committed; and {fence}"
+        error = StoreOutcomeUnknown(said)
+        error.remedy = "Stop this system, and read the session in the one that has the store now."
+        raise error
 
-    def purge(self, *, ended_before: float, limit: int) -> int:
-        """Delete up to `limit` sessions that ended before that time; return how many.
+    def purge(self, *, ended_before: float, limit: int) -> Purged:
+        """Delete up to `limit` sessions that ended before that time.
 
         At most `PURGE_MESSAGES_MAX` messages go at once: of a session with more only its last
         ones, and it is counted by the call that deletes the rest.
         """
 
-        def purged() -> int:
+        def purged() -> Purged:
             link = self._ready()
             (ended,) = self._held(link, [Statement(ENDED, (ended_before, limit))])
-            count, statements = purge(ended)
-            link.together(statements)
+            plan = plan_purge(
+                [(session_id, last_seq) for session_id, last_seq in ended], limit=limit
+            )
+            link.together(purging(plan))
             link.commit()
-            return count
+            return plan.purged
 
         return self._done(purged)
 
@@ -335,17 +365,38 @@ class PostgresStore(PostgresReader):
 
     def _ready(self) -> Link:
         if self._is_fenced:
-            raise StoreFenced(self.schema)
+            raise self._fenced()
         if not self._link.is_open:
             link = super()._ready()
             try:
-                upgrade(link, self.schema)
-                self._lease.claim(link)
+                self._claim(link)
             except BaseException as error:  # whatever it is: half claimed is not open
-                self._is_fenced = isinstance(error, StoreFenced)
+                self._note_fence(error)
                 link.drop()
                 raise
         return super()._ready()
+
+    def _claim(self, link: Link) -> None:
+        """Have the lease, and the tables that we know: a newer library's, only as its owner."""
+        was_ours, schema, lease = self._lease.was_ours, self.schema, self._lease
+        if not was_ours:
+            make(link, schema)
+        lease.claim(link)
+        try:
+            upgrade(link, schema, lease=lease, new_link=self.patient_link)
+        except StoreRefused as refused:
+            if not was_ours:
+                raise
+            if isinstance(refused, StoreTooNew):  # as only another owner makes them
+                raise StoreFenced(schema, because=refused) from refused
+            raise Refused(str(refused)) from refused  # an operator may be at work: later again
+
+    def _fenced(self) -> StoreFenced:
+        return StoreFenced(self.schema, because=self._because)
+
+    def _note_fence(self, error: BaseException) -> None:
+        if isinstance(error, StoreFenced):
+            self._is_fenced, self._because = True, error.because
 
     def _is_written(self, writes: Sequence[Write]) -> bool:
         """Keep all writes at once; False when one of them cannot be kept: then nothing was."""
@@ -379,8 +430,8 @@ class PostgresStore(PostgresReader):
         _, held, *rows = link.together([Statement("BEGIN"), self._lease.hold(), *statements])
         try:
             is_due = self._lease.is_due(held)
-        except StoreFenced:
-            self._is_fenced = True
+        except StoreFenced as fence:
+            self._note_fence(fence)
             link.drop()
             raise
         if is_due:
@@ -401,13 +452,13 @@ class PostgresStore(PostgresReader):
         try:
             return _twice(work)
         except (Lost, Refused) as failure:
-            said = str(failure)
+            said = told_of(failure)
             self._link.drop()
         except BaseException:  # a kill too: half a transaction is none
             # Whoever killed us in the middle of a transaction: what follows is another one.
             self._link.drop()
             raise
-        raise StoreOutcomeUnknown(said) if self._is_unsettled else StoreError(said)
+        raise StoreOutcomeUnknown(str(said)) if self._is_unsettled else said
 
 
 def _twice(work: Callable[[], R]) -> R:
@@ -418,6 +469,19 @@ def _twice(work: Callable[[], R]) -> R:
         if not lost.is_stale:
             raise
     return work()
+
+
+def told_of(failure: Lost | Refused) -> StoreError:
+    """Return the error of callers for what kept the server from doing something.
+
+    Raised where no exception of the driver is at hand: the chain would carry what nobody is to
+    read.
+    """
+    if not isinstance(failure, Damaged):
+        return StoreError(str(failure))
+    damage = StoreDamaged(f"the server's own files are damaged: {failure}")
+    damage.remedy = DAMAGED_THERE
+    return damage
 
 
 def _cause(session_id: str, bad: BadValue) -> StoreError:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from callboard.actors.errors import StoreError
-from callboard.actors.storage.postgres import PostgresReader
+from callboard.actors.storage.postgres import PostgresReader, told_of
 from callboard.actors.storage.postgres_port import Link, Lost, Refused, Rows
 from callboard.actors.storage.postgres_tables import refuse_other
 
@@ -88,5 +87,5 @@ class PostgresArchive(PostgresReader):
         try:
             return self._link.rows(sql, values)  # another connection would see another moment
         except (Lost, Refused) as failure:
-            said = str(failure)
-        raise StoreError(said)
+            said = told_of(failure)
+        raise said

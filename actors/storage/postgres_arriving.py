@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from callboard.actors.errors import DuplicateSession, StoreError, StoreFenced, StoreOutcomeUnknown
-from callboard.actors.storage.postgres import PostgresStore
+from callboard.actors.storage.postgres import PostgresStore, told_of
 from callboard.actors.storage.postgres_port import BadValue, Lost, Refused, Statement, Texts
 from callboard.actors.storage.postgres_rows import appending, creating
 from callboard.actors.storage.records import MessageRecord, Stored, Write
@@ -136,19 +136,16 @@ class PostgresArrivals:
 @contextmanager
 def _told() -> Generator[None]:
     """Say in the errors of a store what went wrong."""
-    remedy: str | None = None
     try:
         yield
     except BadValue as bad:
-        said = f"a session cannot be kept: {bad}"
-        remedy = "Leave out what holds text that is no valid Unicode, or has NUL."
+        said = StoreError(f"a session cannot be kept: {bad}")
+        said.remedy = "Leave out what holds text that is no valid Unicode, or has NUL."
     except (Lost, Refused) as failure:
-        said = str(failure)
+        said = told_of(failure)
     else:
         return
-    error = StoreError(said)
-    error.remedy = remedy or error.remedy
-    raise error  # out here: the chain would carry what nobody is to read
+    raise said  # out here: the chain would carry what nobody is to read
 
 
 def _write_of(stored: Stored) -> Write:

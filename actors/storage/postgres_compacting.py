@@ -26,6 +26,6 @@ def compacting_there(
     """
     before, purged = store.size_bytes(), 0
     while store.has_ended(ended_before):
-        purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE)
+        purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE).sessions
         yield
     return Compacted(purged, before, store.size_bytes())

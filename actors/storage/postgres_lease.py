@@ -62,6 +62,12 @@ _RENEW: Final = """
     WHERE owner = %s::uuid AND epoch = %s
 """
 
+_REMEDY: Final = (
+    "The lease lasts for another {s:.0f} s, longer than any does: the server's clock has been put"
+    " back. Stop that process. If it is dead, release the lease:"
+    """ UPDATE "{schema}".lease SET until = '-infinity'."""
+)
+
 _RELEASE: Final = "UPDATE lease SET until = '-infinity' WHERE owner = %s::uuid AND epoch = %s"
 
 
@@ -85,6 +91,11 @@ class Lease:
         self._rest_s = lease_s - renew_every_s
         self._owner: str | None = None
         self._epoch = 0
+
+    @property
+    def was_ours(self) -> bool:
+        """Whether this owner has had it."""
+        return bool(self._epoch)
 
     def claim(self, link: Link) -> None:
         """Have the lease on a new connection: for the first time, or again.
@@ -148,6 +159,9 @@ class Lease:
                 # It was renewed while we looked, or it lasts for longer than we would wait.
                 if seen not in (None, until) or remaining_s > LEASE_S_MAX:
                     link.drop()
-                    raise StoreLocked(self._place, pid=pid, host=host, since=since)
+                    locked = StoreLocked(self._place, pid=pid, host=host, since=since)
+                    if remaining_s > LEASE_S_MAX:  # no living owner has said so by this clock
+                        locked.remedy = _REMEDY.format(s=remaining_s, schema=self._place)
+                    raise locked
                 seen = until
                 link.rows("SELECT pg_sleep(%s)", (min(LOOK_EVERY_S, max(remaining_s, 0.0)),))

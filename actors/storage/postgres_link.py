@@ -18,6 +18,7 @@ from psycopg.pq import Format
 from callboard.actors.storage.postgres_port import (
     BadValue,
     Blobs,
+    Damaged,
     Floats,
     Integers,
     Lost,
@@ -42,6 +43,9 @@ _HIDDEN: Final = "[secret]"
 
 _OF_VALUES: Final = ("21", "22", "23", "54")
 """Classes of SQLSTATE that blame the values: cardinality, data, integrity, program limits."""
+
+_OF_DAMAGE: Final = ("XX001", "XX002")
+"""SQLSTATEs that say that a table's pages, or an index, are not what was written."""
 
 _OF_CONNECTION: Final = ("08", "57P")
 """Classes of SQLSTATE with which a server ends a connection."""
@@ -213,7 +217,7 @@ class PsycopgLink:
         if isinstance(error, psycopg.DataError):
             return BadValue(_kind_of(error))
         self.drop()  # full, read-only, too slow, not ours: whatever it is, begin anew next time
-        return Refused(self._said(error))
+        return (Damaged if state in _OF_DAMAGE else Refused)(self._said(error))
 
     def _said(self, error: Exception) -> str:
         """Return what an error that is not about values says, without passwords."""

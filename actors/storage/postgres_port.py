@@ -29,6 +29,10 @@ class Refused(Exception):
     """
 
 
+class Damaged(Refused):
+    """It cannot: what it has is damaged."""
+
+
 class BadValue(Refused):
     """It does not because of a value: other statements would have been done."""
 

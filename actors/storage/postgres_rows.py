@@ -18,10 +18,8 @@ from callboard.actors.storage.postgres_port import (
     Statement,
     Texts,
 )
+from callboard.actors.storage.purging import PurgePlan
 from callboard.actors.storage.records import CreateRecord, Head, MessageRecord, Stored, Write
-
-PURGE_MESSAGES_MAX: Final = 10_000
-"""Messages that one purge deletes at most; a longer log goes in several, its last ones first."""
 
 _FORGET_LOGS: Final = "DELETE FROM message WHERE session = ANY(%s)"
 
@@ -126,7 +124,9 @@ def changes(writes: Sequence[Write]) -> list[Statement]:
     new = [each for each in writes if each.is_new]
     heads = [each for each in writes if each.head is not None and not each.is_new]
     standings = [each for each in writes if each.head is None and not each.is_new]
-    keyed = [each for each in writes if each.created is not None and not each.is_new]
+    keyed = [
+        each for each in writes if (each.created is not None or each.leaves_key) and not each.is_new
+    ]
     appended = [(write.id, each) for write in writes for each in write.messages]
     statements: list[Statement] = []
     if new:
@@ -201,28 +201,17 @@ def _columns(writes: Sequence[Write]) -> tuple[Any, ...]:
     )
 
 
-def purge(ended: Iterable[tuple[Any, ...]]) -> tuple[int, list[Statement]]:
-    """Return how many of these sessions may go at once, and what deletes them.
-
-    Args:
-        ended: rows of `ENDED`. Of the first one that is too long for what is left of
-            `PURGE_MESSAGES_MAX` the last messages go.
-    """
-    room = PURGE_MESSAGES_MAX
-    gone: list[str] = []
-    shortened: list[Statement] = []
-    for session_id, last_seq in ended:
-        if last_seq > room:
-            left = last_seq - room
-            shortened = [
-                Statement(_FORGET_LAST, (session_id, left)),
-                Statement(_SHORTEN, (left, left, session_id), 1),
-            ]
-            break
-        gone.append(session_id)
-        room -= last_seq
-    ids = Texts(gone)
-    return len(gone), [Statement(_FORGET_LOGS, (ids,)), Statement(_FORGET, (ids,)), *shortened]
+def purging(plan: PurgePlan[str]) -> list[Statement]:
+    """Return what deletes these sessions."""
+    ids = Texts(plan.gone)
+    statements = [Statement(_FORGET_LOGS, (ids,)), Statement(_FORGET, (ids,))]
+    if plan.shortened is not None:
+        session_id, left = plan.shortened.key, plan.shortened.left
+        statements += (
+            Statement(_FORGET_LAST, (session_id, left)),
+            Statement(_SHORTEN, (left, left, session_id), 1),
+        )
+    return statements
 
 
 def messages_of(rows: Iterable[tuple[Any, ...]]) -> tuple[MessageRecord, ...]:

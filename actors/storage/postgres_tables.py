@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from callboard.actors.errors import StoreRefused, StoreTooNew
+from callboard.actors.storage.postgres_lease import Lease
 from callboard.actors.storage.postgres_port import Link, Statement
 
 UPGRADES: Final[tuple[tuple[str, ...], ...]] = (
@@ -52,44 +54,102 @@ UPGRADES: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
     ),
+    # What a start reads, however many have ended.
+    ("CREATE INDEX session_lives ON session (place) WHERE ended_at IS NULL",),
 )
 """Statements that lead from each version to the next one; from version 0, which is nothing."""
 
-_HAS_META: Final = """
-    SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = %s AND relname = 'meta'
+_TABLES: Final = ("lease", "message", "meta", "session")
+
+_NAMES: Final = """
+    SELECT relname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = %s AND relname IN ('lease', 'message', 'meta', 'session') ORDER BY relname
 """
+
+# As JSON: that can be asked for columns which a table of somebody else's has not.
+_VERSION: Final = """
+    SELECT to_jsonb(meta) ->> 'value' FROM meta WHERE to_jsonb(meta) ->> 'name' = 'version'
+"""
+
+_IS_VERSION: Final = re.compile("[1-9][0-9]{0,8}")
 
 VERSION: Final = len(UPGRADES)
 """The version that this library writes."""
 
 
-def upgrade(link: Link, schema: str, *, upgrades: Sequence[Sequence[str]] = UPGRADES) -> None:
-    """Make the tables what this library needs, in one transaction; nothing when they are.
+def make(link: Link, schema: str, *, upgrades: Sequence[Sequence[str]] = UPGRADES) -> None:
+    """Make the tables where there are none, in one transaction; those that are there stay so.
 
     Raises:
         StoreTooNew: a newer library has made them what this one does not know.
+        StoreRefused: they are somebody else's.
         Lost, Refused: by the server; nothing was changed.
     """
-    if _version(link, schema, known=len(upgrades)) == len(upgrades):
+    if _version(link, schema, known=len(upgrades)):
         return
     # Two that start at once: one makes the tables, the other finds them made.
     turn = Statement("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (schema,))
     link.together([Statement("BEGIN"), turn])
-    version = _version(link, schema, known=len(upgrades))
-    if not version:
+    if not _version(link, schema, known=len(upgrades)):
         if not link.rows("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)):
             link.rows(f'CREATE SCHEMA "{schema}"')
         link.rows("CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL)")
-    for each in upgrades[version:]:
+        _step(link, upgrades, to=len(upgrades))
+    link.commit()
+
+
+def upgrade(
+    link: Link,
+    schema: str,
+    *,
+    lease: Lease,
+    new_link: Callable[[], Link],
+    upgrades: Sequence[Sequence[str]] = UPGRADES,
+) -> None:
+    """Bring tables of an older version up to date, in one transaction; nothing when they are.
+
+    Only by who has the lease, and the transaction holds it: an owner who lives goes on with the
+    tables that he knows.
+
+    Args:
+        link: sees which version they have.
+        schema: where they are.
+        lease: the right to change them, which is claimed.
+        new_link: makes a connection, not open yet, whose statements may take their time: an
+            index over all that is kept does.
+        upgrades: the versions, for tests.
+
+    Raises:
+        StoreFenced: somebody else has taken the lease; nothing was changed.
+        StoreTooNew: a newer library has made them what this one does not know.
+        StoreRefused: they are somebody else's.
+        Lost, Refused: by the server; nothing was changed.
+    """
+    version = _version(link, schema, known=len(upgrades))
+    if version == len(upgrades):
+        return
+    patient = new_link()
+    try:
+        patient.open()
+        _, held = patient.together([Statement("BEGIN"), lease.hold()])
+        lease.is_due(held)
+        _step(patient, upgrades[version:], to=len(upgrades))
+        patient.together([lease.renewal()])  # it may have run out meanwhile
+        patient.commit()
+    finally:
+        patient.drop()
+
+
+def _step(link: Link, upgrades: Sequence[Sequence[str]], *, to: int) -> None:
+    """Do these steps, and note the version that they lead to."""
+    for each in upgrades:
         for sql in each:
             link.rows(sql)
     link.rows(
         "INSERT INTO meta VALUES ('version', %s)"
         " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        (str(len(upgrades)),),
+        (str(to),),
     )
-    link.commit()
 
 
 def refuse_other(link: Link, schema: str) -> None:
@@ -112,11 +172,19 @@ def refuse_other(link: Link, schema: str) -> None:
 
 
 def _version(link: Link, schema: str, *, known: int) -> int:
+    """Return the version of our tables, 0 where there are none; refuse those of somebody else."""
     # Not `to_regclass`: its answer is from a cache, and may be as old as the transaction.
-    if not link.rows(_HAS_META, (schema,)):
+    names = [row[0] for row in link.rows(_NAMES, (schema,))]
+    if not names:
         return 0
-    rows = link.rows("SELECT value FROM meta WHERE name = 'version'")
-    version = int(rows[0][0]) if rows else 0
+    rows = link.rows(_VERSION) if tuple(names) == _TABLES else []
+    found = str(rows[0][0]) if rows else ""
+    if not _IS_VERSION.fullmatch(found):
+        link.drop()
+        why = f"there are tables of something else in it ({', '.join(names)})"
+        remedy = "Name a schema that callboard has made, or one that is not there yet."
+        raise StoreRefused(schema, why, remedy)
+    version = int(found)
     if version > known:
         link.drop()
         raise StoreTooNew(schema, version=version, known=known)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from callboard.actors.errors import StoreError
+from callboard.actors.storage.purging import Purged
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +81,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
         standing: what is known of its incarnations, as JSON; None: as it was.
         created: its idempotency key, with the write by which it comes to be: the first one, unless
             something of it is spawned first. None: as it was.
+        leaves_key: it has not come to be, though a write that said so may have been kept: its
+            idempotency key is left to the next create.
         ended_at: it is CLEANED since then (UTC): kept as history until it is purged. None: it
             lives.
     """
@@ -92,6 +95,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[MessageRecord, ...] = ()
     standing: bytes | None = None
     created: CreateRecord | None = None
+    leaves_key: bool = False
     ended_at: float | None = None
 
 
@@ -218,10 +222,11 @@ class Store(StoreReader, Protocol):
         """
         ...
 
-    def purge(self, *, ended_before: float, limit: int) -> int:
-        """Delete up to `limit` sessions that ended before that time; return how many.
+    def purge(self, *, ended_before: float, limit: int) -> Purged:
+        """Delete up to `limit` sessions that ended before that time.
 
-        What would take too long is done in part: call it again, now and then.
+        What would take too long is done in part: it says whether there is more, and then is called
+        again when others have had their turn.
         """
         ...
 

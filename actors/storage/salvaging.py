@@ -2,7 +2,8 @@
 
 A page that is torn takes along what stands on it, and the way to what is behind it. So a table is
 gone through from both ends, each session is read alone, and what an index has lost is looked for
-in the table itself.
+in the table itself. No id comes out twice: of two sessions that say they have the same one, the
+index of ids knows whose it is; where that is lost, too, it is the first that is whole.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _IDS: Final = (
     "SELECT id FROM session WHERE number = ?",
     "SELECT id FROM session INDEXED BY sqlite_autoindex_session_1 WHERE number = ?",
 )
+_OWNER: Final = "SELECT number FROM session INDEXED BY sqlite_autoindex_session_1 WHERE id = ?"
 _MESSAGES: Final = tuple(
     f"SELECT seq, key, body FROM message{index} WHERE session = ? AND seq > ? AND seq <= ?"  # noqa: S608 -- constants
     " ORDER BY seq"
@@ -60,7 +62,7 @@ class Lost(msgspec.Struct, frozen=True):
 class SqliteSalvage(SqliteReader):
     """A reader of a file that is damaged. One thread at a time.
 
-    Memory: it holds the numbers of all sessions.
+    Memory: it holds the numbers of all sessions, and whoever writes them down their ids.
     """
 
     _last: tuple[str, int] | None = None
@@ -97,7 +99,20 @@ class SqliteSalvage(SqliteReader):
         except StoreError as error:
             return Lost(str(error), self._id(number), number)
         self._last = None if stored is None else (stored.id, number)
-        return stored
+        if stored is None:
+            return None
+        owner = self._owner(stored.id, number)
+        if owner == number:
+            return stored
+        return Lost(f"by the index of ids, the id is that of number {owner}", stored.id, number)
+
+    def _owner(self, session_id: str, number: int) -> int:
+        """Return whose an id is by the index: the number, if that says nothing else."""
+        try:
+            owners = [row[0] for row in self._rows(_OWNER, (session_id,))]
+        except StoreError:
+            return number
+        return number if number in owners or not owners else int(owners[0])
 
     def _id(self, number: int) -> str | None:
         for sql in _IDS:
@@ -181,14 +196,18 @@ def salvaged(ruin: SqliteSalvage, readable: Readable) -> Iterator[bytes]:
         StoreError: the file cannot be read at all.
     """
     sessions = messages = skipped = 0
+    there: set[str] = set()
     with ruin.unchanging():
         yield line_of_store()
         for each in ruin.remains():
             lost = each if isinstance(each, Lost) else _flaw_of(ruin, each, readable)
+            if isinstance(each, Stored) and each.id in there:
+                lost = Lost("there is another one of this id, which stands above", each.id)
             if lost is not None:
                 skipped += 1
                 yield line_of_loss(lost.why, session_id=lost.id, number=lost.number)
             elif isinstance(each, Stored):
+                there.add(each.id)
                 sessions += 1
                 messages += each.head.last_seq
                 yield from lines_of(ruin, each)

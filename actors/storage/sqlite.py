@@ -24,6 +24,7 @@ from callboard.actors.storage.changes import (
 from callboard.actors.storage.database import Database, DatabaseError, Disk
 from callboard.actors.storage.disk import LocalDisk
 from callboard.actors.storage.faults import failure, goes_on, gone, is_undone, unknown
+from callboard.actors.storage.purging import Purged, plan_purge
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.records import Write
 from callboard.actors.storage.salvaging import SqliteSalvage
@@ -38,9 +39,6 @@ CHECKPOINT_PAGES: Final = 4_000
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 """How large the write-ahead log's file may stay once all of it is in the database, in bytes."""
-
-PURGE_MESSAGES_MAX: Final = 10_000
-"""Messages that one `purge` deletes at most; a longer log goes in several, its last ones first."""
 
 SYNCHRONOUS: Final[Mapping[JournalMode, str]] = MappingProxyType({"wal": "FULL", "delete": "EXTRA"})
 """What makes a commit last through a power cut. EXTRA: a journal that was deleted stays deleted."""
@@ -113,8 +111,8 @@ class SqliteStore(SqliteReader):
             return self.change(lambda database: write_each(database, writes))
         return {}
 
-    def purge(self, *, ended_before: float, limit: int) -> int:
-        """Delete up to `limit` sessions that ended before that time; return how many.
+    def purge(self, *, ended_before: float, limit: int) -> Purged:
+        """Delete up to `limit` sessions that ended before that time.
 
         At most `PURGE_MESSAGES_MAX` messages go at once: of a session with more only its last ones,
         and it is counted by the call that deletes the rest.
@@ -210,7 +208,14 @@ class SqliteStore(SqliteReader):
         if self._database is None:
             if self._disk.identity(self._path) != self._place_of_file():
                 raise gone(self._path)
-            self._database = self._open(())
+            try:
+                self._database = self._open(())
+            except (
+                StoreRefused
+            ) as refused:  # it could be used before: this is a failure of the disk
+                error = StoreError(str(refused))
+                error.remedy = refused.remedy
+                raise error from refused
         return self._database
 
     def _place_of_file(self) -> object:
@@ -254,25 +259,21 @@ class SqliteStore(SqliteReader):
             raise gone(self._path)
 
 
-def _purge(database: Database, ended_before: float, limit: int) -> int:
+def _purge(database: Database, ended_before: float, limit: int) -> Purged:
     """Delete sessions, those that ended first, until it is enough for once."""
-    room, purged = PURGE_MESSAGES_MAX, 0
     found = database.rows(
         "SELECT number, last_seq FROM session WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
         (ended_before, limit),
     )
-    for number, last_seq in found:
-        if last_seq > room:
-            left = last_seq - room
-            delete_messages(database, number, after_seq=left)
-            database.execute(
-                "UPDATE session SET last_seq = ?, message_count = message_count - ?"
-                " WHERE number = ?",
-                (left, room, number),
-            )
-            break
+    plan = plan_purge([(number, last_seq) for number, last_seq in found], limit=limit)
+    for number in plan.gone:
         delete_messages(database, number)
         delete_session(database, number)
-        room -= last_seq
-        purged += 1
-    return purged
+    if plan.shortened is not None:
+        number, left = plan.shortened.key, plan.shortened.left
+        delete_messages(database, number, after_seq=left)
+        database.execute(
+            "UPDATE session SET last_seq = ?, message_count = ? WHERE number = ?",
+            (left, left, number),
+        )
+    return plan.purged

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from callboard.actors.errors import DuplicateSession
+from callboard.actors.errors import DuplicateSession, InvalidField, SessionNotFound, StoreError
 from callboard.actors.messages import (
     CreateSession,
     GetMessages,
@@ -46,6 +46,9 @@ AROUND: Final = 6
 
 STORY_MAX: Final = 40
 """Operations that are told of one contradiction."""
+
+LOOKS_MAX: Final = 5
+"""How often `History.look` asks a store for a session that it refuses to read."""
 
 READ_BY: Final = "the last look"
 """Who has asked what `History.look` asks."""
@@ -115,6 +118,8 @@ class History:
         self._clock = Clock()
         self._life = 0
         self._operations: dict[float, Operation] = {}
+        self._unread: dict[SessionId, str] = {}
+        """What the store has said at the last look of sessions that it cannot give back."""
 
     def __len__(self) -> int:
         return len(self._operations)
@@ -193,23 +198,41 @@ class History:
     def look(self) -> None:
         """Read every session that was asked for, its whole log too: what is there must fit.
 
-        Call it before `broken`, when nothing is under way any more.
+        Call it before `broken`, when nothing is under way any more and no fault strikes. What a
+        store has lost it cannot read: that is broken. A fault may strike at a read, too, so the
+        store is asked up to `LOOKS_MAX` times.
+
+        Raises:
+            HistoryFull: there are `OPERATIONS_MAX` operations.
+            CallboardError: the system does not answer.
         """
         for session_id in self._by_session()[0]:
-            try:
-                last_seq = self.ask(GetSession(session_id), by=READ_BY).last_seq
-                after_seq = 0
-                while after_seq < last_seq:
-                    page = self.ask(GetMessages(session_id, after_seq), by=READ_BY)
-                    after_seq += len(page.messages)
-                    if not page.messages:
-                        break
-            except CallboardError:  # it has ended, which is written down
-                continue
+            self._unread.pop(session_id, None)
+            for _ in range(LOOKS_MAX):
+                try:
+                    self._read(session_id)
+                except (SessionNotFound, InvalidField):  # it has ended, or has never been
+                    self._unread.pop(session_id, None)
+                except StoreError as error:
+                    self._unread[session_id] = str(error)
+                    continue
+                else:
+                    self._unread.pop(session_id, None)
+                break
+
+    def _read(self, session_id: SessionId) -> None:
+        last_seq = self.ask(GetSession(session_id), by=READ_BY).last_seq
+        after_seq = 0
+        while after_seq < last_seq:
+            page = self.ask(GetMessages(session_id, after_seq), by=READ_BY)
+            after_seq += len(page.messages)
+            if not page.messages:
+                break
 
     def forget(self) -> None:
         """Begin anew: none of the sessions so far is asked for any more."""
         self._operations.clear()
+        self._unread.clear()
 
     def _begin(self, message: Request[Any], by: str) -> Operation:
         if len(self._operations) >= OPERATIONS_MAX:
@@ -235,7 +258,11 @@ class History:
         """Return what can be said of each session, right ones too."""
         by_session, found = self._by_session()
         for session_id, operations in by_session.items():
-            found.append(check(session_id, operations, commits_alone=self._is_alone(operations)))
+            finding = check(session_id, operations, commits_alone=self._is_alone(operations))
+            error = self._unread.get(session_id)
+            if finding.told is None and error is not None:
+                finding = _lost(session_id, operations, error)
+            found.append(finding)
         return found
 
     def _is_alone(self, operations: Iterable[Operation]) -> bool:
@@ -286,6 +313,13 @@ def check(
         story = _story(operations, found.operations)
         return Finding(session_id, found.told, None, found.operations, story)
     return Finding(session_id)
+
+
+def _lost(session_id: str, operations: Sequence[Operation], error: str) -> Finding:
+    """Return the finding of a session that the store has lost, or a part of it."""
+    looked = [each for each in operations if each.by == READ_BY][-1:]
+    story = _story(operations, tuple(looked))
+    return Finding(session_id, f"it cannot be read: {error}", None, tuple(looked), story)
 
 
 def _may_be_two(operations: Iterable[Operation]) -> bool:

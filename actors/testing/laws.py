@@ -204,9 +204,15 @@ def _book(sessions: SessionSystem) -> Iterator[str]:
         if book.starts.has_waiting(number) or book.starts.asked(number):
             yield f"starts are counted in partition {number}"
     creates = book.creates
-    if sorted(creates._keys.values()) != sorted(creates._created):
+    leads_back = all(
+        key in creates._created and creates._created[key].session_id == session_id
+        for session_id, key in list(creates._keys.items())
+    )
+    if not leads_back:
         yield "the keys of creates and the way back to them do not agree"
     for key, created in list(creates._created.items()):
+        if created.reply is None and creates._keys.get(created.session_id) != key:
+            yield f"there is no way back to the key {key} of {created.session_id}"
         if created.reply is None and created.session_id not in services.table:
             yield f"the key {key} is kept for {created.session_id}, which never was"
     for what, some in (

@@ -12,9 +12,11 @@ from callboard.actors.messages import AppendMessage
 from callboard.actors.sessions.address import SessionAddress, address_of
 from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.log import Log
+from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.states import TRANSITIONS, SessionState
 from callboard.actors.sessions.table import DurableRow, Row, Table
+from callboard.actors.storage.chain import Handed
 from callboard.actors.storage.kept import Kept
 from callboard.actors.system import SessionSystem
 from callboard.actors.testing.touched import Touched
@@ -55,6 +57,8 @@ class Moments:
         self._touched: Touched | None = None
         self._seen: dict[Row, _Seen] = {}
         self._unkept: Wrong | None = None
+        self._offered: dict[Owed, tuple[Row, Kept[Session, Log]]] = {}
+        """A later reply on its way -> whose, and what was handed in last when it was offered."""
 
     def look(self) -> None:
         """Look at what was touched since the last time.
@@ -82,6 +86,8 @@ class Moments:
         def point(label: str, who: object, what: object) -> None:
             if label == "reply":
                 self._replies(cast("Cell[Any]", who), what)
+            elif isinstance(what, Owed):
+                self._owes(label, cast("Cell[Any]", who), what)
             if goes_on is not None:
                 goes_on(label, who, what)
 
@@ -102,6 +108,28 @@ class Moments:
             return
         if row is not None and there < number and self._unkept is None:
             said = f"{row.id} confirms {what} {number}, and everybody sees {what} {there}"
+            self._unkept = KEPT, said
+
+    def _owes(self, label: str, cell: Cell[Any], owed: Owed) -> None:
+        """Law 7: note whether that is kept which a later reply may confirm, when it is given."""
+        services = self._services
+        assert services is not None, "it has actors"
+        if label == "offer":
+            row = next(
+                (each for each in services.table.rows() if each.address is cell.address), None
+            )
+            if row is not None:
+                self._offered[owed] = row, row.tip()
+            return
+        row, built_upon = self._offered.pop(owed, (None, None))
+        if row is None or built_upon is None or owed.error is not None:
+            return
+        is_undone = owed.turn.outcome.error is not None
+        if isinstance(row, DurableRow) and isinstance(built_upon, Handed):
+            is_undone = is_undone or built_upon.pending.error is not None
+            is_undone = is_undone or built_upon in row.waiting()
+        if is_undone and self._unkept is None:
+            said = f"a later reply of {row.id} confirms what is not kept"
             self._unkept = KEPT, said
 
     # -- one row -----------------------------------------------------------

@@ -8,6 +8,7 @@ from operator import itemgetter
 import msgspec
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
+from callboard.actors.storage.purging import PURGE_MESSAGES_MAX, Purged, plan_purge
 from callboard.actors.storage.records import Head, MessageRecord, Store, Stored, Write
 from callboard.actors.testing.store_faults import (
     StoreDies,
@@ -29,10 +30,17 @@ class StoreInMemory:
 
     Args:
         simulation: the faults of its plan that are a store's strike this one; None: none does.
+        purge_messages_max: messages that one purge deletes at most.
     """
 
-    def __init__(self, simulation: Simulation | None = None) -> None:
+    def __init__(
+        self,
+        simulation: Simulation | None = None,
+        *,
+        purge_messages_max: int = PURGE_MESSAGES_MAX,
+    ) -> None:
         self._simulation = simulation
+        self._purge_messages_max = purge_messages_max
         self._errors: list[StoreError] = []
         self.kept: dict[str, Stored] = {}
         """Session id -> what is kept of it."""
@@ -54,7 +62,7 @@ class StoreInMemory:
 
     def copy(self) -> StoreInMemory:
         """Return a store with what is kept by now: what a process finds whose predecessor died."""
-        image = StoreInMemory()
+        image = StoreInMemory(purge_messages_max=self._purge_messages_max)
         image.kept = dict(self.kept)
         image.logs = {name: dict(log) for name, log in self.logs.items()}
         return image
@@ -109,7 +117,7 @@ class StoreInMemory:
             head=write.head or before.head,
             body=before.body if write.body is None else write.body,
             standing=before.standing if write.standing is None else write.standing,
-            created=write.created or before.created,
+            created=None if write.leaves_key else write.created or before.created,
             ended_at=write.ended_at if write.head is not None else before.ended_at,
         )
 
@@ -141,17 +149,29 @@ class StoreInMemory:
         found = [each for seq, each in sorted(log.items()) if seq <= up_to_seq and each.key]
         return tuple(found[-limit:])
 
-    def purge(self, *, ended_before: float, limit: int) -> int:
-        """Delete sessions that ended before that time."""
-        ended = [
-            each.id
+    def purge(self, *, ended_before: float, limit: int) -> Purged:
+        """Delete sessions that ended before that time, as much at once as a store on a disk."""
+        ended = sorted(
+            (each.ended_at, each.id, each.head.last_seq)
             for each in self.kept.values()
             if each.ended_at is not None and each.ended_at < ended_before
-        ][:limit]
-        for session_id in ended:
+        )
+        plan = plan_purge(
+            [(session_id, last_seq) for _, session_id, last_seq in ended[:limit]],
+            limit=limit,
+            messages_max=self._purge_messages_max,
+        )
+        for session_id in plan.gone:
             del self.kept[session_id]
             self.logs.pop(session_id, None)
-        return len(ended)
+        if plan.shortened is not None:
+            session_id, left = plan.shortened.key, plan.shortened.left
+            log, stored = self.logs[session_id], self.kept[session_id]
+            for seq in [seq for seq in log if seq > left]:
+                del log[seq]
+            head = msgspec.structs.replace(stored.head, last_seq=left, message_count=left)
+            self.kept[session_id] = msgspec.structs.replace(stored, head=head)
+        return plan.purged
 
     def reader(self) -> Store:
         """Return a store that reads the same: this one."""

@@ -11,6 +11,7 @@ before it can run another line.
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import threading
 from types import CodeType, FrameType
@@ -53,12 +54,21 @@ def passes(function: F) -> F:
 def strike(thread: threading.Thread) -> bool:
     """Raise `KillSignal` on the thread if a user's own code is what it runs.
 
-    The caller holds the worker's guard, so the worker cannot leave meanwhile.
+    The caller holds the worker's guard, so the worker cannot leave meanwhile. Nor is anything
+    collected meanwhile: a finalizer lets the other thread go on under the look, and in Python 3.11
+    even while the object is made that stands for a frame, which is then one of freed memory.
     """
     ident = thread.ident
-    if ident is None or not _runs_user_code(sys._current_frames().get(ident)):
+    if ident is None:
         return False
-    return set_async_exception(ident, KillSignal) == 1
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        is_users = _runs_user_code(sys._current_frames().get(ident))
+        return is_users and set_async_exception(ident, KillSignal) == 1
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _TakenBack(BaseException):
@@ -105,8 +115,9 @@ def start_thread(thread: threading.Thread) -> None:
 def is_users_code(frame: FrameType) -> bool:
     """Say whether this frame is neither the runtime's nor the collector's."""
     module = frame.f_globals.get("__name__", "")
-    is_collectors = frame.f_code.co_name == "__del__" or module in _FINALIZERS
-    return not is_collectors and not module.startswith("callboard.supervision.")
+    return not _is_collectors(frame.f_code, module) and not module.startswith(
+        "callboard.supervision."
+    )
 
 
 def _runs_user_code(frame: FrameType | None) -> bool:
@@ -116,11 +127,18 @@ def _runs_user_code(frame: FrameType | None) -> bool:
         if code in _armed:
             return not is_top
         module = frame.f_globals.get("__name__", "")
-        if code.co_name == "__del__" or module in _FINALIZERS:
-            return False  # the collector runs somebody else's code here: look again later
+        if _is_collectors(code, module):
+            return False  # look again later
         is_runtime = module.startswith(_RUNTIME)
         if is_runtime and (is_top or code not in _passed):
             return False
         is_top = False
         frame = frame.f_back
     return False
+
+
+def _is_collectors(code: CodeType, module: str) -> bool:
+    """Say whether the collector calls this code, out of which it lets nothing be raised."""
+    if code.co_name == "__del__" or module in _FINALIZERS:
+        return True
+    return any(getattr(callback, "__code__", None) is code for callback in gc.callbacks)

@@ -183,10 +183,11 @@ class Pool:
         else:
             wait_on_thread(future, until_s)
 
-    def aside(self, act: Callable[[], None], name: str) -> None:
+    def aside(self, act: Callable[[], None], name: str) -> Callable[[float], object]:
         thread = threading.Thread(target=act, name=f"{self._name}-{name}", daemon=True)
         self._asides = [*(each for each in self._asides if each.is_alive()), thread]
         start_thread(thread)
+        return thread.join
 
     awaited_in = staticmethod(THREADS.awaited_in)
 

@@ -46,10 +46,13 @@ class Dispatcher(Protocol):
         """Wait where no actor runs."""
         ...
 
-    def aside(self, act: Callable[[], None], name: str, /) -> None:
+    def aside(self, act: Callable[[], None], name: str, /) -> Callable[[float], object]:
         """Do something that may never come back where nobody else waits for it. It never raises.
 
         In a simulation nothing hangs: there it is done before this returns.
+
+        Returns:
+            What waits, so many seconds at most, until nothing of it is left.
         """
         ...
 

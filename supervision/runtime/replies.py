@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _SPAN_S = 0.01
 """Deadlines within this time share a timer; each is met to the moment all the same."""
 
+_SWEPT_FROM = 64
+"""Groups from which on those in which nobody waits are swept out, at each doubling."""
+
 
 Due: TypeAlias = "tuple[float, Future[Any]]"
 """Until when somebody waits, in the loop's seconds, and for what."""
@@ -24,13 +27,13 @@ class Group:
     """Those whose deadlines lie close together.
 
     Args:
-        timer_s: when the loop looks at them next; never after the first deadline.
+        timer: goes off when the loop looks at them next; never after the first deadline.
     """
 
-    __slots__ = ("members", "timer_s")
+    __slots__ = ("members", "timer")
 
-    def __init__(self, timer_s: float) -> None:
-        self.timer_s = timer_s
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.timer = timer
         self.members: dict[asyncio.Future[None], Due] = {}
 
 
@@ -44,13 +47,14 @@ class Replies:
         loop: the loop; all but `wake` is called on its thread alone.
     """
 
-    __slots__ = ("_groups", "_is_called", "_woken", "loop")
+    __slots__ = ("_groups", "_is_called", "_swept_at", "_woken", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._woken: SimpleQueue[asyncio.Future[None]] = SimpleQueue()
         self._is_called = False
         self._groups: dict[int, Group] = {}
+        self._swept_at = _SWEPT_FROM
 
     # -- from any thread ---------------------------------------------------
 
@@ -95,17 +99,32 @@ class Replies:
         number = int(due_s / _SPAN_S)
         group = self._groups.get(number)
         if group is None:
-            group = self._groups[number] = Group(due_s)
-            self._look_at(due_s, number)
-        elif due_s < group.timer_s:
-            group.timer_s = due_s
-            self._look_at(due_s, number)
+            if len(self._groups) >= self._swept_at:
+                self._sweep()
+            group = self._groups[number] = Group(self._look_at(due_s, number))
+        elif due_s < group.timer.when():
+            group.timer.cancel()
+            group.timer = self._look_at(due_s, number)
         group.members[waiting] = (due_s, future)
         return group
 
-    def _look_at(self, due_s: float, number: int) -> None:
+    def _look_at(self, due_s: float, number: int) -> asyncio.TimerHandle:
         # Nobody's context: the caller's would keep its actor in memory until then, dead or not.
-        self.loop.call_at(due_s, self._look, number, due_s, context=Context())
+        return self.loop.call_at(due_s, self._look, number, due_s, context=Context())
+
+    def _sweep(self) -> None:
+        """Drop the groups in which nobody waits, so that they do not stay until their time comes.
+
+        Not at once when the last one leaves: who asks one after the other uses the same timer.
+        """
+        groups = dict[int, Group]()
+        for number, group in self._groups.items():
+            if group.members:
+                groups[number] = group
+            else:
+                group.timer.cancel()
+        self._groups = groups
+        self._swept_at = max(_SWEPT_FROM, 2 * len(groups))
 
     def _look(self, number: int, now_s: float) -> None:
         """Give up whose time has come; look again when the next one's has."""
@@ -120,10 +139,10 @@ class Replies:
                 if not waiting.done():
                     waiting.set_result(None)
         if group.members:
-            group.timer_s = min(due_s for due_s, _ in group.members.values())
-            self._look_at(group.timer_s, number)
+            first_s = min(due_s for due_s, _ in group.members.values())
+            group.timer = self._look_at(first_s, number)
         else:
-            del self._groups[number]
+            self._groups.pop(number, None)
 
 
 def replies_of(loop: asyncio.AbstractEventLoop) -> Replies:

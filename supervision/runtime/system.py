@@ -437,8 +437,12 @@ class ActorSystem:
             else:
                 done.offer(result)
 
-        self.dispatcher.aside(do, name)
-        return done.get(timeout=timeout_s)
+        join = self.dispatcher.aside(do, name)
+        try:
+            return done.get(timeout=timeout_s)
+        finally:
+            if done.is_done:
+                join(_LEAST_S)  # it has nothing left to do: no thread of ours outlives the wait
 
     def count(self, what: str, number: int = 1) -> None:
         """Count something rare, to be read in `counts`."""

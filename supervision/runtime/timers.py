@@ -52,7 +52,9 @@ class Timer:
         """Go off, once."""
         act, self._act = self._act, None
         if act is not None:
-            act(*self._args)
+            # Who has set many keeps this one for some time yet, and not what was sent with it.
+            args, self._args = self._args, ()
+            act(*args)
 
 
 class TimersOfOne:

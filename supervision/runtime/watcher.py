@@ -186,11 +186,12 @@ class Watcher:
 
     def _is_stuck(self, worker: Worker) -> bool:
         # One that has run nothing yet is on its way; one without a cell may be in an event hook.
-        if worker.is_idle or not worker.turns or worker.cpu_clock is None:
+        clock = worker.cpu_clock  # once: it goes with its thread
+        if worker.is_idle or not worker.turns or clock is None:
             self._seen.pop(worker, None)
             return False
         try:
-            used_s = time.clock_gettime(worker.cpu_clock)
+            used_s = time.clock_gettime(clock)
         except OSError:  # its thread has just ended
             return False
         now = (worker.turns, used_s)

@@ -88,10 +88,15 @@ class SimulatedDispatcher:
         self.hub.block(future, until_s)
 
     @staticmethod
-    def aside(act: Callable[[], None], name: str) -> None:
+    def aside(act: Callable[[], None], name: str) -> Callable[[float], object]:
         """Do it right here."""
         del name
         act()
+
+        def wait(timeout_s: float) -> None:
+            del timeout_s  # nothing of it is left
+
+        return wait
 
     def awaited_in(self, loop: AbstractEventLoop, future: Future[Any]) -> None:
         """Go on while a task on the test's own event loop awaits the future."""

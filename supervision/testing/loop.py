@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple
 
 from callboard.supervision.runtime.current import active, local
+from callboard.supervision.runtime.interrupts import Unwound
 from callboard.supervision.runtime.loop import LoopRunner
 from callboard.supervision.testing.errors import OutsideOfSimulation
 
@@ -133,6 +134,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Refuse: a thread is outside of the simulation."""
         del executor, func, args
         self._refuse("run_in_executor (to_thread, or a future with a get hook)")
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Report what a callback has raised, but not that it was unwound: its world has ended."""
+        if not isinstance(context.get("exception"), Unwound):
+            super().call_exception_handler(context)
 
     def _refuse(self, what: str) -> NoReturn:
         msg = f"{what} does not exist on the event loop of a simulation"

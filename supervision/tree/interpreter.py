@@ -59,7 +59,7 @@ Ref: TypeAlias = "Cell[Any]"
 Steps: TypeAlias = Generator[Until, bool, None]
 
 
-class WaitOver(Notice, frozen=True, gc=False):
+class WaitOver(Notice, frozen=True):
     """To the supervisor itself: it is time to try a restart once more."""
 
     due: RetryDue | DelayOver

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from callboard.supervision.runtime.timers import Timer
 
 
-class StartMoved(Notice, frozen=True, gc=False):
+class StartMoved(Notice, frozen=True):
     """To oneself: there is something new about the start of this child."""
 
     key: ChildId

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import Counter
@@ -189,13 +190,16 @@ class Client:
             msg = f"{message!r} had no answer after {PATIENCE_S} s"
             raise Hung(msg) from error
 
-    def work(self, steps: int, is_over: Callable[[], bool] = lambda: True) -> None:
-        """Do as many things as that, and then until it is over."""
+    def work(
+        self, steps: int, is_over: Callable[[], bool] = lambda: True, *, most: float = math.inf
+    ) -> None:
+        """Do as many things as that, and then until it is over, but no more than `most`."""
         step = 0
         while step < steps or not is_over():
             step += 1
             self._notes.world.sleep(self.chance.random() * 0.02)
-            self._do_something()
+            if step <= most:
+                self._do_something()
 
     def _do_something(self) -> None:
         ids = list(self._notes.ids)

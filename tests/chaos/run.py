@@ -7,6 +7,7 @@ must be what was there before.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -59,6 +60,11 @@ LATE_S = 2 * GRACE_S
 """How long it takes until the timers of what has ended are over, too."""
 
 
+KEYS_MAX = 500
+"""Keys of creates that are remembered: more than are repeated, and so few that a run that is to
+show whether it grows has them all soon."""
+
+
 class Broken(AssertionError):
     """A law does not hold."""
 
@@ -96,6 +102,8 @@ class Run:
         self.is_alone = True
         """Whether one strike is over before the next."""
         self.pause_s = pause_s
+        self.steps_max = math.inf
+        """What each client does at most in a wave, and so what a wave has to remember."""
         self._sabotage = sabotage
         self._clients = clients
         chance = self.chance
@@ -112,6 +120,7 @@ class Run:
             keeping=Keeping(
                 cleanup_interval_s=1.0,
                 grace_s=GRACE_S,
+                keys_max=KEYS_MAX,
                 passivate_after_s=chance.choice([float("inf"), 0.05, 1.0]),
                 passivate_interval_s=0.2,
                 awake_max=chance.choice([None, 6]),
@@ -164,7 +173,7 @@ class Run:
         tasks = [striker]
         for number in range(self._clients):
             client = self.client(f"client-{number}")
-            work = partial(client.work, steps, lambda: striker.is_done)
+            work = partial(client.work, steps, lambda: striker.is_done, most=self.steps_max)
             tasks.append(self.world.spawn(client.name, work))
         tasks.append(self.world.spawn("watching", lambda: self._watch_versions(striker)))
         late = self.world.wait(tasks, WITHIN_S)
@@ -375,10 +384,14 @@ def play(run: Run) -> None:
 STRIKES_A_WAVE = 16
 """Strikes in one wave of a run that goes on for a time."""
 
+STEPS_MAX = 250
+"""What each client does at most in one of those: else it is how slow the machine is just then that
+says how much there is to remember, and the process keeps room for the longest wave so far."""
+
 
 def play_for(run: Run, seconds: float, each_wave: Callable[[], object] = lambda: None) -> None:
     """Deal one deck after the other, many strikes a wave, until the time is over."""
-    run.is_alone = False
+    run.is_alone, run.steps_max = False, STEPS_MAX
     try:
         run.begin()
         until_s = run.world.now_s() + seconds

@@ -3,15 +3,14 @@
 In a simulation a run is one seed: it deals every kind of strike once, checks the laws after
 each, and at times ends all sessions and counts what is left. On threads a run deals them
 many at a time, for some seconds. When a run fails it says how to see it again.
-A few short runs are always made; `pytest -m chaos` makes hundreds, and minutes on threads.
+That a broken law is found is always shown; `pytest -m slow` makes a few short runs, and
+`pytest -m chaos` hundreds, and minutes on threads.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -24,7 +23,7 @@ from tests.chaos.worlds import SimulatedWorld, ThreadedWorld
 from tests.laws import lines_of
 
 SEEDS = range(2)
-"""Runs in a simulation that are always made; each deals the whole deck."""
+"""Runs in a simulation that are made with `-m slow`; each deals the whole deck."""
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 
@@ -74,15 +73,10 @@ def seeds() -> list[Any]:
     asked_for = os.environ.get("CALLBOARD_SEED")
     if asked_for is not None:
         return [int(asked_for)]
-    return [*SEEDS, *(pytest.param(each, marks=pytest.mark.chaos) for each in MANY_SEEDS)]
-
-
-@pytest.fixture(autouse=True)
-def _only_what_is_new() -> Iterator[None]:
-    """Have the collector look at nothing older than the run: a whole suite's heap is large."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    return [
+        *(pytest.param(each, marks=pytest.mark.slow) for each in SEEDS),
+        *(pytest.param(each, marks=pytest.mark.chaos) for each in MANY_SEEDS),
+    ]
 
 
 @cache
@@ -120,6 +114,7 @@ class TestInASimulation:
         assert any("fenced_commits" in played(seed).system.counts for seed in TELLING_SEEDS)
         assert played(0).lines - {each.removesuffix(" was struck") for each in seen} == set()
 
+    @pytest.mark.slow
     def test_a_run_replays_from_its_seed(self) -> None:
         world = SimulatedWorld(0)
         with world.simulation:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from scripts.chaos import Sample, main, slope, strike
+from scripts import chaos
+from scripts.chaos import FLAT_FROM_S, MIB, Report, Sample, main, slope, strike
 from tests.chaos.run import SABOTAGES
 from tests.house import ROOT
 
@@ -108,11 +109,89 @@ class TestAReport:
         assert "the saboteur's GetSession" in report.violation
 
 
+def report_of(minutes: int, bytes_a_minute: float, *, violation: str | None = None) -> Report:
+    """Return what a run has come to that grew so fast."""
+    samples = [Sample(60.0 * each, int(each * bytes_a_minute)) for each in range(minutes + 1)]
+    return Report(
+        seed=1,
+        seconds=60.0 * minutes,
+        waves=len(samples),
+        strikes=0,
+        asks=0,
+        rss_bytes=samples[-1].bytes,
+        rss_bytes_per_minute=slope(samples),
+        seen={},
+        counts={},
+        census={},
+        verdict="kept" if violation is None else "broken",
+        violation=violation,
+    )
+
+
+def comes_to(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every run come to this."""
+
+    def strike(seconds: float, seed: int, *, sabotage: str | None) -> Report:
+        del seconds, seed, sabotage
+        return report
+
+    monkeypatch.setattr(chaos, "strike", strike)
+
+
+class TestARunOfManyMinutes:
+    @pytest.mark.parametrize(
+        ("minutes", "mib_in_ten_minutes", "verdict"),
+        [(10, 0.9, (True, 0)), (10, 1.1, (False, 1)), (9, 50.0, (None, 0)), (20, -3.0, (True, 0))],
+        ids=["flat", "growing", "too short to say", "shrinking"],
+    )
+    def test_is_good_unless_its_memory_grows(
+        self,
+        minutes: int,
+        mib_in_ten_minutes: float,
+        verdict: tuple[bool | None, int],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        report = report_of(minutes, mib_in_ten_minutes * MIB / 10)
+        comes_to(report, monkeypatch)
+
+        code = run(monkeypatch, "--json")
+
+        [said] = objects_in(capsys.readouterr().out)
+        assert (said["is_flat"], code) == verdict
+
+    @pytest.mark.parametrize(
+        ("bytes_a_minute", "said"),
+        [(0.0, "+0.00 MiB a minute: flat"), (MIB, "+1.00 MiB a minute: NOT FLAT")],
+    )
+    def test_says_so_to_people(
+        self,
+        bytes_a_minute: float,
+        said: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        report = report_of(int(FLAT_FROM_S / 60), bytes_a_minute)
+        comes_to(report, monkeypatch)
+
+        run(monkeypatch)
+        assert said in capsys.readouterr().out
+
+    def test_that_breaks_a_law_is_not_good_however_flat(self) -> None:
+        assert not report_of(20, 0.0, violation="a law").is_good
+
+
 class TestTheSlope:
     def test_is_bytes_a_minute_without_the_first_samples(self) -> None:
         samples = [Sample(each, each * 2 if each else 1_000) for each in range(0, 240, 60)]
 
         assert slope(samples) == pytest.approx(120)
+
+    def test_leaves_out_what_was_given_back(self) -> None:
+        grown = [1_000, 2_000, 9_000, 9_000, 2_000, 2_000, 2_000, 2_000]
+        samples = [Sample(60.0 * number, each) for number, each in enumerate(grown)]
+
+        assert slope(samples) == 0.0
 
     def test_needs_three_samples_that_count(self) -> None:
         assert slope([Sample(each, each) for each in range(3)]) is None

@@ -501,6 +501,7 @@ class TestTheReadme:
 
 
 class TestTheProgram:
+    @pytest.mark.slow
     @pytest.mark.parametrize("package", EXTRA)
     def test_names_the_extra_that_is_missing(self, package: str) -> None:
         script = (

@@ -122,6 +122,7 @@ class TestTheCommand:
         assert (meant.socket, meant.port) == (socket, port)
 
 
+@pytest.mark.slow
 class TestADaemon:
     def test_is_what_its_file_and_its_command_say(self, private: Path, path: Path) -> None:
         audit = private / "audit.jsonl"

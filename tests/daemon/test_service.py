@@ -46,6 +46,7 @@ class TestASignal:
         assert "Traceback" not in err
         assert list(private.iterdir()) == []
 
+    @pytest.mark.slow
     def test_ends_one_that_was_told_by_its_options_what_sessions_it_takes(
         self, private: Path
     ) -> None:
@@ -67,6 +68,7 @@ class TestASignal:
         assert "serve --set sessions_per_user_max=" in second.json()["remedy"]
         assert code == 0
 
+    @pytest.mark.slow
     def test_names_what_did_not_stop(self, private: Path) -> None:
         bounds = ["--set", "stop_s=2", "--set", "drain_s=0.2", "--set", "kill_grace_s=0.2"]
         arguments = ["--socket", str(private / "s"), *MOODY, *bounds]
@@ -86,6 +88,7 @@ class TestASignal:
         assert "STOPPED: killed: " in out
         assert "root/sessions/" in out
 
+    @pytest.mark.slow
     def test_the_second_time_forces_it(self, private: Path) -> None:
         bounds = ["--set", "drain_s=9"]
         with Process(["--socket", str(private / "s"), *MOODY, *bounds]) as daemon:
@@ -108,6 +111,7 @@ class TestASignal:
         assert list(private.iterdir()) == []
 
 
+@pytest.mark.slow
 class TestTheMemory:
     def test_beyond_its_bound_puts_sessions_to_sleep_and_is_told_of(self, private: Path) -> None:
         bounds = ["--set", "memory_max_bytes=1000000", "--set", "passivate_interval_s=0.01"]
@@ -130,6 +134,7 @@ class TestTheMemory:
         assert code == 0
 
 
+@pytest.mark.slow
 class TestTheRoot:
     # httpcore leaves a socket open that could not connect.
     @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -152,6 +157,7 @@ class TestTheRoot:
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 class TestTheServiceManager:
     def test_is_told_when_the_daemon_is_ready_and_when_it_stops(self, private: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -179,6 +185,7 @@ class TestTheServiceManager:
         assert set(told) == {b"READY=1", b"WATCHDOG=1"}
 
 
+@pytest.mark.slow
 class TestADaemonThatCannotStart:
     @pytest.mark.parametrize(
         ("arguments", "code"),
@@ -231,6 +238,7 @@ class Guide(SessionActor[None]): pass
 """
 
 
+@pytest.mark.slow
 class TestASessionOfOnesOwn:
     @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "app dir"])
     def test_is_found_in_the_current_folder_or_the_one_that_is_named(
@@ -351,6 +359,7 @@ class TestTheSettings:
 
 
 class TestManyClients:
+    @pytest.mark.slow
     def test_lose_nothing_and_keep_order(self, private: Path) -> None:
         with running(private, session=Moody) as daemon, daemon.client() as http:
             path = f"/v1/sessions/{http.post('/v1/sessions', json={}).json()['id']}"

@@ -31,6 +31,7 @@ from callboard.actors.daemon.settings import DaemonSettings
 from callboard.actors.sessions.recovering import Recovered, SessionUnreadable
 from callboard.supervision import handles
 from tests.daemon.daemons import Moody, Running, running
+from tests.daemon.test_streams import wait_until
 from tests.house import ROOT
 
 LINES = {"content-type": "application/jsonl"}
@@ -95,6 +96,14 @@ def bring(http: httpx.Client, name: str, *, messages: int) -> None:
     assert came.json() == {"sessions": 1, "messages": messages}
 
 
+def cannot_begin_anew(path: Path) -> bool:
+    """Say whether somebody reads a moment of the store, so that its log only grows."""
+    with sqlite3.connect(path, timeout=0) as other:
+        (answer,) = other.execute("PRAGMA wal_checkpoint(RESTART)")
+    other.close()
+    return bool(answer[0])
+
+
 def spoil(path: Path, *, seq: int) -> None:
     """Write something into a message of all sessions that a store cannot have written."""
     with sqlite3.connect(path) as stranger:
@@ -153,6 +162,7 @@ class TestAnExportOfADaemon:
         assert came.json()["code"] == "import_refused"
         assert http.get("/v1/sessions/eve").status_code == 404
 
+    @pytest.mark.slow
     def test_goes_on_while_sessions_do(self, http: httpx.Client, daemon: Running) -> None:
         fill(http, "ada", messages=400)
         with daemon.client() as other, http.stream("GET", "/v1/store/export") as answer:
@@ -165,6 +175,7 @@ class TestAnExportOfADaemon:
         assert after == 401
         assert last == {"line": "end", "sessions": 1, "messages": 400}
 
+    @pytest.mark.slow
     def test_that_nobody_reads_to_the_end_lets_go_of_the_file(
         self, http: httpx.Client, path: Path
     ) -> None:
@@ -183,6 +194,20 @@ class TestAnExportOfADaemon:
 
         assert begin_to_read(6) <= before + 1
         assert http.post("/v1/store/compact", json={"ended_longer_than_s": 0}).is_success
+
+    def test_whose_reader_stands_still_holds_up_the_files_log_for_a_bounded_time(
+        self, private: Path, path: Path
+    ) -> None:
+        bounds = DaemonSettings(stop_s=10.0, drain_s=0.5, send_s=0.5)
+        with running(private, store=path, settings=bounds) as daemon, daemon.client() as http:
+            bring(http, "ada", messages=20_000)  # more than a socket holds
+            with http.stream("GET", "/v1/store/export"), daemon.client() as other:
+                say(other, "ada", "meanwhile")
+                assert cannot_begin_anew(path)
+
+                wait_until(lambda: daemon.daemon._app.lasting == 0)  # after send_s
+
+                wait_until(lambda: not cannot_begin_anew(path))
 
     @pytest.mark.parametrize("what", ["export", "check"])
     def test_of_a_file_that_was_removed_is_an_error_that_names_it(
@@ -223,10 +248,33 @@ class TestAnExportOfADaemon:
 
         assert len(lines) > 500
         assert last["line"] == "broken"
-        assert last["problem"]["code"] == "store_error"
+        assert last["problem"]["code"] == "store_damaged"
         assert "message 1400 of session 'ada' cannot be read" in last["problem"]["detail"]
         assert came["code"] == "import_refused"
         assert "It broke off there" in came["remedy"]
+
+
+class TestADamagedFile:
+    def test_is_told_to_clients_and_in_health_as_what_it_is(
+        self, http: httpx.Client, path: Path
+    ) -> None:
+        bring(http, "ada", messages=1_500)
+        spoil(path, seq=1_400)
+        whole = http.get("/v1/health").json()
+
+        answer = http.post("/v1/sessions/ada/messages", json={"role": "user", "content": "hello"})
+
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (500, "store_damaged")
+        assert (problem["is_retryable"], "retry-after" in answer.headers) == (False, False)
+        assert "message 1400 of session 'ada' cannot be read" in problem["detail"]
+        assert "export --skip-damaged" in problem["remedy"]
+        assert whole["is_healthy"]
+        health = http.get("/v1/health").json()
+        assert (health["is_healthy"], health["failing"]) == (False, ["store"])
+        assert (health["store"]["is_damaged"], health["store"]["is_taking"]) == (True, True)
+        assert health["store"]["error"] == problem["detail"]
+        assert say(http, "another", "goes on") == 2
 
 
 class TestAnImportIntoADaemon:
@@ -250,6 +298,8 @@ class TestAnImportIntoADaemon:
             (b'"role":"user"', b'"role":"nobody"', "body.role"),
             (b"ada 2", b"x" * 1_001, "content"),
             (b'"seq":2', b'"seq":3', "seq"),
+            (b'"message_count":3', b'"message_count":2', "message_count"),
+            (b'"message_count":3', b'"message_count":300', "message_count"),
             (b'"kind":"session"', b'"kind":7', "body.kind"),
             (b'"kind":"session"', b'"kind":"planner"', "body.kind"),
             (b'"state":"active"', b'"state":"happy"', "state"),
@@ -257,7 +307,8 @@ class TestAnImportIntoADaemon:
             (b'"metadata":{}', b'"metadata":{"x":"' + b"x" * 70_000 + b'"}', "metadata"),
         ],
         ids=[
-            *("a role", "too large", "a hole", "no kind", "a kind of nobody", "a state"),
+            *("a role", "too large", "a hole", "fewer than there are", "more than changes"),
+            *("no kind", "a kind of nobody", "a state"),
             *("twice", "large notes"),
         ],
     )
@@ -314,6 +365,7 @@ class TestAnImportIntoADaemon:
         assert taken.json() == {"sessions": 1, "messages": 10}
         assert refused.status_code == 413
 
+    @pytest.mark.slow
     def test_waits_for_no_other(self, http: httpx.Client, daemon: Running) -> None:
         fill(http, "ada", messages=1_500)
         exported = http.get("/v1/store/export").content
@@ -362,6 +414,7 @@ class TestADaemonWithoutAFile:
         assert "--store" in answers[0].json()["remedy"]
 
 
+@pytest.mark.slow
 class TestTheCommands:
     def test_ask_the_daemon(self, http: httpx.Client, daemon: Running, private: Path) -> None:
         fill(http, "ada")
@@ -504,6 +557,10 @@ class TestTheCommands:
         [
             (["check", "--store", "none.db"], 66, f"{Path.cwd()}/none.db: No such file"),
             (["compact", "--store", "postgresql://ada:swordfish@db/x"], 64, "PGPASSFILE"),
+            (
+                ["export", "--skip-damaged", "--store", "postgresql://db/x"],
+                *(64, "--skip-damaged is of a file, and --store names a server"),
+            ),
             (["compact", "--store", "{used}"], 75, "Leave out --store"),
             (["import", "none.jsonl", "--store", "new.db"], 66, "No such file"),
             (["export", "{folder}/no/all.jsonl", "--store", "{used}"], 73, "cannot be written"),
@@ -576,6 +633,7 @@ class TestDataOfAnotherType:
             assert sessions.ask(AppendMessage("ada", Role.USER, "and milk")) == 2
         assert len(told) == 1
 
+    @pytest.mark.slow
     def test_is_exported_changed_and_imported(self, old: Path, private: Path) -> None:
         new, after = private / "new.db", private / "after.jsonl"
         shop = ["--session", f"{__name__}:Shop", "--app-dir", "."]

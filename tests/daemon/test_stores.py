@@ -65,6 +65,7 @@ class TestAPassword:
     def test_is_not_seen_where_there_is_none(self, given: str | None) -> None:
         refuse_password(given)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("command", ["argument", "environment"])
     def test_is_never_told(self, private: Path, command: str) -> None:
         is_argument = command == "argument"
@@ -113,6 +114,7 @@ class TestADaemon:
             line,
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("number", "was_closed"), [(signal.SIGTERM, True), (signal.SIGKILL, False)]
     )
@@ -167,6 +169,7 @@ class TestADaemon:
         with SessionSystem(Moody, store=path, on_event=lambda _: None) as sessions:
             assert [each.content for each in sessions.messages("ada")] == ["wait"]
 
+    @pytest.mark.slow
     def test_has_its_store_alone(self, private: Path) -> None:
         store = ["--store", str(private / "sessions.db")]
         with Process(["--socket", str(private / "s"), *store]) as first:
@@ -179,6 +182,7 @@ class TestADaemon:
             assert "[store_locked]" in err
             assert first.end()[0] == 0
 
+    @pytest.mark.slow
     def test_does_not_touch_what_is_no_store(self, private: Path) -> None:
         path = private / "notes.txt"
         path.write_text("hello")

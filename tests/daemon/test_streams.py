@@ -157,6 +157,7 @@ class TestEvents:
 
         wait_until(lambda: http.get("/v1/health").json()["subscriptions"] == 0)
 
+    @pytest.mark.slow
     def test_that_are_read_too_slowly_end_with_the_problem(self, private: Path) -> None:
         slow = DaemonSettings(stop_s=10.0, drain_s=0.5, send_s=60.0)
         with running(private, settings=slow) as daemon, daemon.client() as http:
@@ -172,6 +173,7 @@ class TestEvents:
         assert (seen[-1].name, seen[-1].data["code"]) == ("problem", "slow_consumer")
         assert "5" in seen[-1].data["detail"]
 
+    @pytest.mark.slow
     def test_whose_reader_takes_nothing_any_more_are_given_up(
         self, http: httpx.Client, daemon: Running, ada: str
     ) -> None:

@@ -20,6 +20,7 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from callboard.supervision.model.showing import shown
+from tests.examples import of
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def fuzz(test: Callable[[T], None], values: SearchStrategy[T], *, examples: int)
     Args:
         test: gets one after the other.
         values: where they come from.
-        examples: how many in the short form.
+        examples: how many in the short form; the default suite makes some of them.
     """
     name = os.environ.get("PYTEST_CURRENT_TEST", "?").partition("/fuzz/")[2].rpartition(" (")[0]
 
@@ -75,7 +76,7 @@ def fuzz(test: Callable[[T], None], values: SearchStrategy[T], *, examples: int)
 
     if not SECONDS:
         # Not the database of failures either: what runs must be the same on every machine.
-        chosen = hypothesis.settings(max_examples=examples, derandomize=True, **_PLAIN)
+        chosen = hypothesis.settings(max_examples=of(examples), derandomize=True, **_PLAIN)
         _run(chosen(given(sent)(counted)))
         return
     for seed in count(int(os.environ.get("CALLBOARD_SEED", "0"))):

@@ -15,10 +15,11 @@ FOLDER = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder; the long form has its own bound of time."""
+    """Mark the tests of this folder as such; the long form has its own bound of time."""
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.fuzz)
+            item.add_marker(pytest.mark.hypothesis)
             if SECONDS:
                 item.add_marker(pytest.mark.timeout(60 + 3 * SECONDS))
 

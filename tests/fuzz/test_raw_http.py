@@ -175,10 +175,8 @@ def test_whatever_is_sent_the_answer_is_http_and_nothing_is_left(
     assert [each.getMessage() for each in of_the_door if each.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.parametrize("hosted", ["port"], indirect=True)  # a Unix socket needs no token
 def test_nobody_without_the_token_gets_further_than_a_refusal(hosted: Hosted) -> None:
-    if hosted.it.path is not None:
-        pytest.skip("a Unix socket needs no token")
-
     def refuse(raw: bytes) -> None:
         said = said_to(hosted, raw)
         assert b"HTTP/1.1 2" not in said.replace(b"HTTP/1.1 200 OK\r\n\r\n", b""), raw[:300]

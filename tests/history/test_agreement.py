@@ -77,6 +77,7 @@ def test_a_right_history_is_right() -> None:
         assert check(SESSION, operations).told is None, seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", PLANTS)
 def test_each_cheat_is_found_whenever_it_shows(plant: str) -> None:
     of = score(plant, range(100))

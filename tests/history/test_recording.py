@@ -11,6 +11,7 @@ from callboard.actors import (
     AppendMessage,
     CreateSession,
     GetSession,
+    InvalidField,
     Presence,
     Role,
     Session,
@@ -23,9 +24,11 @@ from callboard.actors import (
     VersionConflict,
 )
 from callboard.actors.testing import FakeStore, History, history
-from callboard.actors.testing.history import READ_BY, HistoryFull
+from callboard.actors.testing.history import LOOKS_MAX, READ_BY, HistoryFull
 from callboard.actors.testing.operations import NEVER, Outcome
-from callboard.supervision import Request
+from callboard.actors.testing.stores import StoreInMemory
+from callboard.supervision import Request, SystemStopped
+from tests.sessions.durable.kit import LONG
 from tests.sessions.stage import Boom, Fall, Say, Stage, cell_of, stage
 
 __all__ = ["stage"]
@@ -158,6 +161,71 @@ class TestASession:
 
         assert vague.broken() == []
         assert len(exact.broken()) == 1
+
+
+class TestALook:
+    def test_finds_what_the_store_has_lost(self, stage: Stage) -> None:
+        store = StoreInMemory()
+        written = History(stage.open(store=store))
+        ada, bob = (written.ask(CreateSession()).id for _ in range(2))
+        for number in range(5):
+            written.ask(AppendMessage(ada, Role.USER, f"{number}"))
+        left = store.copy()
+        del left.logs[ada][3]
+
+        written.go_on(stage.again(store=left))
+        written.look()
+
+        (said,) = written.broken()
+        assert said.startswith(f"{ada}: it cannot be read: messages of session {ada} are missing")
+        assert f"{READ_BY}'s GetMessages" in said
+        assert {each.session_id for each in written.findings()} == {ada, bob}
+        written.forget()
+        assert written.findings() == []
+
+    @pytest.mark.parametrize(("times", "broken"), [(LOOKS_MAX - 1, 0), (LOOKS_MAX, 1)])
+    def test_is_no_finding_of_a_store_that_refuses_for_a_moment(
+        self, stage: Stage, times: int, broken: int
+    ) -> None:
+        refused: list[str] = []
+
+        class Refusing(StoreInMemory):
+            def reader(self) -> Any:
+                return self
+
+            def messages(self, *args: Any, **options: Any) -> Any:
+                if len(refused) < times:
+                    refused.append("once more")
+                    raise StoreError("the disk errs")
+                return super().messages(*args, **options)
+
+        written = History(stage.open(store=Refusing()))
+        ada = written.ask(CreateSession()).id
+        for number in range(LONG):
+            written.ask(AppendMessage(ada, Role.USER, f"{number}"))
+
+        written.look()
+
+        assert len(refused) == times
+        assert len(written.broken()) == broken
+
+    def test_does_not_pass_for_one_when_the_system_does_not_answer(self, stage: Stage) -> None:
+        sessions = stage.open()
+        written = History(sessions)
+        written.ask(CreateSession())
+        sessions.stop()
+
+        with pytest.raises(SystemStopped):
+            written.look()
+
+    def test_asks_nothing_of_what_can_be_no_session(self, stage: Stage) -> None:
+        written = History(stage.open())
+        with pytest.raises(InvalidField):
+            written.ask(CreateSession(session_id=""))
+
+        written.look()
+
+        assert written.broken() == []
 
 
 class TestACreate:

@@ -76,7 +76,6 @@ class TestInASimulation:
 
         assert {
             "answered",
-            "DuplicateSession",
             "IdempotencyConflict",
             "SessionCrashed",
             "SessionNotFound",

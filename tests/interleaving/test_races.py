@@ -14,7 +14,17 @@ assert commits.__name__, "it adds its races to the others"
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 
+MANY_ORDERS = 750
+"""A race that has more takes a third of a second and more."""
+
 races = pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
+quick_races_first = pytest.mark.parametrize(
+    "race",
+    [
+        pytest.param(race, id=name, marks=[pytest.mark.slow] if race.at_least > MANY_ORDERS else [])
+        for name, race in RACES.items()
+    ],
+)
 long_races = pytest.mark.parametrize(
     "race",
     [race for race in RACES.values() if race.is_long],
@@ -26,7 +36,7 @@ def report(count: int) -> None:
     print(f"\n{count} orders")  # noqa: T201 -- the counts are the result
 
 
-@races
+@quick_races_first
 def test_the_law_holds_in_every_order(race: Race) -> None:
     count = race.explore(1 if race.is_long else PREEMPTIONS_MAX)
 

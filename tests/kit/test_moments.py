@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -12,18 +13,23 @@ from callboard.actors import (
     AppendMessage,
     CreateSession,
     Role,
+    SessionActor,
+    SessionMessage,
     SessionState,
     SessionSystem,
+    StoreError,
     TerminateSession,
 )
 from callboard.actors.sessions.log import EMPTY_LOG
 from callboard.actors.sessions.table import Row, Table, asleep
 from callboard.actors.storage.kept import Kept
-from callboard.actors.testing import Callboard, broken_laws, simulate
+from callboard.actors.testing import Callboard, StoreRefuses, broken_laws, simulate
 from callboard.actors.testing.laws import services_of
 from callboard.actors.testing.moments import COUNTED, FORWARD, GONE, KEPT, ONE_STORY
+from callboard.actors.testing.stores import StoreInMemory
 from callboard.actors.testing.touched import Touched
-from callboard.supervision.testing import LawBroken
+from callboard.supervision import LATER, Future, Later, handles
+from callboard.supervision.testing import FaultPlan, LawBroken
 from tests.simulation.plants import acknowledge_before_the_commit
 
 pytest_plugins = ["pytester"]
@@ -256,6 +262,67 @@ class TestABugInTheLibrary:
 
         assert f"broken: LawBroken ({KEPT})" in broken.value.__notes__[1]
         assert broken.value.__notes__[-1].startswith("replay: CALLBOARD_S")
+
+
+class Order(SessionMessage[str], frozen=True, kw_only=True):
+    """Append, and owe the answer."""
+
+
+class Give(SessionMessage[None], frozen=True, kw_only=True):
+    """Give it."""
+
+
+class Shop(SessionActor[None]):
+    owed: Future[Any]
+
+    @handles(Order)
+    def on_order(self, message: Order) -> Later:
+        del message
+        self.append(Role.USER, "order")
+        self.owed = self.reply_later()
+        return LATER
+
+    @handles(Give)
+    def on_give(self, message: Give) -> None:
+        del message
+        self.owed.offer("taken")
+
+
+@simulate(schedules=20, faults=FaultPlan((StoreRefuses(rate=0.3),)))
+def order_from_a_store_that_may_refuse(callboard: Callboard) -> None:
+    """Have something ordered, and the answer given by a handler that changes nothing."""
+    sessions = callboard.start(Shop, store=StoreInMemory(callboard))
+    try:
+        ada = sessions.ask(CreateSession()).id
+    except StoreError:
+        return
+    callboard.spawn("client", lambda: order(sessions, ada))
+    callboard.settle()
+    sessions.tell(Give(ada))
+    callboard.run()
+
+
+def order(sessions: SessionSystem, ada: str) -> None:
+    with suppress(StoreError):
+        sessions.ask(Order(ada))
+
+
+class TestALaterReply:
+    def test_that_confirms_what_is_kept_breaks_no_law(self) -> None:
+        order_from_a_store_that_may_refuse()
+
+    def test_that_confirms_what_the_store_has_not_kept_is_found(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def nothing(*_: object) -> list[object]:
+            return []
+
+        monkeypatch.setattr(SessionActor, "_built_upon", nothing)
+
+        with pytest.raises(LawBroken, match=KEPT) as broken:
+            order_from_a_store_that_may_refuse()
+
+        assert "confirms what is not kept" in str(broken.value)
 
 
 class TestWhatAStepHasTouched:

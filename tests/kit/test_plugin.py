@@ -201,6 +201,7 @@ def test_a_test_that_leaks_actors_fails_when_it_is_over(pytester: pytest.Pyteste
     )
 
 
+@pytest.mark.slow
 def test_without_the_extra_only_who_simulates_is_told_to_install_it(
     pytester: pytest.Pytester,
 ) -> None:
@@ -221,6 +222,7 @@ def test_without_the_extra_only_who_simulates_is_told_to_install_it(
     result.stdout.fnmatch_lines(["E*MissingExtra: *pip install callboard?testing?"])
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_tests_take_the_seed_too(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

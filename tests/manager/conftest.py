@@ -11,15 +11,17 @@ from callboard.actors import SessionSystem
 from callboard.actors.sessions import partition
 from callboard.supervision.testing import Simulation
 from tests.manager.kit import Stage, player
+from tests.schedules import everywhere, seed_of
 
 
-@pytest.fixture(params=["threads", 0, 1, 2])
+@pytest.fixture(params=everywhere())
 def runtime(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return None for real threads, or a simulation's runtime."""
-    if request.param == "threads":
+    seed = seed_of(request.param)
+    if seed is None:
         yield None
         return
-    with Simulation(seed=request.param) as simulation:
+    with Simulation(seed) as simulation:
         yield simulation.runtime
 
 

@@ -156,6 +156,7 @@ OPERATIONS: dict[str, tuple[Request[Any], Callable[[SessionSystem], None]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_manager_killed_at_any_step_of_it_leaves_nothing_half_done(
     operation: str, monkeypatch: pytest.MonkeyPatch

@@ -220,6 +220,7 @@ class TestAWake:
         stage.stumbles["ada"] = 0
         assert staged.ask(ReviveSession("ada"), timeout=WITHIN_S).presence is Presence.AWAKE
 
+    @pytest.mark.slow
     def test_of_very_many_at_once_takes_one_after_the_other(self, runtime: Any) -> None:
         count = 1_500  # more than calls fit into each other
 

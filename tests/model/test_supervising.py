@@ -63,6 +63,7 @@ from callboard.supervision.model.starting import (
 from callboard.supervision.model.state import SupervisorState
 from callboard.supervision.model.stopping import after_stop, plan_stop
 from callboard.supervision.model.strategy import decide
+from tests import examples
 
 REASONS: dict[str, ExitReason] = {
     "normal": Normal(),
@@ -476,4 +477,6 @@ class SupervisorAgainstModel(RuleBasedStateMachine):
 
 
 TestSupervisorAgainstModel = SupervisorAgainstModel.TestCase
-TestSupervisorAgainstModel.settings = settings(max_examples=200, stateful_step_count=50)
+TestSupervisorAgainstModel.settings = settings(
+    max_examples=examples.of(200), stateful_step_count=50
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
-import os
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,34 +12,28 @@ import pytest
 from callboard.supervision import ActorSystem
 from callboard.supervision.testing import Simulation
 from tests.runtime.kit import Box, Gate, is_for_threads
-
-SEEDS = (0, 1, 2)
-"""The schedules under which a test runs in simulation; CALLBOARD_SEED names another one."""
+from tests.schedules import THREADS, everywhere, seed_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that takes `system` on both dispatchers, unless it says `threads_only`."""
     if "system" not in metafunc.fixturenames:
         return
-    kinds = ["threads"]
-    if not is_for_threads(metafunc.function, metafunc.cls, metafunc.module):
-        asked_for = os.environ.get("CALLBOARD_SEED")
-        seeds = SEEDS if asked_for is None else (int(asked_for),)
-        kinds += [f"simulated-{seed}" for seed in seeds]
-    metafunc.parametrize("system", kinds, indirect=True)
+    is_for_both = not is_for_threads(metafunc.function, metafunc.cls, metafunc.module)
+    metafunc.parametrize("system", everywhere() if is_for_both else [THREADS], indirect=True)
 
 
 @pytest.fixture
 def system(request: pytest.FixtureRequest) -> Iterator[ActorSystem]:
     """Return a system that is stopped after the test, and leaves no thread behind."""
-    kind, _, seed = str(request.param).partition("-")
-    if kind == "threads":
+    seed = seed_of(request.param)
+    if seed is None:
         with ActorSystem("under-test") as system:
             yield system
         left = [each.name for each in threading.enumerate() if each.name.startswith("under-test")]
         assert left == []
         return
-    simulation = Simulation(int(seed))
+    simulation = Simulation(seed)
     system = ActorSystem("under-test", runtime=simulation.runtime)
     yield system
     with simulation:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownLambdaType=false
+import gc
 import math
+import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +27,10 @@ from tests.runtime.kit import (
     idle,
     threads_only,
 )
+
+
+class Note:
+    """A message that can be looked for."""
 
 
 def after(system: ActorSystem, delay_s: float) -> None:
@@ -52,9 +58,9 @@ class TestATimer:
         ref = system.spawn(Puppet, hears=box.put)
 
         def act(actor: Any) -> None:
-            actor.send_after(0.03, "third")
-            actor.send_after(0.01, "first")
-            actor.send_after(0.02, "second")
+            actor.send_after(0.2, "third")
+            actor.send_after(0.001, "first")
+            actor.send_after(0.1, "second")
 
         ref.tell(Do(act))
 
@@ -90,6 +96,26 @@ class TestATimer:
 
         assert not timer.is_pending
         assert timer.cancel() is False
+
+    def test_that_went_off_keeps_nothing_of_what_it_sent(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        ref = system.spawn(Puppet, hears=lambda _: box.put("heard"))
+        sent: list[weakref.ref[Note]] = []
+
+        def act(actor: Any) -> None:
+            for _ in range(10):
+                note = Note()
+                sent.append(weakref.ref(note))
+                actor.send_after(0.001, note)
+
+        ref.ask(Do(act))
+        box.take_many(10)
+        idle(ref)
+        after(system, 0.0)
+        gc.collect()
+
+        assert [each() for each in sent] == [None] * 10
 
     def test_dies_with_its_incarnation(self, system: ActorSystem, box: Box) -> None:
         address = system.reserve("ada", keeps_mailbox=True)

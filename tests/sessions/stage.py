@@ -7,7 +7,6 @@ Import the fixture into the test module or its conftest:
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +40,7 @@ from tests.cast import (
     behaviour,
 )
 from tests.runtime.kit import Gate
+from tests.schedules import everywhere, seed_of
 
 __all__ = [
     "PATIENT_S",
@@ -134,9 +134,8 @@ class Stage:
     """
 
     def __init__(self, where: str) -> None:
-        self._world: _Threads | _Simulated = (
-            _Threads() if where == "threads" else _Simulated(int(where.rpartition("-")[2]))
-        )
+        seed = seed_of(where)
+        self._world: _Threads | _Simulated = _Threads() if seed is None else _Simulated(seed)
         self.play = Play()
         self._sessions: SessionSystem | None = None
 
@@ -194,13 +193,7 @@ class Stage:
         self._world.close()
 
 
-def _places() -> list[str]:
-    asked_for = os.environ.get("CALLBOARD_SEED")
-    seeds = SEEDS if asked_for is None else (int(asked_for),)
-    return ["threads", *(f"simulated-{seed}" for seed in seeds)]
-
-
-@pytest.fixture(params=_places())
+@pytest.fixture(params=everywhere(SEEDS))
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Return a stage on which a system is opened; it is stopped after the test."""
     stage = Stage(str(request.param))

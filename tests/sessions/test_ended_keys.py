@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from callboard.actors import (
+    STANDARD,
+    AppendMessage,
     CreateSession,
     IdempotencyConflict,
+    Keeping,
+    Role,
     Session,
     SessionNotFound,
     SessionState,
     SessionSystem,
+    StoreOutcomeUnknown,
     TerminateSession,
     WorkspaceError,
 )
-from callboard.actors.sessions import keys, recovering
-from callboard.actors.sessions.recovering import SessionUnreadable
+from callboard.actors.sessions.recovering import KEYS_KEPT_ANYHOW_S, SessionUnreadable
+from callboard.actors.sessions.states import takes_messages
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
 from tests.sessions.stage import Stage, later, services_of
 
 CREATE = CreateSession(user_id="ada", org_id="acme", idempotency_key="k")
 
-A_DAY_S = keys.CREATES_KEPT_S
+A_DAY_S = STANDARD.keys_keep_s
 
 
 @pytest.fixture
@@ -152,20 +159,147 @@ class TestASessionThatNeverCameToBe:
 
         assert (told.state, told.id == lost) == (SessionState.ACTIVE, False)
 
+    def test_leaves_its_id_too_to_a_create_that_waits_until_it_is_undone(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        images: list[StoreInMemory] = []
+        write = store.write
+
+        def watched(writes: Any) -> Any:
+            found = write(writes)
+            images.append(store.copy())
+            return found
+
+        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        workspaces = FakeWorkspaces()
+        stage.open(store=store, workspace=workspaces).ask(CreateSession(session_id="s"))
+        half = next(each for each in images if each.kept["s"].head.state == "spawning")
+
+        sessions = stage.again(store=half, workspace=workspaces)
+        made = sessions.ask(CreateSession(session_id="s", user_id="bob"))
+
+        assert (made.state, sessions.get("s").user_id) == (SessionState.ACTIVE, "bob")
+        assert workspaces.folders.keys() == {"s"}
+
+
+class Doubtful(StoreInMemory):
+    """A store that is lost over each commit which confirms a create; kept or not, as told.
+
+    Args:
+        keeps: whether it keeps what it is lost over.
+    """
+
+    def __init__(self, *, keeps: bool) -> None:
+        super().__init__()
+        self._keeps = keeps
+        self.images: list[StoreInMemory] = []
+        """What a process finds whose predecessor died after each transaction."""
+
+    def write(self, writes: Any) -> Any:
+        is_lost = any(each.created is not None for each in writes)
+        if self._keeps or not is_lost:
+            super().write(writes)
+        self.images.append(self.copy())
+        if is_lost:
+            raise StoreOutcomeUnknown("the store is lost")
+        return {}
+
+
+class TestACreateOfWhichNobodyKnowsWhetherItWasKept:
+    @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "lost"])
+    @pytest.mark.parametrize("has_steps", [True, False], ids=["spawned", "plain"])
+    @pytest.mark.parametrize("activate", [True, False], ids=["active", "created"])
+    def test_gives_a_living_session_when_it_is_repeated_whenever_the_process_died(
+        self, stage: Stage, *, keeps: bool, has_steps: bool, activate: bool
+    ) -> None:
+        workspaces = FakeWorkspaces() if has_steps else None
+        doubtful = Doubtful(keeps=keeps)
+        create = msgspec.structs.replace(CREATE, activate=activate)
+        with pytest.raises(StoreOutcomeUnknown):
+            stage.open(store=doubtful, workspace=workspaces).ask(create)
+        stage.settle()
+
+        assert len(doubtful.images) >= 3
+        for image in list(doubtful.images):
+            sessions = stage.again(store=image, workspace=workspaces)
+            told = sessions.ask(create)
+
+            assert takes_messages(told.state)
+            assert sessions.get(told.id).state is told.state
+            assert sessions.ask(AppendMessage(told.id, Role.USER, "hello")) == 1
+            assert sessions.ask(create) == told
+
+
+A_YEAR_S = 365 * A_DAY_S
+
+
+class TestAWallClockThatJumps:
+    KEEPING = Keeping(max_idle_s=math.inf, cleanup_interval_s=300.0, ended_keep_s=2 * A_YEAR_S)
+
+    @pytest.fixture(params=["ended", "living"])
+    def made(self, stage: Stage, store: StoreInMemory, request: pytest.FixtureRequest) -> Session:
+        """A session that was created with a key an hour ago; a system that is open."""
+        sessions = stage.open(store=store, keeping=self.KEEPING)
+        made = sessions.ask(CREATE)
+        if request.param == "ended":
+            sessions.ask(TerminateSession(made.id))
+        stage.advance(3_600.0)
+        return made
+
+    @staticmethod
+    def again(stage: Stage, store: StoreInMemory, *, jump_s: float) -> SessionSystem:
+        """Start the next system when the wall clock has jumped: all that is kept is elsewhen."""
+        image = store.copy()
+        for name, kept in image.kept.items():
+            assert kept.created is not None
+            used_at = kept.created.used_at - jump_s
+            image.kept[name] = msgspec.structs.replace(
+                kept,
+                created=msgspec.structs.replace(kept.created, used_at=used_at),
+                ended_at=None if kept.ended_at is None else kept.ended_at - jump_s,
+            )
+        return stage.again(store=image, keeping=TestAWallClockThatJumps.KEEPING)
+
+    @pytest.mark.parametrize("jump_s", [A_YEAR_S, -A_YEAR_S], ids=["forward", "back"])
+    def test_has_no_key_forgotten_at_once(
+        self, stage: Stage, store: StoreInMemory, made: Session, jump_s: float
+    ) -> None:
+        assert self.again(stage, store, jump_s=jump_s).ask(CREATE).id == made.id
+
+    @pytest.mark.parametrize("jump_s", [A_YEAR_S, -A_YEAR_S], ids=["forward", "back"])
+    def test_and_is_put_right_has_each_be_as_old_as_it_is(
+        self, stage: Stage, store: StoreInMemory, made: Session, jump_s: float
+    ) -> None:
+        sessions = self.again(stage, store, jump_s=jump_s)
+        stage.advance(700.0)
+        stage.set_the_wall_clock(-jump_s)
+
+        stage.advance(A_DAY_S - 3_600.0 - 800.0)
+        assert sessions.ask(CREATE).id == made.id
+
+        stage.advance(200.0)
+        assert sessions.ask(CREATE).id != made.id
+
+    @pytest.mark.parametrize("jump_s", [A_YEAR_S, -A_YEAR_S], ids=["forward", "back"])
+    def test_and_stays_where_it_is_has_none_kept_for_ever(
+        self, stage: Stage, store: StoreInMemory, made: Session, jump_s: float
+    ) -> None:
+        sessions = self.again(stage, store, jump_s=jump_s)
+
+        stage.advance(KEYS_KEPT_ANYHOW_S + 1.0)
+
+        assert sessions.ask(CREATE).id != made.id
+
 
 class TestTheKeysThatAreRead:
-    def test_are_bounded(
-        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for module in (keys, recovering):
-            monkeypatch.setattr(module, "CREATES_MAX", 3)
+    def test_are_bounded(self, stage: Stage, store: StoreInMemory) -> None:
         sessions = stage.open(store=store)
         last: list[Session] = []
         for number in range(5):
             last.append(ended(sessions, CreateSession(idempotency_key=f"k{number}")))
             stage.advance(1.0)
 
-        sessions = again(stage, store)
+        sessions = again(stage, store, keeping=Keeping(keys_max=3))
 
         assert len(services_of(sessions).book.creates) == 3
         for number in (2, 3, 4):

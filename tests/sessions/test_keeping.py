@@ -114,6 +114,8 @@ class TestTheProfiles:
             {"grace_s": 0.0},
             {"awake_max": 0},
             {"awake_max": True},
+            {"keys_max": 0},
+            {"keys_keep_s": 0.0},
         ],
         ids=str,
     )

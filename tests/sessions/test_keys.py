@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -11,25 +12,30 @@ import msgspec
 import pytest
 
 from callboard.actors import (
+    STANDARD,
     AppendMessage,
     CreateSession,
     IdempotencyConflict,
+    Keeping,
     PassivateSession,
     RecordActivity,
     Role,
     Session,
     SessionCrashed,
+    SessionState,
     SessionSystem,
     Shutdown,
     TerminateSession,
     UpdateSession,
 )
-from callboard.actors.sessions import keys
+from callboard.actors.secrets import Vault
 from callboard.actors.sessions.data import SessionPatch
-from callboard.actors.sessions.keys import CREATES_KEPT_S, Creates, Key, content_of
+from callboard.actors.sessions.keys import Creates, Key, content_of
 from callboard.actors.sessions.log import KEYS_MAX, KEYS_PER_GENERATION
+from callboard.actors.sessions.spawn import Step
 from callboard.supervision.testing import Simulation
-from tests.sessions.stage import Stage, later, part_of, texts
+from tests.laws import broken_laws
+from tests.sessions.stage import Stage, later, part_of, services_of, texts
 
 CREATE = CreateSession(user_id="ada", metadata={"a": 1}, idempotency_key="k")
 
@@ -47,6 +53,19 @@ class TestARepeatedCreate:
         assert opened.ask(CREATE) == first
         assert opened.get(first.id).version > first.version
         assert opened.health().sessions == 1
+
+    @pytest.mark.parametrize("key", [None, "another"])
+    def test_is_told_of_its_own_session_when_another_has_the_id_by_then(
+        self, opened: SessionSystem, key: str | None
+    ) -> None:
+        with_id = msgspec.structs.replace(CREATE, session_id="s")
+        first = opened.ask(with_id)
+        opened.ask(TerminateSession("s"))
+
+        second = opened.ask(CreateSession(session_id="s", user_id="bob", idempotency_key=key))
+
+        assert (second.user_id, opened.get("s").user_id) == ("bob", "bob")
+        assert opened.ask(with_id) == first
 
     def test_gets_it_when_the_session_sleeps_or_has_ended(self, opened: SessionSystem) -> None:
         first = opened.ask(CREATE)
@@ -78,6 +97,23 @@ class TestARepeatedCreate:
         opened.ask(AppendMessage(first.id, Role.USER, "it runs by now"))
 
         assert opened.ask(create) == first
+
+    def test_gets_what_its_first_creator_got_whichever_incarnation_told_him(
+        self, stage: Stage
+    ) -> None:
+        sessions = stage.open()
+        services = services_of(sessions)
+
+        async def light(session: Session, vault: Vault) -> None:
+            del vault  # an earlier incarnation was lost when it had noted its reply, and told none
+            active = msgspec.structs.replace(session, state=SessionState.ACTIVE)
+            services.book.creates.replied(session.id, active)
+
+        services.planners.append(lambda _: (Step(name="lamp", do=light, is_redone=True),))
+        first = sessions.ask(CREATE)
+
+        assert sessions.ask(CREATE) == first
+        assert sessions.get(first.id).version > first.version
 
     def test_while_the_first_is_at_work_gets_the_same_reply(self, stage: Stage) -> None:
         sessions = stage.open()
@@ -138,20 +174,51 @@ class TestARepeatedCreate:
     def test_after_a_day_is_a_new_one(self, stage: Stage) -> None:
         sessions = stage.open(cleanup_interval_s=0)
         first = sessions.ask(CREATE)
-        stage.advance(CREATES_KEPT_S)
+        stage.advance(STANDARD.keys_keep_s)
         within = sessions.ask(CREATE)
         stage.advance(0.001)
 
         assert within == first
         assert sessions.ask(CREATE).id != first.id
 
+    def test_is_a_new_one_when_so_many_others_came_as_the_host_bears(self, stage: Stage) -> None:
+        sessions = stage.open(keeping=Keeping(keys_max=2, keys_keep_s=math.inf))
+        first = sessions.ask(CREATE)
+        sessions.ask(CreateSession(idempotency_key="another"))
+        within = sessions.ask(CREATE)
+        sessions.ask(CreateSession(idempotency_key="one too many"))
+
+        assert within == first
+        assert sessions.ask(CREATE).id != first.id
+
+    @pytest.mark.parametrize("key", ["k2", None])
+    def test_of_an_id_that_was_used_before_breaks_no_law(
+        self, stage: Stage, key: str | None
+    ) -> None:
+        sessions = stage.open()
+        sessions.ask(CreateSession(session_id="s", idempotency_key="k1"))
+        sessions.ask(TerminateSession("s"))
+        sessions.ask(CreateSession(session_id="s", idempotency_key=key))
+        stage.settle()
+
+        assert broken_laws(sessions) == []
+
+    def test_that_is_too_old_is_forgotten_though_nobody_creates_any_more(
+        self, stage: Stage
+    ) -> None:
+        sessions = stage.open(keeping=Keeping(keys_keep_s=60.0, cleanup_interval_s=10.0))
+        sessions.ask(CREATE)
+        stage.advance(60.0)
+        creates = services_of(sessions).book.creates
+        within = len(creates)
+        stage.advance(10.0)
+
+        assert (within, len(creates)) == (1, 0)
+
 
 class TestKeys:
-    def test_beyond_the_bound_the_oldest_is_forgotten(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(keys, "CREATES_MAX", 3)
-        creates = Creates()
+    def test_beyond_the_bound_the_oldest_is_forgotten(self) -> None:
+        creates = Creates(keys_max=3, keep_s=60.0)
         for number in range(5):
             creates.remember(key(f"k{number}"), b"", f"s{number}", now_s=float(number))
 
@@ -162,7 +229,7 @@ class TestKeys:
 
     def test_have_one_reply_whatever_a_later_manager_comes_with(self) -> None:
         """One that follows on a manager killed before it answered knows only what is there now."""
-        creates = Creates()
+        creates = Creates(keys_max=3, keep_s=60.0)
         creates.remember(key("k"), b"content", "s", now_s=0.0)
         first, later_on = Session(id="s", version=3), Session(id="s", version=6)
 
@@ -171,13 +238,25 @@ class TestKeys:
         assert creates.replied("another", later_on) is later_on
 
     def test_of_what_never_came_to_be_is_free_again(self) -> None:
-        creates = Creates()
+        creates = Creates(keys_max=3, keep_s=60.0)
         creates.remember(key("k"), b"", "s", now_s=0.0)
         creates.forget("s")
         creates.forget("s")
 
         assert creates.find(key("k"), now_s=0.0) is None
         assert len(creates) == 0
+
+    def test_of_one_session_id_that_was_used_again_are_two(self) -> None:
+        creates = Creates(keys_max=2, keep_s=60.0)
+        for number in (1, 2):
+            creates.remember(key(f"k{number}"), b"", "s", now_s=0.0)
+        creates.remember(key("k3"), b"", "another", now_s=0.0)
+        reply = Session(id="s")
+        creates.replied("s", reply)
+
+        known = creates.find(key("k2"), now_s=0.0)
+        assert known is not None
+        assert known.reply is reply
 
     def test_is_as_good_for_a_mapping_that_is_no_dict(self) -> None:
         proxy = CreateSession(metadata=MappingProxyType({"a": 1}))

@@ -22,6 +22,7 @@ from callboard.actors.sessions.log import (
     here_from,
     joined,
 )
+from tests import examples
 
 
 def said(seq: int, key: str | None = None) -> Message:
@@ -124,7 +125,7 @@ class TestKeys:
         assert log.find("the key")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples.of(50))
 @given(st.lists(st.booleans(), max_size=300), st.integers(0, 320), st.integers(0, 320))
 def test_a_log_is_a_list_that_cannot_change(keyed: list[bool], after_seq: int, limit: int) -> None:
     log, model = EMPTY_LOG, list[Message]()
@@ -161,7 +162,7 @@ class Branches(RuleBasedStateMachine):
             assert all(one.seq + 1 == other.seq for one, other in pairwise(log))
 
 
-Branches.TestCase.settings = settings(max_examples=30, stateful_step_count=15)
+Branches.TestCase.settings = settings(max_examples=examples.of(30), stateful_step_count=15)
 TestBranches = Branches.TestCase
 
 

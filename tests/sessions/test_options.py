@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,26 @@ class TestAnArgument:
 
         with pytest.raises(InvalidSpec, match=f"{field}=.*{remedy}"):
             SessionSystem(**given)
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "postgresql://guide:hunter2@db.example/guide",
+            "PostgreSQL+psycopg://guide:hunter2@db.example/guide",
+            "sqlite:///hunter2",
+            "file:hunter2.db?mode=memory",
+            ":memory:hunter2",
+        ],
+    )
+    def test_that_is_an_address_is_no_path_of_a_store_and_is_not_shown(self, address: str) -> None:
+        with pytest.raises(InvalidSpec, match=r"PostgresStore\(dsn\)") as refused:
+            SessionSystem(store=address)
+
+        assert "hunter2" not in repr((refused.value, refused.value.value))
+
+    def test_that_is_a_path_with_a_colon_in_it_is_taken(self, tmp_path: Path) -> None:
+        for name in ("./file:a", "a:b", tmp_path / "file:a"):
+            SessionSystem(store=name)
 
     @pytest.mark.parametrize(
         ("kinds", "said"),

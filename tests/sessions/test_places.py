@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -22,12 +23,11 @@ from callboard.actors import (
     SpawnError,
     TerminateSession,
 )
-from callboard.actors.sessions.creating import IS_GOING
 from callboard.actors.testing import FakeCleaner
-from callboard.supervision import Future
+from callboard.supervision import Future, SystemStopped, Timeout
 from callboard.supervision.testing import Simulation
 from tests.runtime.kit import Gate
-from tests.sessions.stage import PATIENT_S, Hold, Stage, later, services_of
+from tests.sessions.stage import PATIENT_S, Hold, Stage, later, part_of, services_of
 
 CREATORS = 50
 SEEDS = range(30)
@@ -112,24 +112,76 @@ class TestAPlace:
         assert isinstance(same.error, DuplicateSession)
         assert first.get().id == "ada"
 
-    def test_by_its_id_is_free_when_the_session_has_gone_and_until_then_that_is_said(
-        self, stage: Stage
-    ) -> None:
+    @pytest.fixture
+    def going(self, stage: Stage) -> tuple[SessionSystem, Gate]:
+        """A system whose session ada is being cleaned up, until the gate is open."""
         cleaner = FakeCleaner()
         opened = stage.open(cleaner=cleaner)
         gate = Gate(opened.system)
-        opened.ask(CreateSession(session_id="ada"))
+        opened.ask(CreateSession(session_id="ada", idempotency_key="first"))
         cleaner.on_call = lambda _method, _about: gate.wait()
-        ended = later(opened, TerminateSession("ada", grace_s=100.0))
+        _ = later(opened, TerminateSession("ada", grace_s=100.0))
+        stage.settle()
+        return opened, gate
+
+    def test_by_its_id_is_waited_for_while_the_session_is_going(
+        self, stage: Stage, going: tuple[SessionSystem, Gate]
+    ) -> None:
+        opened, gate = going
+
+        again = later(opened, CreateSession(session_id="ada", user_id="ada"))
+        another = later(opened, CreateSession(session_id="ada", user_id="bob"))
+        stage.settle()
+        assert [again.is_done, another.is_done] == [False, False]
+        gate.open()
+
+        assert again.get(timeout=PATIENT_S).user_id == "ada"
+        with pytest.raises(DuplicateSession) as taken:
+            another.get(timeout=PATIENT_S)
+        assert taken.value.remedy == DuplicateSession.remedy
+        assert opened.get("ada").user_id == "ada"
+
+    def test_that_comes_too_late_is_not_taken(
+        self, stage: Stage, going: tuple[SessionSystem, Gate]
+    ) -> None:
+        opened, gate = going
+        create = CreateSession(session_id="ada")
+
+        late = later(opened, create)
+        stage.settle()
+        late.give_up()  # its asker's time is over
+        gate.open()
         stage.settle()
 
-        with pytest.raises(DuplicateSession) as taken:
-            opened.ask(CreateSession(session_id="ada"))
-        gate.open()
-        ended.get(timeout=PATIENT_S)
+        with pytest.raises(Timeout):
+            late.get()
+        assert opened.health().sessions == 0
+        assert opened.ask(create).id == "ada"
 
-        assert taken.value.remedy == IS_GOING
-        assert opened.ask(CreateSession(session_id="ada")).id == "ada"
+    def test_is_waited_for_no_longer_than_there_are_sessions(
+        self, stage: Stage, going: tuple[SessionSystem, Gate]
+    ) -> None:
+        opened, _ = going
+        create = CreateSession(session_id="ada")
+        again = opened.manager.ask(create, block=False, timeout=math.inf)
+        stage.settle()
+
+        opened.stop(timeout_s=0.2)
+
+        assert isinstance(again.error, SystemStopped)
+
+    def test_is_waited_for_across_the_death_of_a_manager(
+        self, stage: Stage, going: tuple[SessionSystem, Gate]
+    ) -> None:
+        opened, gate = going
+        again = later(opened, CreateSession(session_id="ada", user_id="ada"))
+        stage.settle()
+
+        part_of(opened, "front/manager").kill()
+        stage.settle()
+        gate.open()
+
+        assert again.get(timeout=PATIENT_S).user_id == "ada"
 
     def test_stays_taken_in_sleep_and_until_the_end_is_over(self, stage: Stage) -> None:
         sessions = stage.open(limits=SessionLimits(sessions_per_user_max=1), unique_role=True)

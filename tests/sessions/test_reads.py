@@ -22,6 +22,7 @@ from callboard.actors.sessions.reads import answer
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Standing, Table
 from callboard.actors.storage.memory import MemoryStore
+from tests import examples
 
 NOW_S = 1_000.0
 
@@ -75,7 +76,7 @@ def matches(row: Row, wanted: dict[str, Any]) -> bool:
 
 @pytest.mark.seed("2.24", "2.25", "2.26", "3.21", "3.22", "3.23")
 @given(st.fixed_dictionaries(FILTERS), st.integers(1, 10))
-@settings(max_examples=200)
+@settings(max_examples=examples.of(200))
 def test_pages_and_counts_are_what_the_filter_says(wanted: dict[str, Any], limit: int) -> None:
     table = filled()
     expected = sorted(row.id for row in table.rows() if matches(row, wanted))

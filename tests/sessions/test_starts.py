@@ -13,6 +13,7 @@ from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.starts import Cause, Phase, Start, Starts
 from callboard.supervision import Future
+from tests import examples
 
 PARTITIONS = 2
 
@@ -20,26 +21,42 @@ PARTITIONS = 2
 def in_phase(phase: Phase, cause: Cause = Cause.WAKE) -> tuple[Starts, Start]:
     starts = Starts(PARTITIONS)
     start = starts.want("ada", 1, cause)
-    if phase is not Phase.WAITING:
+    if phase is Phase.LOADING:
+        starts.load(start)
+    elif phase is not Phase.WAITING:
         starts.ask(start)
     if phase is Phase.PAUSED:
         starts.pause(start)
+    if phase is Phase.FAILED:
+        give_up(starts, start)
     return starts, start
+
+
+def give_up(starts: Starts, start: Start) -> None:
+    starts.give_up(start, SpawnError("no"))
 
 
 def derived(starts: Starts) -> tuple[bool, int]:
     return starts.has_waiting(1), starts.asked(1)
 
 
-DERIVED = {Phase.WAITING: (True, 0), Phase.ASKED: (False, 1), Phase.PAUSED: (False, 0)}
+DERIVED = {
+    Phase.WAITING: (True, 0),
+    Phase.ASKED: (False, 1),
+    Phase.LOADING: (False, 1),
+    Phase.PAUSED: (False, 0),
+    Phase.FAILED: (False, 0),
+}
 """Whether a start in this phase waits for its partition, and whether it is under way there."""
 
 Step = Callable[[Starts, Start], None]
 
 STEPS: list[tuple[Step, Phase]] = [
     (Starts.ask, Phase.ASKED),
+    (Starts.load, Phase.LOADING),
     (Starts.wait, Phase.WAITING),
     (Starts.pause, Phase.PAUSED),
+    (give_up, Phase.FAILED),
 ]
 
 
@@ -54,6 +71,7 @@ class TestFromEachPhase:
         assert start.phase is after
         assert derived(starts) == DERIVED[after]
         assert starts.is_asked("ada") is (after is Phase.ASKED)
+        assert ("ada" in starts) is (after is not Phase.FAILED)
 
     def test_settling_leaves_nothing(self, before: Phase) -> None:
         starts, start = in_phase(before)
@@ -73,19 +91,48 @@ class TestFromEachPhase:
         assert starts.take(1, 5) == [start]
         assert derived(starts) == (True, 0)
 
-    @pytest.mark.parametrize("cause", list(Cause))
-    @pytest.mark.parametrize("wanted", list(Cause))
-    def test_wanting_it_once_more_keeps_one_start_and_the_stronger_cause(
-        self, before: Phase, cause: Cause, wanted: Cause
-    ) -> None:
-        starts, start = in_phase(before, cause)
 
-        assert starts.want("ada", 1, wanted) is start
+@pytest.mark.parametrize("before", [each for each in Phase if each is not Phase.FAILED])
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("wanted", list(Cause))
+def test_wanting_it_once_more_keeps_one_start_and_the_stronger_cause(
+    before: Phase, cause: Cause, wanted: Cause
+) -> None:
+    starts, start = in_phase(before, cause)
+    assert starts.want("ada", 1, wanted) is start
 
-        assert start.cause is (wanted if cause is Cause.WAKE else cause)
-        ends_pause = before is Phase.PAUSED and cause is Cause.WAKE and wanted is not Cause.WAKE
-        assert start.phase is (Phase.WAITING if ends_pause else before)
-        assert derived(starts) == DERIVED[start.phase]
+    assert start.cause is (wanted if cause is Cause.WAKE else cause)
+    ends_pause = before is Phase.PAUSED and cause is Cause.WAKE and wanted is not Cause.WAKE
+    assert start.phase is (Phase.WAITING if ends_pause else before)
+    assert derived(starts) == DERIVED[start.phase]
+
+
+class TestOneThatFailed:
+    """Until what that makes of its session is carried out, and those who wait are told."""
+
+    def test_is_followed_by_another_that_is_settled_by_itself(self) -> None:
+        starts, failed = in_phase(Phase.FAILED, Cause.REVIVE)
+
+        another = starts.want("ada", 1, Cause.WAKE)
+        starts.settle(failed)
+
+        assert another is not failed
+        assert another.cause is Cause.WAKE
+        assert starts.get("ada") is another
+        assert derived(starts) == DERIVED[Phase.WAITING]
+
+    def test_leaves_those_who_wait_to_it_if_nobody_has_told_them(self) -> None:
+        starts, failed = in_phase(Phase.FAILED, Cause.REVIVE)
+        told, untold = Future[Session](), Future[Session]()
+        session = Session(id="ada")
+        failed.replies.append(told)
+        failed.fail(SpawnError("yes"))
+        failed.replies.append(untold)
+
+        starts.want("ada", 1, Cause.WAKE).answer(session)
+
+        assert str(told.error) == "no"  # the first reason
+        assert untold.get() == session
 
 
 class TestThoseThatWait:
@@ -151,9 +198,12 @@ class StartsAgainstModel(RuleBasedStateMachine):
         self.starts.want(str(number), number % PARTITIONS, cause)
 
     @precondition(lambda self: len(self.starts) > 0)
-    @rule(data=st.data(), step=st.sampled_from(["ask", "wait", "pause", "settle"]))
-    def step(self, data: st.DataObject, step: str) -> None:
-        getattr(self.starts, step)(data.draw(st.sampled_from(list(self.starts))))
+    @rule(
+        data=st.data(),
+        step=st.sampled_from([step for step, _ in STEPS] + [Starts.settle]),
+    )
+    def step(self, data: st.DataObject, step: Step) -> None:
+        step(self.starts, data.draw(st.sampled_from(list(self.starts))))
 
     @rule()
     def take_over(self) -> None:
@@ -165,9 +215,11 @@ class StartsAgainstModel(RuleBasedStateMachine):
             mine = [each for each in self.starts if each.partition == number]
             waiting = {each.session_id for each in mine if each.phase is Phase.WAITING}
             assert {each.session_id for each in self.starts.take(number, 99)} == waiting
-            asked = [each for each in mine if each.phase is Phase.ASKED]
+            asked = [each for each in mine if each.phase in {Phase.ASKED, Phase.LOADING}]
             assert self.starts.asked(number) == len(asked)
 
 
-StartsAgainstModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+StartsAgainstModel.TestCase.settings = settings(
+    max_examples=examples.of(60), stateful_step_count=30
+)
 TestStartsAgainstModel = StartsAgainstModel.TestCase

@@ -11,11 +11,12 @@ from callboard.actors import (
     Presence,
     Role,
     SessionSystem,
+    StoreDamaged,
     StoreError,
     StoreHealth,
 )
 from callboard.actors.sessions.store_writer import PROBE_EVERY_S
-from callboard.actors.sessions.storing import StoreRefuses, StoreTakesAgain
+from callboard.actors.sessions.storing import StoreIsDamaged, StoreRefuses, StoreTakesAgain
 from callboard.actors.sessions.table import Standing
 from callboard.actors.testing import FakeMetrics
 from callboard.actors.testing.stores import StoreInMemory
@@ -108,6 +109,50 @@ class TestHealth:
 
         assert not sessions.health().is_healthy
         assert not [each for each in told if isinstance(each, StoreTakesAgain)]
+
+    def test_names_a_store_in_which_a_write_has_found_damage_also_when_others_are_kept(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        told: list[object] = []
+        sessions = stage.open(store=store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(StoreDamaged("page 7 is torn"))
+
+        with pytest.raises(StoreDamaged, match="torn"):
+            say(sessions, ada)
+        refusing = sessions.health().store
+        say(sessions, ada)
+        stage.settle()
+
+        after = sessions.health()
+        assert (after.is_healthy, after.failing) == (False, ("store",))
+        assert after.store is not None
+        assert refusing is not None
+        for health, is_taking in ((refusing, False), (after.store, True)):
+            assert (health.is_damaged, health.is_taking) == (True, is_taking)
+            assert health.error == "page 7 is torn"
+            assert "store check" in str(health.remedy)
+        assert [each.error for each in told if isinstance(each, StoreIsDamaged)] == [
+            "page 7 is torn"
+        ]
+
+    def test_names_a_store_in_which_a_read_has_found_damage(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = stage.open(store=store)
+        ada, bob = (sessions.ask(CreateSession()).id for _ in range(2))
+        for session_id in (ada, bob):
+            say(sessions, session_id)
+        image = store.copy()
+        del image.logs[ada][1]
+        sessions = stage.again(store=image)
+        assert sessions.health().is_healthy
+
+        with pytest.raises(StoreDamaged, match="missing"):
+            say(sessions, ada)
+        say(sessions, bob)
+
+        assert sessions.health().failing == ("store",)
 
     def test_is_mended_without_a_commit_when_none_was_refused(self, stage: Stage) -> None:
         told: list[object] = []

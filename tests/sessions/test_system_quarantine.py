@@ -529,6 +529,7 @@ def test_care_is_taken_of_none_that_has_an_actor(opened: SessionSystem, ada: str
     assert opened.ask(Which(ada)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "patch", [None, SessionPatch(metadata={"note": 2})], ids=["without a patch", "with a patch"]
 )
@@ -562,6 +563,7 @@ def test_a_revival_of_one_that_woke_and_slept_just_now_starts_it_once_more(
     run()
 
 
+@pytest.mark.slow
 @simulate(schedules=200)
 def test_a_revival_with_a_patch_and_a_message_that_wakes_it_are_both_served(
     sim: Simulation,

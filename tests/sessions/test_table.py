@@ -24,6 +24,7 @@ from callboard.actors.sessions.table import Row, Standing, Table
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.memory import MemoryStore
 from callboard.supervision import partition_of
+from tests import examples
 
 
 def reserve(
@@ -364,7 +365,7 @@ class TableAgainstModel(RuleBasedStateMachine):
                 assert (None if found is None else found.id) == (hers[0] if hers else None)
 
 
-TableAgainstModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+TableAgainstModel.TestCase.settings = settings(max_examples=examples.of(60), stateful_step_count=30)
 TestTableAgainstModel = TableAgainstModel.TestCase
 
 

@@ -81,7 +81,6 @@ class TestAStart:
         assert started is sessions.address(ada.id).ref
         assert sessions.get(ada.id).presence is Presence.AWAKE
 
-    @pytest.mark.in_memory  # a store keeps the verdict back: the answer may come a moment before
     def test_a_revival_that_fails_leaves_the_session_in_quarantine_with_its_messages(
         self, sessions: SessionSystem
     ) -> None:

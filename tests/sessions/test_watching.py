@@ -5,12 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from callboard.actors.sessions.book import Book
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.table import Row
-from callboard.actors.sessions.verdict import Ended, News
+from callboard.actors.sessions.verdict import Ended, News, PartitionLost
 from callboard.actors.sessions.watching import Watcher
 from callboard.supervision import Killed
 
@@ -50,6 +51,30 @@ def test_only_a_living_partition_of_its_own_restarts_a_session(
         is_started=True, incarnation=1, reason=Killed(), failed_on=None, parent=parent
     )
 
-    Watcher(desk, services).ended(Row(Session(id="ada"), active_s=0.0), cell)
+    watcher, row = Watcher(desk, services), Row(Session(id="ada"), active_s=0.0)
+    watcher.ended(row, cell)
 
-    assert desk.news == [Ended(incarnation=1, reason=Killed(), has_supervisor=has_supervisor)]
+    (news,) = desk.news
+    assert news == Ended(
+        incarnation=1, reason=Killed(), has_supervisor=has_supervisor, run_by=parent
+    )
+    assert watcher.as_of_now(row, news) == news
+
+
+def test_what_a_store_has_kept_back_is_looked_at_once_more() -> None:
+    desk: Any = Desk()
+    first, second = object(), object()
+    partition = SimpleNamespace(ref=second, is_alive=lambda: True)
+
+    def lookup(_name: str) -> object:
+        return partition
+
+    services: Any = SimpleNamespace(system=SimpleNamespace(lookup=lookup), book=Book())
+    watcher, row = Watcher(desk, services), Row(Session(id="ada"), active_s=0.0)
+    told = Ended(incarnation=1, reason=Killed(), has_supervisor=True, run_by=first)
+
+    assert watcher.as_of_now(row, told) == msgspec.structs.replace(told, has_supervisor=False)
+    assert watcher.as_of_now(row, GONE) is GONE
+
+
+GONE = PartitionLost(incarnation=1)

@@ -27,8 +27,10 @@ from callboard.actors import (
     SessionNotFound,
     SessionQuarantined,
     SessionSystem,
+    SessionTerminating,
     TerminateSession,
 )
+from callboard.actors.sessions.ending import END_AGAIN
 from callboard.actors.testing import (
     FakeStore,
     StoreDies,
@@ -409,11 +411,11 @@ class Mixed:
         """Have everything stand again, and the store know all that is published."""
         self.sim.advance(5.0)
         for row in services_of(self.sessions).table.rows():
-            with suppress(SessionNotFound):
+            with suppress(SessionNotFound, SessionTerminating):
                 if row.presence is Presence.QUARANTINED:
                     self.ask(ReviveSession(row.id))
                 self.ask(RecordActivity(row.id))
-        self.sim.advance(5.0)
+        self.sim.advance(max(END_AGAIN.delays_s))  # those too whose end was refused several times
 
     # -- clients -----------------------------------------------------------
 

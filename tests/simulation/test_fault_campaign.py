@@ -8,12 +8,13 @@ from itertools import islice
 
 import pytest
 
-from callboard.supervision.testing import Simulation, simulate
+from callboard.supervision.testing import FaultPlan, Simulation, simulate
+from callboard.supervision.testing.portfolio import Portfolio
 from tests.simulation.fault_plants import PLANTS, failures_of
 from tests.simulation.mixed import LAWS, PATHS, PLAN, TAKING_OVER, mixed
 
 SCHEDULES = 150
-"""Always made: enough to see everything."""
+"""Made with `-m slow`: enough to see everything."""
 
 IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
 
@@ -26,11 +27,13 @@ FOUND_IN = 1_000
 AT_LEAST = 5
 
 
+@pytest.mark.slow
 @simulate(schedules=SCHEDULES, faults=PLAN, must_see=(*PATHS, *LAWS))
 def test_every_law_holds_whatever_strikes(sim: Simulation) -> None:
     mixed(sim)
 
 
+@pytest.mark.slow
 @simulate(schedules=SCHEDULES, faults=TAKING_OVER)
 def test_managers_take_over_what_was_begun_whatever_strikes(sim: Simulation) -> None:
     """Starts that fail, hang and are refused, under managers that are killed: all is settled."""
@@ -41,6 +44,15 @@ def test_managers_take_over_what_was_begun_whatever_strikes(sim: Simulation) -> 
 def test_a_schedule_that_once_broke_a_law_keeps_it(seed: int) -> None:
     """All of managers that take over: of sessions that nobody started, or whose end was lost."""
     with Simulation(seed, faults=TAKING_OVER) as sim:
+        mixed(sim)
+
+
+@pytest.mark.parametrize(("seed", "plan"), [(3505, TAKING_OVER), (9359, PLAN), (18_830, PLAN)])
+def test_a_schedule_of_a_campaign_that_once_broke_a_law_keeps_it(
+    seed: int, plan: FaultPlan
+) -> None:
+    """Of an end that a killed manager went on with, and of two that nobody went on from."""
+    with Simulation(seed, explore=Portfolio().of(seed), faults=plan) as sim:
         mixed(sim)
 
 
@@ -58,6 +70,7 @@ def test_every_law_holds_for_long(sim: Simulation) -> None:
     mixed(sim)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_bug_that_only_faults_show_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As soon as five are found it is known that there are five in a thousand."""

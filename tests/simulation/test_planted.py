@@ -63,6 +63,7 @@ class TestEachOfSixBugs:
         files = list(Path(".callboard").glob("*.json"))
         assert sum(len(Schedule.load(each)) for each in files) <= ENTRIES_MAX
 
+    @pytest.mark.slow
     def test_leaves_nobody_parked(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         PLANTS[name].plant(monkeypatch)
         greenlet: Any = importlib.import_module("greenlet").greenlet
@@ -77,6 +78,7 @@ class TestEachOfSixBugs:
         assert greenlets_after(10) <= before
 
 
+@pytest.mark.slow
 class TestAnAskLostAtClose:
     def test_is_not_found_without_points(self, monkeypatch: pytest.MonkeyPatch) -> None:
         PLANTS["ask lost at close"].plant(monkeypatch)
@@ -84,6 +86,7 @@ class TestAnAskLostAtClose:
         assert found_in(ask_while_it_ends, Walk(points=0), Deadlock) == 0
 
 
+@pytest.mark.slow
 class TestAnUpdateLostAcrossAnAsk:
     """An actor that reads, asks, and writes what it read."""
 
@@ -118,6 +121,7 @@ class TestAnUpdateLostAcrossAnAsk:
         assert found_in(self.schedule, Walk(), AssertionError) >= 100
 
 
+@pytest.mark.slow
 class TestATimerThatOvertakesAnAnswer:
     """A wait of 30 ms that the author took for long enough."""
 

@@ -32,6 +32,7 @@ WAYS = (
 JOURNALS: tuple[JournalMode, ...] = ("wal", "delete")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("journal_mode", JOURNALS)
 @simulate(schedules=SCHEDULES, faults=DYING, must_see=WAYS)
 def test_what_was_acknowledged_is_there_after_every_death(

@@ -64,6 +64,7 @@ def test_other_seeds_give_other_runs() -> None:
     assert len({busy_run(seed) for seed in SEEDS}) == len(SEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "12345"])
 def test_another_process_with_other_hashes_gives_the_same_run(hash_seed: str) -> None:
     here = [busy_run(seed) for seed in SEEDS]

@@ -477,6 +477,37 @@ class TestEnding:
         assert threading.active_count() == threads
         system.stop()
 
+    def test_a_callback_of_the_loop_that_is_ended_is_reported_to_nobody(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        steps: list[str] = []
+        sim = Simulation(explore=Walk(points=1.0))  # others come in before each message is there
+        system = ActorSystem(runtime=sim.runtime)
+        counter = system.spawn(Counter)
+
+        def tell(_task: asyncio.Task[Any]) -> None:
+            steps.append("begun")
+            counter.tell(Add(1))
+            steps.append("over")
+
+        async def work(_actor: object) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.add_done_callback(tell)
+
+        class Runner(Counter):
+            async def do(self, message: Do) -> None:
+                await message.act(self)
+
+        system.spawn(Runner).tell(Do(work))
+        sim.run(until=lambda: bool(steps))
+
+        sim.close()
+
+        assert steps == ["begun"]
+        assert [each for each in caplog.records if each.name == "asyncio"] == []
+        system.stop()
+
     def test_one_that_swallows_its_end_does_not_hold_up_the_others(self) -> None:
         sim = Simulation()
         system = ActorSystem(runtime=sim.runtime)

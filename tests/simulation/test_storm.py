@@ -7,6 +7,8 @@ from collections import Counter as Tally
 from functools import partial
 from typing import Any
 
+import pytest
+
 from callboard.supervision import (
     ActorRef,
     ActorSystem,
@@ -194,6 +196,7 @@ def test_the_laws_hold_in_a_storm(sim: Simulation) -> None:
     storm(sim)
 
 
+@pytest.mark.slow
 @simulate(schedules=200)
 def test_they_hold_in_every_way_to_explore(sim: Simulation) -> None:
     storm(sim)

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callboard.actors.errors import StoreError
-from callboard.actors.storage import postgres, postgres_rows, reading, sqlite
+from callboard.actors.storage import postgres, purging, reading
+from callboard.actors.storage.purging import Purged
 from callboard.actors.storage.records import MessageRecord, Stored, Write
+from tests import examples
 from tests.storage.conftest import KeepsHistory, Opening
 from tests.storage.kit import BODY, CREATED, by_id, ended, head, messages, more, new, said
 
@@ -130,6 +132,16 @@ class TestASessionThatIsKept:
         refused = store.write([more("ada", 0, 1, created=CREATED), more("nobody", 0, 1)])
 
         assert (list(refused), by_id(store)["ada"].created) == (["nobody"], CREATED)
+
+    @pytest.mark.parametrize("others", [[], [more("nobody", 0, 1)]], ids=["together", "alone"])
+    def test_leaves_its_key_when_it_has_not_come_to_be(
+        self, store: KeepsHistory, others: list[Write]
+    ) -> None:
+        store.write([new("ada", created=CREATED), new("bob", created=CREATED)])
+
+        store.write([more("ada", 0, 1, leaves_key=True), more("bob", 0, 1), *others])
+
+        assert (by_id(store)["ada"].created, by_id(store)["bob"].created) == (None, CREATED)
 
     def test_that_has_ended_is_found_by_its_key(
         self, store: KeepsHistory, monkeypatch: pytest.MonkeyPatch
@@ -262,8 +274,8 @@ class TestPurging:
         store.write([new(each, 2) for each in ("a", "b", "c", "d")])
         store.write([ended("a", 30.0, 2), ended("b", 10.0, 2), ended("c", 20.0, 2)])
 
-        assert store.purge(ended_before=30.0, limit=10) == 2
-        assert store.purge(ended_before=30.0, limit=10) == 0
+        assert store.purge(ended_before=30.0, limit=10) == Purged(2, has_more=False)
+        assert store.purge(ended_before=30.0, limit=10) == Purged(0, has_more=False)
 
         assert [each.id for each in store.history()] == ["a", "d"]
         assert said(store, "a") == said(store, "d") == ["said 1", "said 2"]
@@ -273,25 +285,25 @@ class TestPurging:
         store.write([new(each) for each in "abc"])
         store.write([ended("a", 3.0), ended("b", 1.0), ended("c", 2.0)])
 
-        assert store.purge(ended_before=9.0, limit=2) == 2
+        assert store.purge(ended_before=9.0, limit=2) == Purged(2, has_more=True)
 
         assert [each.id for each in store.history()] == ["a"]
 
     def test_deletes_a_long_log_in_parts(
         self, store: KeepsHistory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "PURGE_MESSAGES_MAX", 10)
-        monkeypatch.setattr(postgres_rows, "PURGE_MESSAGES_MAX", 10)
+        monkeypatch.setattr(purging, "PURGE_MESSAGES_MAX", 10)
         store.write([new("long", 25), new("short", 8)])
         store.write([ended("long", 1.0, 25), ended("short", 2.0, 8)])
 
-        counted: list[int] = []
+        counted: list[Purged] = []
         left: list[list[tuple[str, int]]] = []
         for _ in range(4):
             counted.append(store.purge(ended_before=9.0, limit=5))
             left.append([(each.id, each.head.last_seq) for each in store.history()])
 
-        assert counted == [0, 0, 1, 1]
+        assert [each.sessions for each in counted] == [0, 0, 1, 1]
+        assert [each.has_more for each in counted] == [True, True, True, False]
         assert left == [
             [("long", 15), ("short", 8)],
             [("long", 5), ("short", 8)],
@@ -399,7 +411,9 @@ def any_write(random_: random.Random, model: Model, session_id: str, n: int) -> 
 
 
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples.of(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # each example has a place of its own
 @given(seed=st.integers(0, 2**32))
 def test_whatever_is_written_is_what_is_kept(places: Callable[[], Opening], seed: int) -> None:

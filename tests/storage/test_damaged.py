@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard.actors import StoreError
+from callboard.actors import StoreDamaged, StoreError
 from callboard.actors.sessions.coding import Unreadable, message
 from callboard.actors.storage.checking import checking
 from callboard.actors.storage.exporting import exported
@@ -62,7 +62,7 @@ class TestAValueThatNobodyWrote:
         damage(kept, f"UPDATE {change} WHERE rowid = 1")
         store = SqliteStore(kept)
 
-        with pytest.raises(StoreError) as refused:
+        with pytest.raises(StoreDamaged) as refused:
             list(store.history())
         store.close()
 
@@ -89,7 +89,7 @@ class TestAValueThatNobodyWrote:
             lambda: store.keyed("ada", up_to_seq=3, limit=3),
         ]
         for read in reads:
-            with pytest.raises(StoreError) as refused:
+            with pytest.raises(StoreDamaged) as refused:
                 read()
             assert said in str(refused.value)
             assert "the file is damaged" in str(refused.value)
@@ -146,7 +146,7 @@ def test_an_export_of_a_log_with_a_hole_is_none(kept: Path, change: str, seq: in
 
     with (
         resting(kept, SqliteReader) as reader,
-        pytest.raises(StoreError, match=f"message {seq} of session 'ada' is missing") as refused,
+        pytest.raises(StoreDamaged, match=f"message {seq} of session 'ada' is missing") as refused,
     ):
         list(exported(reader))
 

@@ -35,6 +35,13 @@ waiting = "import sys; print('started', flush=True); sys.stdin.read()"
 subprocess.run([sys.executable, "-c", waiting], close_fds=False)
 """
 
+FORK = """
+import os
+if os.fork() == 0:
+    print("started", flush=True)
+sys.stdin.read()
+"""
+
 TRY = """
 import sys
 from callboard.actors import StoreLocked
@@ -91,8 +98,11 @@ class TestTheLock:
         assert refused.value.pid == child.pid
         opens().write([new("ada")])
 
-    def test_is_not_inherited_by_what_the_process_starts(self, opens: Opens, path: Path) -> None:
-        command = [sys.executable, "-c", HOLD + START, str(path)]
+    @pytest.mark.parametrize("start", [START, FORK], ids=["program", "bare fork"])
+    def test_is_not_inherited_by_what_the_process_starts(
+        self, opens: Opens, path: Path, start: str
+    ) -> None:
+        command = [sys.executable, "-c", HOLD + start, str(path)]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with child:
             assert child.stdout

@@ -87,6 +87,7 @@ def test_nothing_is_built_upon_what_a_sync_that_failed_has_left(journal_mode: Jo
     assert ledger.broken(StoreKeeper(disk.power_cut(Random(1), Loss.WHOLE), journal_mode)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("journal_mode", JOURNALS)
 def test_what_is_told_is_true_while_a_disk_fails(journal_mode: JournalMode) -> None:
     told, seen = tell(DISKS, journal_mode)

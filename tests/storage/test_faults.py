@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from callboard.actors import StoreError, StoreOutcomeUnknown
+from callboard.actors import StoreDamaged, StoreError, StoreOutcomeUnknown
 from callboard.actors.storage.database import (
     SQLITE_CORRUPT,
     SQLITE_FULL,
     SQLITE_IOERR,
+    SQLITE_NOTADB,
     SQLITE_READONLY,
 )
 from callboard.actors.storage.disk import LocalDisk
@@ -132,6 +133,33 @@ class TestACommitThatFails:
         assert failed.value.is_outcome_known
         assert said(store, "ada") == ["said 1"]
         assert store.write([more("ada", 1, 2)]) == {}
+
+
+class TestAFileThatIsDamaged:
+    @pytest.mark.parametrize("code", [SQLITE_CORRUPT, SQLITE_CORRUPT | 1 << 8, SQLITE_NOTADB])
+    def test_stays_so_whatever_is_tried_again(self, opens: Opens, code: int) -> None:
+        disk = StruckDisk()
+        store = opens(disk=disk)
+        disk.fail_once("INSERT", code)
+
+        with pytest.raises(StoreDamaged) as failed:
+            store.write([new("ada", 1)])
+
+        assert not failed.value.is_retryable
+        assert failed.value.is_outcome_known
+        assert "put a" in failed.value.remedy
+
+    @pytest.mark.parametrize("code", [SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY])
+    def test_is_not_one_whose_disk_fails(self, opens: Opens, code: int) -> None:
+        disk = StruckDisk()
+        store = opens(disk=disk)
+        disk.fail_once("INSERT", code)
+
+        with pytest.raises(StoreError) as failed:
+            store.write([new("ada", 1)])
+
+        assert type(failed.value) is StoreError
+        assert failed.value.is_retryable
 
 
 class TestAWriteThatFails:

@@ -18,6 +18,7 @@ from callboard.actors.storage.journal import (
     Part,
 )
 from callboard.actors.storage.kept import CLOSED
+from tests import examples
 from tests.storage.journals import DISK_FULL, LOST, Case, Row, Said, Words
 
 
@@ -397,6 +398,35 @@ class TestWhatIsKnownOfTheIncarnations:
 
         assert (case.disk.standings, case.words) == ({"s": b"failed"}, ("a",))
 
+    def test_that_was_refused_with_a_commit_of_that_session_alone_is_written_without_it(
+        self, case: Case
+    ) -> None:
+        session = case.begin(1)
+        session.say("a")
+        case.write()
+        case.row.standing_to_keep = b"failed"
+        session.say("lost")
+        case.write({"s": StoreError("a bad row")})
+
+        assert case.journal.has_more
+        case.write()
+
+        assert (case.disk.standings, case.words) == ({"s": b"failed"}, ("a",))
+
+    def test_that_alone_is_refused_is_tried_again_with_what_others_have(self, case: Case) -> None:
+        case.begin(1).say("a")
+        case.write()
+        case.row.standing_to_keep = b"failed"
+        case.row.mark()
+        case.write({"s": StoreError("a bad row")})
+        assert not case.journal.has_more  # or the writer would try without an end
+
+        case.begin(1, Row("other", case.journal)).say("b")
+        while case.journal.has_more:
+            case.write()
+
+        assert case.disk.standings == {"s": b"failed"}
+
     def test_that_alone_is_refused_is_left_to_the_next_commit(self, case: Case) -> None:
         case.begin(1).say("a")
         case.write()
@@ -529,4 +559,6 @@ class JournalAgainstModel(RuleBasedStateMachine):
 
 
 TestAgainstModel = JournalAgainstModel.TestCase
-TestAgainstModel.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAgainstModel.settings = settings(
+    max_examples=examples.of(150), stateful_step_count=30, deadline=None
+)

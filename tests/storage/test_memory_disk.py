@@ -416,6 +416,7 @@ class TestFaults:
 
 
 class TestARun:
+    @pytest.mark.slow
     def test_is_the_same_in_every_process(self) -> None:
         said = [
             subprocess.run(

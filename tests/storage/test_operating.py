@@ -28,6 +28,7 @@ from callboard.actors.storage.records import (
     Write,
 )
 from callboard.actors.storage.sqlite import SqliteStore
+from tests import examples
 from tests.storage.conftest import Opens
 from tests.storage.kit import (
     BODY,
@@ -425,6 +426,19 @@ class TestAnImportOfWhatIsNotRight:
 
         assert came == Imported(1, 2)
 
+    def test_into_a_file_that_somebody_else_has_changed_is_refused(
+        self, store: SqliteStore
+    ) -> None:
+        arrivals = SqliteArrivals(store)
+        arrivals.take([Stored("ada", head(0), BODY)], [])
+        store.change(lambda database: database.execute("DELETE FROM arriving"))
+
+        with pytest.raises(StoreError, match="0 sessions have come in") as caught:
+            arrivals.publish()
+
+        assert "import again" in caught.value.remedy
+        assert list(store.sessions()) == []
+
     def test_says_so_of_an_id_that_is_taken_meanwhile(
         self, opens: Opens, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -512,7 +526,7 @@ def any_sessions(draw: st.DrawFn) -> list[Write]:
     return writes
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples.of(30), deadline=None)
 @given(writes=any_sessions())
 def test_whatever_is_kept_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, writes: list[Write]

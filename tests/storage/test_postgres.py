@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -18,17 +19,19 @@ import psycopg
 import pytest
 
 from callboard.actors.errors import (
+    StoreDamaged,
     StoreError,
     StoreFenced,
     StoreLocked,
     StoreOutcomeUnknown,
+    StoreRefused,
     StoreTooNew,
 )
-from callboard.actors.storage import postgres_link, postgres_rows
+from callboard.actors.storage import postgres, postgres_link, postgres_rows
 from callboard.actors.storage.postgres import PostgresExtraMissing, PostgresStore
 from callboard.actors.storage.postgres_link import PsycopgLink
-from callboard.actors.storage.postgres_port import Refused, Rows, Statement
-from callboard.actors.storage.postgres_tables import UPGRADES, VERSION, upgrade
+from callboard.actors.storage.postgres_port import Lost, Refused, Rows, Statement
+from callboard.actors.storage.postgres_tables import UPGRADES, VERSION, make, upgrade
 from callboard.actors.storage.records import Head, MessageRecord, Store, Write
 from callboard.supervision.model.errors import InvalidSpec
 from tests.house import ROOT
@@ -104,6 +107,28 @@ def lease_kept(store: PostgresStore) -> Generator[None]:
         thread.join(10.0)
 
 
+class TestAServerWhoseFilesAreDamaged:
+    def test_is_told_as_what_it_is(
+        self, store: PostgresStore, operator: psycopg.Connection[Any]
+    ) -> None:
+        store.write([new("a", 1)])
+        operator.execute(
+            "CREATE FUNCTION torn() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'page 7 is torn' USING ERRCODE = 'data_corrupted'; END $$"
+        )
+        operator.execute(
+            "CREATE TRIGGER torn BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION torn()"
+        )
+
+        with pytest.raises(StoreDamaged, match="page 7 is torn") as damaged:
+            store.write([more("a", 1, 2)])
+
+        assert not damaged.value.is_retryable
+        assert "backup" in damaged.value.remedy
+        assert damaged.value.__cause__ is damaged.value.__context__ is None
+
+
+@pytest.mark.slow
 class TestAServerThatGoes:
     def test_nothing_is_kept_while_it_is_away_and_writes_go_on_when_it_is_back(
         self, server: Server, store: PostgresStore
@@ -245,6 +270,30 @@ class TestAConnectionLostDuringCommit:
 
         assert type(caught.value) is StoreError
 
+    def test_a_fence_that_is_found_then_does_not_say_that_nothing_was_kept(
+        self, opening: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = opening(lease_s=1.0, renew_every_s=0.5)
+        first.write([new("a", 1)])
+        second = opening()
+        commit = first._link.commit
+
+        def lost() -> None:
+            commit()
+            second.open()  # waits until the lease has run out
+            first._link.drop()
+            msg = "lost on the way back"
+            raise Lost(msg, is_stale=True)
+
+        monkeypatch.setattr(first._link, "commit", lost)
+        with pytest.raises(StoreOutcomeUnknown, match="taken") as caught:
+            first.write([more("a", 1, 2)])
+
+        assert not caught.value.is_outcome_known
+        assert said(second, "a") == ["said 1", "said 2"]
+        with pytest.raises(StoreFenced):  # of what comes later it is known
+            first.write([more("a", 2, 3)])
+
     def test_what_was_committed_all_the_same_is_there_once(
         self, operator: psycopg.Connection[Any], store: PostgresStore
     ) -> None:
@@ -298,6 +347,22 @@ class TestTheLease:
         assert caught.value.since == pytest.approx(psutil.Process().create_time(), abs=3_600)
         assert not first.write([new("a")])
 
+    def test_a_lease_of_a_clock_that_was_put_back_says_how_long_it_lasts_and_who_ends_it(
+        self, opening: Open, operator: psycopg.Connection[Any], schema: str
+    ) -> None:
+        opening().write([new("a", 1)])
+        operator.execute("UPDATE lease SET until = clock_timestamp() + interval '1 hour'")
+
+        with pytest.raises(StoreLocked) as caught:
+            opening().open()
+
+        remedy = caught.value.remedy
+        assert "another 3600 s" in remedy
+        release = remedy.partition("release the lease: ")[2]
+        assert release.startswith(f'UPDATE "{schema}".lease SET')
+        operator.execute(release.removesuffix(".").encode())
+        assert list(by_id(opening())) == ["a"]
+
     def test_the_owner_after_one_that_was_closed_need_not_wait(self, opening: Open) -> None:
         first = opening(lease_s=60.0)
         first.write([new("a")])
@@ -350,6 +415,36 @@ class TestTheLease:
 
         with pytest.raises(StoreFenced):
             first.write([new("a")])
+
+    def test_a_newer_library_that_starts_beside_a_live_owner_changes_nothing(
+        self, opening: Open, operator: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, newer = opening(), opening()
+        first.write([new("a", 1)])
+
+        with lease_kept(first), monkeypatch.context() as patched:
+            patched.setattr(postgres, "upgrade", partial(upgrade, upgrades=NEWER))
+            with pytest.raises(StoreLocked):
+                newer.open()
+        for each in backends_of(operator):
+            operator.execute("SELECT pg_terminate_backend(%s, 5000)", (each,))
+
+        assert not first.write([more("a", 1, 2)])
+
+    def test_an_owner_whose_tables_a_newer_library_has_changed_is_fenced(
+        self, opening: Open, operator: psycopg.Connection[Any]
+    ) -> None:
+        first = opening()
+        first.write([new("a", 1)])
+        operator.execute("UPDATE meta SET value = %s", (str(VERSION + 1),))
+        for each in backends_of(operator):
+            operator.execute("SELECT pg_terminate_backend(%s, 5000)", (each,))
+
+        for _ in range(2):
+            with pytest.raises(StoreFenced, match="schema has version") as caught:
+                first.write([more("a", 1, 2)])
+            assert not caught.value.is_retryable
+            assert "newer" in caught.value.remedy
 
     def test_a_lease_that_ran_out_and_that_nobody_took_is_good(
         self, opening: Open, operator: psycopg.Connection[Any]
@@ -442,6 +537,13 @@ class TestAKillInTheMiddle:
 
 
 class TestReading:
+    def test_what_lives_is_found_among_whatever_has_ended(self, store: PostgresStore) -> None:
+        store.open()
+
+        rows = store._link.rows(f"EXPLAIN {postgres_rows.SESSIONS}", (0, 10))
+
+        assert "Index Scan using session_lives" in "\n".join(row[0] for row in rows)
+
     def test_what_grows_is_found_by_an_index(self, store: PostgresStore) -> None:
         store.open()
         link = store._link
@@ -505,6 +607,10 @@ class TestBoundsOfTime:
                 store.open()
 
 
+NEWER = (*UPGRADES, ("ALTER TABLE session ADD mood text",))
+"""What a newer library makes of the tables."""
+
+
 class TestTheTables:
     @pytest.fixture
     def link(self, server: Server, schema: str) -> Iterator[PsycopgLink]:
@@ -514,13 +620,17 @@ class TestTheTables:
         link.drop()
 
     def test_older_ones_become_newer_ones_and_are_then_refused_by_the_older_library(
-        self, link: PsycopgLink, schema: str, opening: Open
+        self, link: PsycopgLink, opening: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = opening()
         old.write([new("a", 1)])
         old.close()
 
-        upgrade(link, schema, upgrades=(*UPGRADES, ("ALTER TABLE session ADD mood text",)))
+        with monkeypatch.context() as patched:
+            patched.setattr(postgres, "upgrade", partial(upgrade, upgrades=NEWER))
+            newer = opening()
+            newer.open()
+            newer.close()
 
         assert link.rows("SELECT id, mood FROM session") == [("a", None)]
         refused = opening()
@@ -528,18 +638,96 @@ class TestTheTables:
             refused.open()
         assert (caught.value.version, caught.value.known) == (VERSION + 1, VERSION)
 
-    def test_an_upgrade_that_fails_changes_nothing(
+    def test_those_of_every_earlier_version_are_brought_up_to_date(
         self, link: PsycopgLink, schema: str, opening: Open
+    ) -> None:
+        for version in range(1, VERSION):
+            make(link, schema, upgrades=UPGRADES[:version])
+            link.rows(
+                "INSERT INTO session (id, state, incarnation, version, last_seq, message_count,"
+                " last_active_at, body) VALUES ('a', 'active', 1, 1, 0, 0, 0.0, '{}')"
+            )
+
+            store = opening()
+
+            assert list(by_id(store)) == ["a"]
+            assert link.rows("SELECT value FROM meta") == [(str(VERSION),)]
+            store.close()
+            link.rows(f"DROP SCHEMA {schema} CASCADE")
+
+    def test_an_upgrade_may_take_longer_than_a_statement_and_a_lease(
+        self, opening: Open, operator: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = opening()
+        old.open()
+        old.close()
+        slow = (*UPGRADES, ("SELECT pg_sleep(1.2)",))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(postgres, "upgrade", partial(upgrade, upgrades=slow))
+            newer = opening(statement_timeout_s=0.5, lease_s=1.0, renew_every_s=0.5)
+            newer.open()
+
+        assert _first(operator, "SELECT until > clock_timestamp() FROM lease")
+        assert not newer.write([new("a")])
+
+    def test_that_are_somebody_elses_are_refused_and_left_alone(
+        self, link: PsycopgLink, schema: str, opening: Open
+    ) -> None:
+        link.rows(f"CREATE SCHEMA {schema}")
+        for columns, version in (
+            ("name text, value text", "1.0.2"),
+            ("name text, value text", "1"),
+            ("id text, kind text", "1"),
+        ):
+            link.rows(f"CREATE TABLE meta ({columns})")
+            link.rows("INSERT INTO meta VALUES ('version', %s)", (version,))
+
+            with pytest.raises(StoreRefused, match=r"something else.*meta") as caught:
+                opening().open()
+
+            assert caught.value.path == schema
+            assert link.rows("SELECT count(*) FROM pg_tables WHERE schemaname = %s", (schema,)) == [
+                (1,)
+            ]
+            link.rows("DROP TABLE meta")
+
+    def test_of_our_names_that_are_somebody_elses_are_refused(
+        self, link: PsycopgLink, schema: str, opening: Open
+    ) -> None:
+        link.rows(f"CREATE SCHEMA {schema}")
+        for each in ("lease", "message", "session"):
+            link.rows(f"CREATE TABLE {each} (id int)")
+        with pytest.raises(StoreRefused, match="lease, message, session"):
+            opening().open()
+
+        link.rows("CREATE TABLE meta (name int, values int)")
+        with pytest.raises(StoreRefused, match="something else"):
+            opening().open()
+
+    def test_beside_others_of_other_names_are_made(
+        self, link: PsycopgLink, schema: str, opening: Open
+    ) -> None:
+        link.rows(f"CREATE SCHEMA {schema}")
+        link.rows("CREATE TABLE invoices (id int)")
+
+        assert not opening().write([new("a")])
+
+    def test_an_upgrade_that_fails_changes_nothing(
+        self, link: PsycopgLink, opening: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         old = opening()
         old.write([new("a", 1)])
         old.close()
         broken = ("ALTER TABLE session ADD mood text", "ALTER TABLE nowhere ADD mood text")
 
-        with pytest.raises(Refused):
-            upgrade(link, schema, upgrades=(*UPGRADES, broken))
+        with monkeypatch.context() as patched:
+            patched.setattr(postgres, "upgrade", partial(upgrade, upgrades=(*UPGRADES, broken)))
+            newer = opening()
+            with pytest.raises(StoreError, match="nowhere"):
+                newer.open()
+            newer.close()
 
-        link.open()
         with pytest.raises(Refused, match="42703"):
             link.rows("SELECT mood FROM session")
         assert list(by_id(opening())) == ["a"]
@@ -547,19 +735,19 @@ class TestTheTables:
     def test_two_that_start_at_once_make_them_once(self, server: Server, schema: str) -> None:
         failures: list[BaseException] = []
 
-        def make() -> None:
+        def begin() -> None:
             link = PsycopgLink(
                 server.dsn, schema=schema, connect_timeout_s=5, statement_timeout_s=10.0
             )
             try:
                 link.open()
-                upgrade(link, schema)
+                make(link, schema)
             except BaseException as error:  # noqa: BLE001 -- told to the test
                 failures.append(error)
             finally:
                 link.drop()
 
-        threads = [Thread(target=make) for _ in range(4)]
+        threads = [Thread(target=begin) for _ in range(4)]
         for each in threads:
             each.start()
         for each in threads:

@@ -304,6 +304,7 @@ class TestTheOperatorOfARunningSystem:
             assert sessions.health().is_healthy
 
 
+@pytest.mark.slow
 class TestTheCommands:
     @staticmethod
     def command(*words: str, given: bytes = b"") -> tuple[int, str, str]:

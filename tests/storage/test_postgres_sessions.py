@@ -65,6 +65,7 @@ def test_a_second_system_is_refused_while_the_first_lives(
     assert say(sessions, ada, "still here") == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_is_an_error_and_then_gone_on_with(
     sessions: SessionSystem, server: Server
 ) -> None:

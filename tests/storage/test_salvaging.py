@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from callboard.actors import StoreError, StoreRefused
+from callboard.actors import StoreError, StoreNotOperable, StoreRefused
 from callboard.actors.storage.arriving import SqliteArrivals
 from callboard.actors.storage.exporting import exported
 from callboard.actors.storage.importing import Imported, importing
+from callboard.actors.storage.operable import salvage_of
+from callboard.actors.storage.postgres import PostgresStore
 from callboard.actors.storage.reading import SqliteReader
 from callboard.actors.storage.resting import resting
 from callboard.actors.storage.salvaging import SqliteSalvage, salvaged
@@ -172,6 +175,90 @@ def test_a_session_that_is_not_whole_is_left_out_and_named(
     assert [each["id"] for each in found.lost] == ["eve"]
     assert why in found.lost[0]["why"]
     assert found.end == {"line": "end", "sessions": 3, "messages": 6, "skipped": 1}
+
+
+class TestAnIdThatIsThereTwice:
+    @pytest.fixture
+    def kept(self, path: Path) -> Path:
+        store = SqliteStore(path)
+        store.write([new("ada", 1), new("bob", 2), new("eve", 3), new("dan", 4)])
+        store.close()
+        return path
+
+    def test_is_that_of_whom_the_index_says(self, kept: Path, tmp_path: Path) -> None:
+        with sqlite3.connect(kept) as stranger:
+            ((root,),) = stranger.execute("SELECT rootpage FROM sqlite_master WHERE name='session'")
+        stranger.close()
+        content = bytearray(kept.read_bytes())
+        place = content.index(b"ada", (root - 1) * PAGE_BYTES)
+        content[place : place + 3] = b"eve"  # her row alone: the index is as it was
+        kept.write_bytes(content)
+
+        lines = lines_of(kept)
+
+        found = saved(lines)
+        assert {name: len(each) - 1 for name, each in found.sessions.items()} == {
+            "bob": 2,
+            "eve": 3,
+            "dan": 4,
+        }
+        assert found.lost == [
+            {
+                "line": "skipped",
+                "why": "by the index of ids, the id is that of number 3",
+                "id": "eve",
+                "number": 1,
+            }
+        ]
+        store = SqliteStore(tmp_path / "other" / "new.db")
+        assert to_end(importing(SqliteArrivals(store), lines, READABLE)) == Imported(3, 9)
+        store.close()
+
+    def test_comes_out_once_where_the_index_is_lost(self, kept: Path) -> None:
+        damage(
+            kept,
+            "ALTER TABLE session RENAME TO before",
+            "CREATE TABLE session (number INTEGER PRIMARY KEY, id, state, incarnation, version,"
+            " last_seq, message_count, last_active_at, ended_at)",
+            "INSERT INTO session SELECT * FROM before",
+            "UPDATE session SET id = 'eve' WHERE number IN (1, 4)",
+            "DELETE FROM message WHERE session = 1",
+        )
+
+        found = saved(lines_of(kept))
+
+        assert {name: len(each) - 1 for name, each in found.sessions.items()} == {
+            "bob": 2,
+            "eve": 3,
+        }
+        assert [(each["id"], each["why"]) for each in found.lost] == [
+            ("eve", "message 1: the message is missing"),
+            ("eve", "there is another one of this id, which stands above"),
+        ]
+        assert found.end == {"line": "end", "sessions": 2, "messages": 5, "skipped": 2}
+
+    def test_is_no_other_than_that_of_a_message(self, kept: Path) -> None:
+        damage(
+            kept,
+            "ALTER TABLE message RENAME TO before",
+            "CREATE TABLE message (session, seq, key, body)",
+            "INSERT INTO message SELECT * FROM before",
+            "INSERT INTO message SELECT * FROM before WHERE session = 3 AND seq = 2",
+        )
+
+        found = saved(lines_of(kept))
+
+        assert list(found.sessions) == ["ada", "bob", "dan"]
+        assert [(each["id"], each["why"]) for each in found.lost] == [
+            ("eve", "message 2: it is there twice")
+        ]
+
+
+def test_what_is_on_a_server_is_for_its_own_tools() -> None:
+    with pytest.raises(StoreNotOperable, match="on a server") as refused:
+        salvage_of(PostgresStore("postgresql://localhost/nowhere"))
+
+    assert "backup" in refused.value.remedy
 
 
 def test_of_what_is_no_database_nothing_can_be_saved(torn: Path) -> None:

@@ -22,6 +22,7 @@ from callboard.actors import (
     TerminateSession,
     UpdateSession,
 )
+from callboard.actors.sessions.storing import StoreRaised
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import Settings
 from tests.cast import Decline, Say, SayLater, Tally
@@ -157,12 +158,16 @@ class TestAReply:
     def test_says_of_a_stores_own_exception_no_more_than_its_type(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
-        sessions = begin(stage, store)
+        told: list[object] = []
+        sessions = begin(stage, store, on_event=told.append)
         ada = sessions.ask(CreateSession()).id
 
         class Chatty(StoreInMemory):
             def write(self, writes: Any) -> Any:
                 del writes
+                self.sync()
+
+            def sync(self) -> None:
                 raise OSError("secret")
 
         storing: Any = services_of(sessions).storing
@@ -171,6 +176,15 @@ class TestAReply:
             sessions.ask(Say(ada, text="lost"))
 
         assert str(refused.value) == "the store raised OSError"
+        found = [each for each in told if isinstance(each, StoreRaised)]
+        assert {each.error for each in found} == {"OSError"}
+        for each in found:  # the host finds its bug, and reads no text of it
+            first, second, *_ = each.where.split(" < ")
+            assert first.startswith(f"{__file__}:")
+            assert first.endswith(".Chatty.sync")
+            assert second.endswith(".Chatty.write")
+        assert found
+        assert "secret" not in repr(told)
 
     def test_that_changes_nothing_waits_for_what_it_says(
         self, stage: Stage, store: StoreInMemory

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
 from callboard.actors import AppendMessage, CreateSession, GetMessages, GetSession, Role, Session
 from callboard.actors.sessions.log import HERE_CHUNKS_MAX
+from callboard.actors.sessions.naming import READER
 from callboard.actors.sessions.table import DurableRow
 from callboard.actors.testing.stores import StoreInMemory
+from callboard.supervision import Settings, Timeout
 from tests.cast import Say
 from tests.sessions.durable.kit import LONG, Recall, RecallLater, after, begin
-from tests.sessions.stage import Stage, services_of
+from tests.sessions.stage import PATIENT_S, Stage, services_of
+
+T = TypeVar("T")
+
+SHORT_S = 0.05
+
+
+@pytest.fixture
+def long(stage: Stage, store: StoreInMemory) -> Any:
+    sessions = begin(stage, store)
+    sessions.ask(CreateSession(session_id="ada"))
+    for number in range(1, LONG + 1):
+        sessions.ask(Say("ada", text=f"{number}"))
+    return sessions
+
+
+async def _bounded(asked: Coroutine[Any, Any, T]) -> T:
+    """Await it, and no longer than a test may take."""
+    return await asyncio.wait_for(asked, PATIENT_S)
 
 
 class TestALongLog:
-    @pytest.fixture
-    def long(self, stage: Stage, store: StoreInMemory) -> Any:
-        sessions = begin(stage, store)
-        sessions.ask(CreateSession(session_id="ada"))
-        for number in range(1, LONG + 1):
-            sessions.ask(Say("ada", text=f"{number}"))
-        return sessions
-
     def test_leaves_the_memory_but_for_its_end(self, long: Any) -> None:
         log = services_of(long).table.row("ada").latest().log
 
@@ -42,6 +56,15 @@ class TestALongLog:
     @pytest.mark.parametrize("message", [Recall, RecallLater])
     def test_is_read_by_its_behaviour(self, long: Any, message: Any) -> None:
         assert long.ask(message("ada", last=LONG - 10)) == LONG - 10
+
+    @pytest.mark.parametrize("message", [Recall, RecallLater])
+    def test_is_read_by_its_behaviour_as_a_whole_at_any_length(
+        self, long: Any, message: Any
+    ) -> None:
+        """Just after it has left the memory too: its own log is trimmed ahead of the one we see."""
+        for last in range(LONG, LONG + 8 * 32):
+            assert long.ask(message("ada", last=last)) == last
+            long.ask(Say("ada", text="one more"))
 
     def test_is_gone_on_with_by_the_next_system(
         self, stage: Stage, store: StoreInMemory, long: Any
@@ -68,8 +91,37 @@ class TestALongLog:
         assert sessions.get("ada").last_seq == LONG + 1
 
 
+class TestAReaderThatHangs:
+    """At a disk, say. It holds up nobody for longer than he asks for."""
+
+    @pytest.mark.parametrize("read", [GetMessages("ada", 0, 10), GetSession("ada", messages=LONG)])
+    def test_is_waited_for_as_long_as_the_asker_says(self, long: Any, read: Any) -> None:
+        long.system.lookup(READER).ref.suspend()
+
+        with pytest.raises(Timeout):
+            long.ask(read, timeout=SHORT_S)
+        with pytest.raises(Timeout):
+            asyncio.run(_bounded(long.ask_async(read, timeout=SHORT_S)))
+
+    def test_is_waited_for_as_long_as_for_every_answer_by_who_does_not_say(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store, settings=Settings(ask_timeout_s=SHORT_S))
+        wait: Any = {"timeout": PATIENT_S}
+        sessions.ask(CreateSession(session_id="ada"), **wait)
+        for _ in range(LONG):
+            sessions.ask(Say("ada", text="so much"), **wait)
+        sessions.system.lookup(READER).ref.suspend()
+
+        with pytest.raises(Timeout):
+            asyncio.run(_bounded(sessions.ask_async(GetMessages("ada", 0, 10))))
+        sessions.tell(RecallLater("ada", last=LONG))  # nobody gives up with it
+        stage.advance(SHORT_S)
+        assert sessions.ask(Say("ada", text="goes on"), **wait) == LONG + 1
+
+
 class TestAPage:
-    @pytest.mark.parametrize("how", ["messages", "ask"])
+    @pytest.mark.parametrize("how", ["messages", "ask", "ask_async"])
     def test_is_not_empty_since_the_log_was_trimmed_meanwhile(
         self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
@@ -86,7 +138,63 @@ class TestAPage:
         monkeypatch.setattr(DurableRow, "older", older)
         if how == "messages":
             page = sessions.messages(ada, limit=3)
-        else:
+        elif how == "ask":
             page = sessions.ask(GetMessages(ada, 0, 3)).messages
+        else:
+            page = asyncio.run(_bounded(sessions.ask_async(GetMessages(ada, 0, 3)))).messages
 
         assert [each.content for each in page] == ["0", "1", "2"]
+
+    @pytest.mark.parametrize("how", ["ask", "ask_async"])
+    def test_is_looked_for_once_more_within_the_askers_time(
+        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        for number in range(LONG):
+            sessions.ask(Say(ada, text=f"{number}"))
+        right, was_asked = DurableRow.older, list[int]()
+
+        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
+            was_asked.append(after_seq)  # the first time all was here
+            return None if len(was_asked) == 1 else right(row, after_seq, limit)
+
+        monkeypatch.setattr(DurableRow, "older", older)
+        sessions.system.lookup(READER).ref.suspend()
+
+        def read() -> None:
+            if how == "ask":
+                sessions.ask(GetMessages(ada, 0, 3), timeout=SHORT_S)
+            else:
+                asked = sessions.ask_async(GetMessages(ada, 0, 3), timeout=SHORT_S)
+                asyncio.run(_bounded(asked))
+
+        with pytest.raises(Timeout, match="no answer"):
+            read()
+
+        assert was_asked == [0, 0]
+
+    @pytest.mark.parametrize("first", ["here", "one less"])
+    def test_with_a_snapshot_ends_where_that_does_whatever_came_meanwhile(
+        self,
+        stage: Stage,
+        store: StoreInMemory,
+        monkeypatch: pytest.MonkeyPatch,
+        first: str,
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        for number in range(LONG):
+            sessions.ask(Say(ada, text=f"{number}"))
+        right, was_asked = DurableRow.older, list[int]()
+
+        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
+            was_asked.append(after_seq)
+            if len(was_asked) > 1:
+                return right(row, after_seq, limit)
+            return None if first == "here" else right(row, after_seq - 1, limit)
+
+        monkeypatch.setattr(DurableRow, "older", older)
+        snapshot: Session = sessions.ask(GetSession(ada, messages=LONG - 20))
+
+        assert [each.seq for each in snapshot.messages] == list(range(21, LONG + 1))

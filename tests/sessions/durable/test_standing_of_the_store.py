@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from callboard.actors import CreateSession, Shutdown, StoreError, StoreFenced
+from callboard.actors import (
+    CreateSession,
+    Shutdown,
+    StoreError,
+    StoreFenced,
+    StoreOutcomeUnknown,
+    StoreTooNew,
+)
 from callboard.actors.sessions.storing import StoreRefuses, StoreTakenOver, StoreTakesAgain
 from callboard.actors.testing.stores import StoreInMemory
+from callboard.supervision.model.events import ChildCrashed
 from tests.cast import Say
 from tests.sessions.durable.kit import DISK_FULL, begin
 from tests.sessions.stage import Stage
@@ -24,6 +32,7 @@ class Lent(StoreInMemory):
         self.opened = 0
         self.renewed = 0
         self.is_taken = False
+        self.says: Exception = StoreFenced("the store")
 
     def open(self) -> None:
         self.opened += 1
@@ -31,11 +40,11 @@ class Lent(StoreInMemory):
     def renew(self) -> None:
         self.renewed += 1
         if self.is_taken:
-            raise StoreFenced("the store")
+            raise self.says
 
     def write(self, writes: Any) -> Any:
         if self.is_taken:
-            raise StoreFenced("the store")
+            raise self.says
         return super().write(writes)
 
 
@@ -63,6 +72,36 @@ class TestAStoreWithALease:
         assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
         assert sessions.health().failing == ("writer", "store")
         assert sessions.get(ada).last_seq == 0
+
+    def test_that_cannot_be_used_any_more_is_somebody_elses(self, stage: Stage) -> None:
+        store, told = Lent(), list[object]()
+        sessions = begin(stage, store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.is_taken, store.says = True, StoreTooNew("the store", version=2, known=1)
+
+        with pytest.raises(StoreFenced, match="version 2") as caught:
+            sessions.ask(Say(ada, text="too late"))
+        stage.advance(60.0)
+
+        assert not caught.value.is_retryable
+        assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
+        assert not [each for each in told if isinstance(each, ChildCrashed)]
+        assert sessions.get(ada).last_seq == 0
+
+    def test_that_is_taken_over_while_a_commit_is_in_doubt_says_both(self, stage: Stage) -> None:
+        store, told = Lent(), list[object]()
+        sessions = begin(stage, store, on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+        store.refuse(StoreOutcomeUnknown("lost"), StoreFenced("the store"))
+
+        with pytest.raises(StoreOutcomeUnknown):
+            sessions.ask(Say(ada, text="in doubt"))
+
+        assert len([each for each in told if isinstance(each, StoreTakenOver)]) == 1
+        refusal = sessions.health().store
+        assert refusal is not None
+        assert refusal.error is not None
+        assert "taken" in refusal.error
 
 
 class TestAStoreThatRefuses:

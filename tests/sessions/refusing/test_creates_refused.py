@@ -7,7 +7,6 @@ import pytest
 from callboard.actors import (
     BeginSpawn,
     CreateSession,
-    DuplicateSession,
     Presence,
     SessionNotFound,
     SessionState,
@@ -102,12 +101,14 @@ class TestACreateThatFails:
         told = outcome(later(opened, Say("ada", text="no")))
 
         assert opened.get("ada").id == "ada"
-        assert isinstance(outcome(later(opened, CreateSession(session_id="ada"))), DuplicateSession)
         assert isinstance(told, SessionTerminating)
+        again = later(opened, CreateSession(session_id="ada", user_id="bob"))
+        stage.settle()
+        assert not again.is_done
+        assert opened.get("ada").user_id is None
         store.accept()
         stage.advance(END_AGAIN.delays_s[-1])
-        with pytest.raises(SessionNotFound):
-            opened.get("ada")
+        assert again.get().user_id == opened.get("ada").user_id == "bob"
 
     def test_has_no_last_snapshot_for_who_ends_it_meanwhile(
         self, stage: Stage, opened: SessionSystem, store: FakeStore
