@@ -222,6 +222,7 @@ def ported() -> Generator[None]:
         for module in (pool, watcher, futures):
             patch.setattr(module, "time", TIME)
             patch.setattr(module, "allocate_lock", Lock)
+        patch.setattr(futures.THREADS, "now_s", now_s)
         patch.setattr(pool, "SimpleQueue", SimpleQueue)
         for module in (pool, timers):
             patch.setattr(module, "start_thread", start_thread)

@@ -46,6 +46,9 @@ from tests.interleaving.fibres import World
 from tests.interleaving.stage import Doing, Hearing, Lent, Log, Sent, Stage
 from tests.interleaving.watching import Watched
 
+DEADLINE_S = 1.0
+"""When an asker gives up, in the world's time, which begins at 0."""
+
 
 class Race(NamedTuple):
     """What meets, and where.
@@ -433,7 +436,7 @@ def a_link_and_two_deaths(world: World) -> Callable[[], None]:
 
 @race(lambda: (futures,), 190, is_long=True, time_flies=True)
 def a_reply_and_its_deadline(world: World) -> Callable[[], None]:
-    future: Future[str] = Future(None, 1.0)
+    future: Future[str] = Future(None, DEADLINE_S)
     taken: list[bool] = []
     got: list[Any] = []
     called: list[None] = []
@@ -452,7 +455,11 @@ def a_reply_and_its_deadline(world: World) -> Callable[[], None]:
     )
 
     def law() -> None:
-        assert got == (["reply"] if taken == [True] else [Timeout])
+        # Between its two statements a setter may be held up for longer than anybody waits.
+        may_be_late = world.now_s >= DEADLINE_S + futures._CLAIMED_S
+        assert got == (["reply"] if taken == [True] else [Timeout]) or (
+            may_be_late and got == [Timeout]
+        )
         assert len(called) == registered.count(True), "called once, or told that it is there"
         assert future._waiters == []
 

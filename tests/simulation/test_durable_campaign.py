@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 
 import pytest
@@ -14,11 +13,6 @@ from tests.simulation.store_plants import PLANTS, failures_of
 
 SCHEDULES = 60
 """Made with `-m slow`."""
-
-IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
-
-MANY_SCHEDULES = 250 if IS_SHORT else 3_000
-"""Made when they are asked for."""
 
 FOUND_IN = 1_000
 """Schedules in which each planted bug is to be found `AT_LEAST` so often."""
@@ -48,20 +42,6 @@ def test_a_schedule_of_a_campaign_that_once_broke_a_law_keeps_it(
     """Of ends: a refused one, one that nobody had heard of, and one whose partition ended, too."""
     with Simulation(seed, explore=Portfolio().of(seed), faults=plan) as sim:
         durable(sim)
-
-
-@pytest.mark.stress
-@pytest.mark.timeout(1_200)
-@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=DURABLE_PLAN)
-def test_every_law_holds_for_long(sim: Simulation) -> None:
-    durable(sim)
-
-
-@pytest.mark.stress
-@pytest.mark.timeout(1_200)
-@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=DURABLE_TAKING_OVER)
-def test_managers_take_over_for_long(sim: Simulation) -> None:
-    durable(sim)
 
 
 @pytest.mark.slow

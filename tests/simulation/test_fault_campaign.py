@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from itertools import islice
 
@@ -15,11 +14,6 @@ from tests.simulation.mixed import LAWS, PATHS, PLAN, TAKING_OVER, mixed
 
 SCHEDULES = 150
 """Made with `-m slow`: enough to see everything."""
-
-IS_SHORT = os.environ.get("CALLBOARD_STRESS") == "short"
-
-MANY_SCHEDULES = 250 if IS_SHORT else 3_000
-"""Made when they are asked for."""
 
 FOUND_IN = 1_000
 """Schedules in which each planted bug is to be found `AT_LEAST` so often."""
@@ -54,20 +48,6 @@ def test_a_schedule_of_a_campaign_that_once_broke_a_law_keeps_it(
     """Of an end that a killed manager went on with, and of two that nobody went on from."""
     with Simulation(seed, explore=Portfolio().of(seed), faults=plan) as sim:
         mixed(sim)
-
-
-@pytest.mark.stress
-@pytest.mark.timeout(1_200)
-@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=TAKING_OVER)
-def test_managers_take_over_for_long(sim: Simulation) -> None:
-    mixed(sim)
-
-
-@pytest.mark.stress
-@pytest.mark.timeout(1_200)
-@simulate(schedules=MANY_SCHEDULES, first_seed=SCHEDULES, faults=PLAN, must_see=(*PATHS, *LAWS))
-def test_every_law_holds_for_long(sim: Simulation) -> None:
-    mixed(sim)
 
 
 @pytest.mark.slow
