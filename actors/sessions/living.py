@@ -68,6 +68,9 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         start = None if self.actor_ref.is_dead else self._row.begin(self.incarnation)
         if start is None:
             raise StopStart(Shutdown(detail="a later incarnation has begun"))
+        if not start.log.is_here:
+            # It slept, and has its messages no more: the manager, told of this end, has them read.
+            raise StopStart(Shutdown(detail="its last messages are not in memory"))
         self._draft = draft = Draft(self._row, start, self._services.limits)
         services = self._services
         has_links = draft.session.has_links

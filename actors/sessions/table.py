@@ -29,7 +29,7 @@ from callboard.actors.errors import (
 )
 from callboard.actors.limits import DEFAULT_LIMITS, SessionLimits
 from callboard.actors.sessions.data import Message, Session
-from callboard.actors.sessions.log import EMPTY_LOG, Log
+from callboard.actors.sessions.log import EMPTY_LOG, Log, elsewhere
 from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.storage.chain import Opening
 from callboard.actors.storage.journal import Journal, StoredLedger
@@ -250,6 +250,9 @@ class Row(Ledger[Session, Log]):
         del after_seq, limit, log
         return None
 
+    def unload(self) -> None:
+        """Have no message here that a store has, of a session that sleeps. The manager alone."""
+
 
 class DurableRow(StoredLedger[Session, Log], Row):
     """The place of a session that a durable store keeps.
@@ -322,6 +325,23 @@ class DurableRow(StoredLedger[Session, Log], Row):
         tip = self.tip()
         if not tip.log.is_here and tip.log.last_seq == log.last_seq:
             self.claim(tip, Opening(tip.incarnation, tip.session, log, tip.active_s, {}))
+
+    def unload(self) -> None:
+        """Have no message and no key here: the store has them, and `load` brings them back.
+
+        Not while anything waits for the store, or may not be there: then it is left for another
+        sleep. What is published keeps the log, until the writer passes it (`catch_up`).
+        """
+        tip, standing = self.tip(), self.standing  # in this order: what begins now is behind it
+        if standing is None or standing.incarnation != tip.incarnation:
+            return
+        last_seq = tip.log.last_seq
+        is_asleep = standing.presence is Presence.ASLEEP
+        if not (is_asleep and tip.log.is_here and last_seq) or self.is_in_doubt or self.waiting():
+            return
+        bare = Opening(tip.incarnation, tip.session, elsewhere(last_seq), tip.active_s, {})
+        if self.claim(tip, bare) is None:
+            self.mark()
 
     def mark(self) -> None:
         """Have the writer look at it."""

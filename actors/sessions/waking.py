@@ -533,6 +533,7 @@ class Waker:
         """
         self.answer_sleepers(row)
         if not (row.id in self._starts or is_waited_for(row)):
+            row.unload()
             self._services.addresses.give_up(row)
         elif comes_back:
             self._starts.pause(self._starts.want(row.id, row.partition, Cause.WAKE))

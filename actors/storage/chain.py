@@ -6,7 +6,7 @@ on top of that of `kept.py`:
 - To hand in a version is to claim the place behind its base, as ever. So the chain holds what is
   published, then what waits, in order; whoever is killed between two steps leaves no gap.
 - `head` is the last published version. The journal's writer alone moves it: forward along the
-  chain, when what it passes is on the disk (`advance`).
+  chain, when what it passes is on the disk (`advance`) or says nothing new (`catch_up`).
 - An incarnation begins behind all that was handed in, and goes on upon it without a wait: what
   its predecessor handed in is kept, and told, whether or not that one still lives.
 - When the store has not kept something, all that was handed in behind `head` is given up by
@@ -186,6 +186,10 @@ class DurableLedger(Ledger[S, L]):
     def advance(self, last: Handed[S, L]) -> None:
         """Publish all up to this version: it is kept."""
         self.head = last
+
+    def catch_up(self) -> None:
+        """Let go of what was published before the last version; nothing waits."""
+        self.head = self.latest()
 
     def give_up(self) -> list[Handed[S, L]]:
         """Return to what is published; return the versions that are given up, in order."""

@@ -265,6 +265,7 @@ class Journal(Generic[S, L]):
     def _part(self, ledger: StoredLedger[S, L]) -> Part[S, L] | None:
         handed, standing = ledger.waiting(), ledger.standing_to_keep
         if not handed:
+            ledger.catch_up()
             if standing is None or not ledger.is_stored:
                 return None
             return Part(ledger, [], Write(id=ledger.id, standing=standing))
