@@ -112,14 +112,10 @@ class Moments:
 
     def _owes(self, label: str, cell: Cell[Any], owed: Owed) -> None:
         """Law 7: note whether that is kept which a later reply may confirm, when it is given."""
-        services = self._services
-        assert services is not None, "it has actors"
         if label == "offer":
-            row = next(
-                (each for each in services.table.rows() if each.address is cell.address), None
-            )
-            if row is not None:
-                self._offered[owed] = row, row.tip()
+            address = cell.address
+            if isinstance(address, SessionAddress) and address.row.address is address:
+                self._offered[owed] = address.row, address.row.tip()
             return
         row, built_upon = self._offered.pop(owed, (None, None))
         if row is None or built_upon is None or owed.error is not None:
