@@ -103,6 +103,8 @@ class Worker(Runner):
 
         killer: under the guard (1) `is_struck = True` (2) still the target? send
         worker: (1) `target = None` (2) struck? under the guard take it back
+
+        A killer who does not send leaves what another one has sent: `is_struck` as it was.
         """
         self.target = None
         if self.is_struck:
@@ -113,10 +115,10 @@ class Worker(Runner):
     def strike(self, cell: Cell[Any]) -> bool:
         """Raise `KillSignal` in the cell's own handler, if that is what runs now."""
         with self._guard:
-            self.is_struck = True
+            was_struck, self.is_struck = self.is_struck, True
             if self.target is cell and strike(self.thread):
                 return True
-            self.is_struck = False
+            self.is_struck = was_struck
             return False
 
 

@@ -25,6 +25,7 @@ from callboard.supervision import (
     Settings,
 )
 from callboard.supervision.runtime.interrupts import KillSignal
+from callboard.supervision.runtime.pool import Worker
 from tests.runtime.kit import (
     WITHIN_S,
     AsyncPuppet,
@@ -319,6 +320,27 @@ class TestAKillNeverStrikes:
                 box.take()
                 ref.kill()
                 assert innocent.ask(Do(lambda _: sum(range(2000)))) == 1999000
+
+    @threads_only
+    def test_the_next_actor_though_it_is_tried_again_when_the_handler_has_ended(
+        self, system: ActorSystem, box: Box
+    ) -> None:
+        """What was sent first is on its way still; the worker must know, to take it back."""
+        is_over = threading.Lock()
+        is_over.acquire()
+        ref = system.spawn(Puppet)
+        ref.tell(Do(lambda _: (box.put("in hand"), is_over.acquire())))
+        box.take()
+        worker = ref.runner
+        assert isinstance(worker, Worker)
+        ref.kill()
+        assert worker.strike(ref)  # not delivered as long as the handler waits
+
+        worker.target = None  # as the worker does next
+        assert not worker.strike(ref)
+
+        assert worker.is_struck
+        is_over.release()
 
     @threads_only
     def test_a_class_that_opts_out(self, system: ActorSystem, box: Box) -> None:
