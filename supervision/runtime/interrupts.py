@@ -81,11 +81,14 @@ def take_back() -> None:
     By having another one delivered. To set None would leave the interpreter's mark that there is
     one: in 3.12 each call then costs half as much again for as long as the process lives, and in
     3.11 the first function that is traced, by a debugger or for coverage, never begins.
+
+    Before 3.13 all threads share that mark, and whoever gets his exception clears it: so this one
+    is set until it comes.
     """
+    ident = threading.get_ident()
     try:
-        set_async_exception(threading.get_ident(), _TakenBack)
-        while True:  # it strikes when the call above returns, or else here
-            pass
+        while True:
+            set_async_exception(ident, _TakenBack)  # it strikes when this returns
     except _TakenBack:
         return
 

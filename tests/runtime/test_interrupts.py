@@ -145,6 +145,24 @@ class TestAKillWaitsForTheCollector:
         assert not self.is_struck(work)
 
 
+@pytest.mark.parametrize("unseen", [0, 1, 3])
+def test_what_is_taken_back_comes_though_another_thread_clears_the_mark(
+    monkeypatch: pytest.MonkeyPatch, unseen: int
+) -> None:
+    """The interpreter then does not look: as in 3.12 when two threads are struck at once."""
+    right, tries = interrupts.set_async_exception, list[int]()
+
+    def set_unseen(ident: int, kind: type[BaseException] | None) -> int:
+        tries.append(ident)
+        return right(ident, kind) if len(tries) > unseen else 1
+
+    monkeypatch.setattr(interrupts, "set_async_exception", set_unseen)
+
+    interrupts.take_back()
+
+    assert len(tries) == unseen + 1
+
+
 class Leaving:
     """A worker whose thread ends while it is looked at."""
 
