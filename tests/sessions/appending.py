@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,9 @@ from callboard.actors import (
 )
 from callboard.actors.storage.records import Write
 from callboard.actors.storage.sqlite import SqliteStore
+
+UNKEPT = 8
+"""Writes that a hasty store has answered and not kept."""
 
 LOOKED_AT = 40
 """Messages at the end of each log that are looked at; the last process looks at all."""
@@ -81,12 +85,16 @@ async def append(sessions: SessionSystem, name: str, number: int) -> None:
 
 
 class Hasty(SqliteStore):
-    """A store that answers at once, and keeps it with the next write."""
+    """A store that answers at once, and keeps it some writes later."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._unkept = deque[Sequence[Write]]()
 
     def write(self, writes: Sequence[Write]) -> Mapping[str, StoreError]:
-        """Keep what came the last time."""
-        earlier, self._earlier = getattr(self, "_earlier", ()), writes
-        return super().write(earlier) if earlier else {}
+        """Keep what came before the last few."""
+        self._unkept.append(writes)
+        return super().write(self._unkept.popleft()) if len(self._unkept) > UNKEPT else {}
 
 
 def die_after(calls: int) -> None:
