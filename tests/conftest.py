@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from callboard.supervision.runtime.interrupts import KillSignal
+from callboard.supervision.runtime.interrupts import KillSignal, TakenBack
 from tests import examples
 from tests.choosing import keep_only
 from tests.seeds.covering import WRITE, Covering, note_rows
@@ -65,13 +65,13 @@ def pytest_collection_finish() -> None:
 def _leave_kills_to_the_runtime(config: pytest.Config) -> None:
     """Have no test fail by a kill that was lost in a callback of the collector.
 
-    It was on its way when the collector began. The runtime strikes again, and a kill that is never
-    felt fails what waits for it.
+    It was on its way when the collector began, or being taken back. The runtime does so again, and
+    a kill that is never felt fails what waits for it.
     """
     report = sys.unraisablehook
 
     def report_others(unraisable: Any) -> None:
-        if unraisable.exc_type is not KillSignal:
+        if unraisable.exc_type not in {KillSignal, TakenBack}:
             report(unraisable)
 
     sys.unraisablehook = report_others

@@ -31,6 +31,9 @@ class Unwound(KillSignal):
     """Raised where an activation is suspended when its whole world ends: a simulation is closed."""
 
 
+_collector = threading.Lock()
+"""Held by who holds the garbage collector off. One watcher at a time: they are never killed."""
+
 _armed: set[CodeType] = set()
 _passed: set[CodeType] = set()
 
@@ -61,17 +64,22 @@ def strike(thread: threading.Thread) -> bool:
     ident = thread.ident
     if ident is None:
         return False
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        is_users = _runs_user_code(sys._current_frames().get(ident))
-        return is_users and set_async_exception(ident, KillSignal) == 1
-    finally:
-        if collects:
-            gc.enable()
+    with _collector:  # else two who look at once might both leave it off
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return _look_and_strike(ident)
+        finally:
+            if collects:
+                gc.enable()
 
 
-class _TakenBack(BaseException):
+def _look_and_strike(ident: int) -> bool:
+    is_users = _runs_user_code(sys._current_frames().get(ident))
+    return is_users and set_async_exception(ident, KillSignal) == 1
+
+
+class TakenBack(BaseException):
     """Takes the place of what was not delivered, and is caught where it strikes."""
 
 
@@ -82,14 +90,14 @@ def take_back() -> None:
     one: in 3.12 each call then costs half as much again for as long as the process lives, and in
     3.11 the first function that is traced, by a debugger or for coverage, never begins.
 
-    Before 3.13 all threads share that mark, and whoever gets his exception clears it: so this one
-    is set until it comes.
+    That one may be lost: when the collector begins before it is delivered, it is raised in a
+    finalizer, which lets nothing out. So it is set until it comes.
     """
     ident = threading.get_ident()
     try:
         while True:
-            set_async_exception(ident, _TakenBack)  # it strikes when this returns
-    except _TakenBack:
+            set_async_exception(ident, TakenBack)  # it strikes when this returns
+    except TakenBack:
         return
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -64,7 +65,7 @@ def test_nothing_is_collected_during_a_look(deep: threading.Thread, collections:
     kept = [[number] for number in range(FRAMES)]
     assert kept
     assert collections, "it collects all the time"
-    assert interrupts.strike.__name__ not in collections
+    assert interrupts._look_and_strike.__name__ not in collections
 
 
 @pytest.mark.parametrize("collects", [True, False])
@@ -145,22 +146,40 @@ class TestAKillWaitsForTheCollector:
         assert not self.is_struck(work)
 
 
-@pytest.mark.parametrize("unseen", [0, 1, 3])
-def test_what_is_taken_back_comes_though_another_thread_clears_the_mark(
-    monkeypatch: pytest.MonkeyPatch, unseen: int
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_what_is_taken_back_is_tried_again_when_a_finalizer_has_swallowed_it(
+    monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
-    """The interpreter then does not look: as in 3.12 when two threads are struck at once."""
     right, tries = interrupts.set_async_exception, list[int]()
 
-    def set_unseen(ident: int, kind: type[BaseException] | None) -> int:
+    def set_and_lose(ident: int, kind: type[BaseException] | None) -> int:
         tries.append(ident)
-        return right(ident, kind) if len(tries) > unseen else 1
+        return right(ident, kind) if len(tries) > lost else 1
 
-    monkeypatch.setattr(interrupts, "set_async_exception", set_unseen)
+    monkeypatch.setattr(interrupts, "set_async_exception", set_and_lose)
 
     interrupts.take_back()
 
-    assert len(tries) == unseen + 1
+    assert len(tries) == lost + 1
+
+
+def test_two_looks_at_once_leave_the_collector_on(deep: threading.Thread) -> None:
+    """Of the watchers of two systems: the second begins while the first has it off."""
+    right, begun = interrupts._runs_user_code, list[threading.Thread]()
+
+    def look(frame: FrameType | None) -> bool:
+        if not begun:
+            begun.append(threading.Thread(target=interrupts.strike, args=(deep,)))
+            begun[0].start()
+        return right(frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interrupts, "_runs_user_code", look)
+        for _ in range(200):
+            interrupts.strike(deep)
+            begun.pop().join()
+
+    assert gc.isenabled()
 
 
 class Leaving:
