@@ -3,9 +3,12 @@
 The interpreter delivers such an exception after calls, at function entry and at
 backward jumps. It must strike the handler's own code and nothing else: not the
 runtime on its behalf, not an actor that its thread runs by hand-off, not what
-the thread does next. So the thread's frames are looked at with the GIL held,
-which is held until the exception is pending; the handler's thread then meets it
-before it can run another line.
+the thread does next. So its frames are looked at first, and struck at once if
+they are the handler's: that takes some microseconds of the five milliseconds that
+a thread has before it must make way. Should it have to after all, the other one
+may be in the runtime by then, which is made to be struck between any two of its
+steps, but not to be left there: what was not delivered when the handler ends is
+taken back.
 """
 
 from __future__ import annotations
