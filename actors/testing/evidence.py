@@ -177,11 +177,15 @@ class Update(NamedTuple):
         operation: who asked for it.
         changes: what it replaces; None: nobody knows.
         expected: the only version upon which it is done; None: any.
+        version_max: the last version that it can have made: its reply tells that one, or a later.
+        is_certain: whether it was done if it was answered; else it may have changed nothing.
     """
 
     operation: Operation
     changes: Mapping[str, Any] | None
     expected: int | None = None
+    version_max: float = NEVER
+    is_certain: bool = True
 
     def upon(self, fields: Fields | None) -> Fields | None:
         """Return the fields afterwards; None: nobody knows them."""
@@ -219,6 +223,8 @@ class Evidence:
         """By the version that they made."""
         self.floating: list[Update] = []
         self.seen: dict[int, Seen] = {}
+        self.active_at: dict[int, Operation] = {}
+        """The versions at which it took updates, as somebody was told who expected another one."""
         self.silent_from: Bound | None = FIRST if commits_alone else None
         """From when on there may be commits, and messages, that nobody knows of."""
         self.demands: list[tuple[str, Said, Operation]] = []
@@ -268,17 +274,17 @@ class Evidence:
                 self._take_end(operation)
             case GetMessages():
                 self._take_page(operation, message)
-            case ReviveSession() if message.patch is not None:
-                self._take_opaque(operation)
-            case BeginSpawn() | ReviveSession() | PassivateSession() | FindSession():
+            case ReviveSession():
+                self._take_revive(operation, message.patch)
+            case BeginSpawn() | PassivateSession() | FindSession():
                 pass
             case SessionMessage() if not isinstance(message, READS):
                 self._take_opaque(operation)
             case _:
                 pass
-        if operation.is_refused_as(SessionNotFound):
+        if operation.is_refused and operation.is_refused_as(SessionNotFound):
             self._absent.append(operation)
-        elif operation.is_refused_as(SessionTerminating):
+        elif operation.is_refused and operation.is_refused_as(SessionTerminating):
             self._ending.append(operation)
         elif isinstance(operation.reply, Session) and not isinstance(message, CreateSession):
             self._take_snapshot(operation, operation.reply)
@@ -336,6 +342,7 @@ class Evidence:
                 raise Contradicted(told, operation)
             self._saw_version(version, operation)
             self._within(Stage.ACTIVE, Stage.ACTIVE, operation)
+            self.active_at[version] = operation
         elif operation.is_doubtful:
             self.floating.append(Update(operation, changes_of(message), expected))
         elif operation.is_answered:
@@ -357,6 +364,21 @@ class Evidence:
     def _take_floating(self, operation: Operation, changes: Mapping[str, Any]) -> None:
         if operation.is_answered or operation.is_doubtful:
             self.floating.append(Update(operation, changes))
+
+    def _take_revive(self, operation: Operation, patch: SessionPatch | None) -> None:
+        """Take in that a session was started, and changed before that by its patch.
+
+        Without one it may be changed all the same, with nothing replaced: a durable store keeps
+        that a quarantine is over, in a commit of the session. Whether it was in quarantine, and
+        has such a store, nobody is told.
+        """
+        changes: Mapping[str, Any] = {} if patch is None else patched(patch)
+        is_certain = patch is not None
+        if operation.is_answered:
+            version: int = operation.reply.version
+            self.floating.append(Update(operation, changes, None, version, is_certain))
+        elif operation.is_doubtful:
+            self.floating.append(Update(operation, changes, is_certain=is_certain))
 
     def _take_end(self, operation: Operation) -> None:
         if operation.is_answered or operation.is_doubtful:

@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from callboard.actors.errors import (
+    InvalidField,
     StoreError,
     VersionConflict,
 )
-from callboard.actors.messages import TerminateSession
+from callboard.actors.messages import ReviveSession, TerminateSession
 from callboard.actors.sessions.data import Session, SessionPatch
 from callboard.supervision import CallboardError, Request
 
@@ -103,12 +104,12 @@ def answered(asked: Operation, reply: object, ended: float) -> Operation:
 def failed(asked: Operation, error: BaseException, ended: float) -> Operation:
     """Return the operation with what was raised in place of an answer.
 
-    An error says by itself whether the operation had no effect. With one exception: an end that
-    the store refuses may have begun, and is then gone on with (`TerminateSession`).
+    An error says by itself whether the operation had no effect, with two exceptions: see
+    `_may_have_begun`.
     """
     version = error.version if isinstance(error, VersionConflict) else None
-    has_begun = isinstance(asked.message, TerminateSession) and isinstance(error, StoreError)
-    if isinstance(error, CallboardError) and error.is_outcome_known and not has_begun:
+    is_known = isinstance(error, CallboardError) and error.is_outcome_known
+    if is_known and not _may_have_begun(asked.message, error):
         return msgspec.structs.replace(
             asked,
             outcome=Outcome.REFUSED,
@@ -120,6 +121,21 @@ def failed(asked: Operation, error: BaseException, ended: float) -> Operation:
     return msgspec.structs.replace(
         asked, outcome=Outcome.UNKNOWN, error=type(error), ended=NEVER, reply=None
     )
+
+
+def _may_have_begun(message: Request[Any], error: BaseException) -> bool:
+    """Say whether something may have been done, though what was asked for was refused.
+
+    An end that the store refuses may have begun, and is then gone on with. A revive changes the
+    session before it starts it: what it has changed stays when the start fails.
+    """
+    match message:
+        case TerminateSession():
+            return isinstance(error, StoreError)
+        case ReviveSession():
+            return not isinstance(error, InvalidField)
+        case _:
+            return False
 
 
 def describe(operation: Operation) -> str:

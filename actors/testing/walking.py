@@ -105,8 +105,12 @@ class _Walk:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._best: dict[tuple[object, ...], float] = {}
-        answered = [each.operation for each in evidence.floating if each.operation.is_answered]
-        self._mandatory = tuple(sorted(answered, key=lambda each: each.ended))
+        done = [
+            each.operation
+            for each in evidence.floating
+            if each.is_certain and each.operation.is_answered
+        ]
+        self._mandatory = tuple(sorted(done, key=lambda each: each.ended))
         self._deadlines = _deadlines(evidence)
         self._problem: Callable[[], Contradicted] | None = None
 
@@ -147,6 +151,10 @@ class _Walk:
                 return
         fields = state.fields
         if state.version != before.version:
+            refused = evidence.active_at.get(state.version)
+            if refused is not None and state.stage is not Stage.ACTIVE:
+                self._problem = self._problem or partial(_differs, state, commit, refused, way)
+                return
             left = evidence.seen.get(before.version)
             if left is not None and before.seq < left.seq:
                 return  # not all of it has come
@@ -346,6 +354,8 @@ class _Walk:
             if operation.began > until:
                 break  # and so did all that follow
             if operation in state.used or each.expected not in {None, state.version}:
+                continue
+            if state.version >= each.version_max:
                 continue
             if operation.is_doubtful:
                 kind = (each.changes, each.expected)

@@ -17,11 +17,14 @@ from callboard.actors import (
     IdempotencyConflict,
     MessagePage,
     RecordActivity,
+    ReviveSession,
     Role,
     Session,
+    SessionError,
     SessionNotFound,
     SessionPatch,
     SessionTerminating,
+    SpawnError,
     StoreError,
     TerminateSession,
     UpdateSession,
@@ -53,6 +56,7 @@ PLANTS: Final = (
     "what was refused is kept",
     "an end is not one",
     "a create is answered in two ways",
+    "the patch of a revive is lost",
 )
 """How a session can cheat, once in its life."""
 
@@ -109,6 +113,9 @@ class Cheat:
             return SessionNotFound(SESSION)
         if isinstance(asked, (GetSession, GetMessages)):
             return self._read(asked)
+        if isinstance(asked, ReviveSession):
+            # What it has changed stays, if the start fails.
+            return SpawnError("it fell") if self._chance.random() < 0.1 else snapshot(state)
         if state.stage != ACTIVE:
             return SessionTerminating(SESSION)
         self._before = state
@@ -121,6 +128,16 @@ class Cheat:
             return asked.prompt
         self._change({})
         return 1.0
+
+    def begin_revive(self, operation: Operation) -> SessionError | None:
+        """Change what a revive changes before the start; return why it is refused, if it is."""
+        choices = model.ask(self.state, operation)
+        if not choices:
+            return SessionTerminating(SESSION)
+        is_sure = len(choices) == 1 and choices[0] is not self.state
+        if not (is_sure and self.cheats("the patch of a revive is lost")):
+            self.state = self._chance.choice(choices)
+        return None
 
     def _read(self, asked: GetSession | GetMessages) -> object:
         state = self.state
@@ -192,6 +209,12 @@ def any_message(chance: random.Random, version: int, *, may_end: bool) -> Reques
         lambda: GetMessages(SESSION),
         lambda: GetMessages(SESSION, after_seq=number, limit=2),
         lambda: chance.choice([RecordActivity(SESSION), UpdateSystemPrompt(SESSION, f"{number}")]),
+        lambda: chance.choice(
+            [
+                ReviveSession(SESSION),
+                ReviveSession(SESSION, SessionPatch(metadata={"n": number})),
+            ]
+        ),
         lambda: chance.choice([CREATE, CreateSession(session_id=SESSION, idempotency_key="else")]),
     ]
     if may_end and chance.random() < 0.15:
@@ -242,7 +265,8 @@ def history(
     def begin(client: int, message: Request[Any]) -> None:
         operation = Operation(by=f"client-{client}", message=message, began=clock.tick())
         is_doubtful = chance.random() < doubt and not isinstance(message, CreateSession)
-        has_asked = message is not CREATE and not isinstance(message, TerminateSession)
+        is_asked_first = isinstance(message, (ReviveSession, TerminateSession))
+        has_asked = message is not CREATE and not is_asked_first
         pending = _Pending(operation, is_doubtful=is_doubtful, has_asked=has_asked)
         if pending.is_doubtful:
             made.append(failed(operation, Timeout("no answer"), clock.tick()))
@@ -253,10 +277,14 @@ def history(
     def perform(pending: _Pending) -> None:
         message, state = pending.operation.message, session.state
         if not pending.has_asked:
-            if not state.is_there and isinstance(message, TerminateSession):
+            if not state.is_there and message is not CREATE:
                 pending.told, pending.is_done = SessionNotFound(SESSION), True
                 return
-            session.state = model.ask(state, pending.operation) or state
+            if isinstance(message, ReviveSession):
+                pending.told = session.begin_revive(pending.operation)
+                pending.is_done, pending.has_asked = pending.told is not None, True
+                return
+            (session.state,) = model.ask(state, pending.operation) or (state,)
             pending.has_asked = True
             return
         if message is CREATE and session.first is None:
@@ -384,7 +412,10 @@ def _otherwise(chance: random.Random, reply: object) -> object:
         field = chance.choice(["version", "last_seq", "metadata"])
         if field == "metadata":
             return msgspec.structs.replace(reply, metadata={"n": 9})
-        return msgspec.structs.replace(reply, **{field: getattr(reply, field) + step})
+        if field == "last_seq":  # of a session with a log these are one
+            seq = reply.last_seq + step
+            return msgspec.structs.replace(reply, last_seq=seq, message_count=seq)
+        return msgspec.structs.replace(reply, version=reply.version + step)
     if isinstance(reply, MessagePage):
         if reply.messages and step > 0:
             return msgspec.structs.replace(reply, messages=reply.messages[::-1])

@@ -18,6 +18,7 @@ from callboard.actors import (
     IdempotencyConflict,
     Message,
     RecordActivity,
+    ReviveSession,
     Role,
     Session,
     SessionNotFound,
@@ -34,6 +35,7 @@ from callboard.actors.testing.evidence import (
     Said,
     changes_of,
     first_fields,
+    patched,
     said_by,
 )
 from callboard.actors.testing.operations import Operation
@@ -127,11 +129,24 @@ def alone(state: State) -> Iterator[State]:
         yield state._replace(stage=GONE)
 
 
-def ask(state: State, operation: Operation) -> State | None:
-    """Return the state after a create, or an end, was asked for; None: there is nothing to end."""
-    if isinstance(operation.message, CreateSession):
-        return state._replace(wanted=state.wanted or operation.message)
-    return None if state.stage == GONE else state._replace(is_to_end=True)
+def ask(state: State, operation: Operation) -> tuple[State, ...]:
+    """Return what the state can be after a create, an end or a revive was asked for.
+
+    It is answered later, by what the session is then.
+
+    Returns:
+        More than one when either may be; none when there is nothing to end, or to revive.
+    """
+    asked = operation.message
+    if isinstance(asked, CreateSession):
+        return (state._replace(wanted=state.wanted or asked),)
+    if isinstance(asked, ReviveSession):
+        # With a durable store the end of a quarantine is a commit, though it replaces nothing.
+        patch = asked.patch
+        after = _changed(state, {} if patch is None else patched(patch))
+        unchanged = (state,) if patch is None and state.is_there else ()
+        return unchanged if after is None else (*unchanged, after)
+    return () if state.stage == GONE else (state._replace(is_to_end=True),)
 
 
 def apply(state: State, operation: Operation) -> State | None:

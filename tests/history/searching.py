@@ -13,6 +13,7 @@ from callboard.actors import (
     CreateSession,
     DuplicateSession,
     IdempotencyConflict,
+    ReviveSession,
     SessionNotFound,
     SessionTerminating,
     TerminateSession,
@@ -61,7 +62,7 @@ def events_of(operations: Iterable[Operation]) -> list[Event]:
         if each.outcome is Outcome.REFUSED:
             if any(each.is_refused_as(kind) for kind in TELLING):
                 events.append(Event(each, is_asking=False, is_sure=True))
-        elif isinstance(each.message, (CreateSession, TerminateSession)):
+        elif isinstance(each.message, (CreateSession, ReviveSession, TerminateSession)):
             events.append(Event(each, is_asking=True, is_sure=each.is_answered))
             if each.is_answered:
                 events.append(Event(each, is_asking=False, is_sure=True, after=len(events) - 1))
@@ -101,8 +102,10 @@ def is_right(operations: Iterable[Operation], *, steps_max: int = STEPS_MAX) -> 
                 break
             if event.after >= 0 and not done >> event.after & 1:
                 continue
-            happens = ask if event.is_asking else apply
-            after = happens(state, event.operation)
-            if after is not None:
-                stack.append((done | 1 << place, after))
+            if event.is_asking:
+                afters = ask(state, event.operation)
+            else:
+                after = apply(state, event.operation)
+                afters = () if after is None else (after,)
+            stack += [(done | 1 << place, each) for each in afters]
     return False

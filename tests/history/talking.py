@@ -14,6 +14,7 @@ from callboard.actors import (
     GetSession,
     PassivateSession,
     RecordActivity,
+    ReviveSession,
     Role,
     Session,
     SessionActor,
@@ -120,6 +121,11 @@ class Talk:
         version = getattr(reply, "version", None)
         if version is not None:
             self._versions[reply.id] = version
+
+    def revive(self) -> None:
+        """Revive one of its sessions, as it is or mended."""
+        patches = [None, SessionPatch(metadata={"mended by": f"{self.name} {len(self._asked)}"})]
+        self.ask(ReviveSession(self._chance.choice(self.ids), self._chance.choice(patches)))
 
     def end(self) -> None:
         """End one of its sessions."""
@@ -276,6 +282,8 @@ def talk(sim: Simulation, *, faults: Collection[str] = FAULTS, is_durable: bool 
                 each.step()
                 if "sleep" in faults and sim.happens("sleep", 0.05):
                     each.ask(PassivateSession(each.ids[-1]))
+                if "kill" in faults and sim.happens("revive", 0.05):
+                    each.revive()
                 if "end" in faults and sim.happens("end", 0.02):
                     each.end()
 

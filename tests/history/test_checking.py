@@ -16,6 +16,7 @@ from callboard.actors import (
     Message,
     MessagePage,
     RecordActivity,
+    ReviveSession,
     Role,
     Session,
     SessionMessage,
@@ -23,6 +24,7 @@ from callboard.actors import (
     SessionPatch,
     SessionState,
     SessionTerminating,
+    SpawnError,
     StoreError,
     StoreOutcomeUnknown,
     TerminateSession,
@@ -36,6 +38,7 @@ from callboard.supervision import Request, Timeout
 
 USER = Role.USER
 CREATE = CreateSession(user_id="ada")
+MEND = ReviveSession("s", SessionPatch(metadata={"n": 1}))
 CREATED = (CREATE, Session(id="s", state=SessionState.ACTIVE, version=1))
 
 
@@ -132,6 +135,16 @@ RIGHT: dict[str, list[tuple[Request[Any], Any] | tuple[Request[Any], Any, int]]]
         (append("a"), SessionNotFound("s")),
     ],
     "one that it refused": [(TerminateSession("s"), StoreError("no")), (append("a"), 1)],
+    "a revive that ends a quarantine is a version, in a durable store": [
+        (ReviveSession("s"), at(2)),
+        (update(2, n=1), at(3, n=1)),
+    ],
+    "or none": [(ReviveSession("s"), at(1)), (append("a"), 1), (GetSession("s"), at(2, 1))],
+    "one that mends is one anywhere": [(MEND, at(2, n=1)), (append("a"), 1)],
+    "and it may have mended, though the start failed": [
+        (MEND, SpawnError("it fell")),
+        (GetSession("s"), at(2, n=1)),
+    ],
     "a message of one's own may do anything": [
         (Own("s"), None),
         (GetSession("s"), at(4, 2, n=7)),
@@ -141,6 +154,25 @@ RIGHT: dict[str, list[tuple[Request[Any], Any] | tuple[Request[Any], Any, int]]]
 """What may be told."""
 
 BROKEN: dict[str, tuple[str, list[tuple[Request[Any], Any] | tuple[Request[Any], Any, int]]]] = {
+    "a revive makes two versions": (
+        "version 2 had 0 messages; for what was told next some commits are missing",
+        [(ReviveSession("s"), at(3))],
+    ),
+    "one makes a version when it is over": (
+        "version 1 had 0 messages; for what was told next some commits are missing",
+        [(ReviveSession("s"), at(1)), (GetSession("s"), at(2))],
+    ),
+    "one that mends has not mended": (
+        "client 1's ReviveSession(patch={'metadata': {'n': 1}}) -> active version 1",
+        [(MEND, at(1)), (append("a"), 1), (GetSession("s"), at(3, 1, n=1))],
+    ),
+    "an update is refused for a version that took none": (
+        "version 2 should be terminating with 0 messages",
+        [
+            (TerminateSession("s"), ended(3), 3),
+            (update(7), VersionConflict("s", expected_version=7, version=2)),
+        ],
+    ),
     "a message is lost": (
         (
             "client 2's GetSession -> active version 1 with 0 messages began when client 1's"

@@ -13,6 +13,7 @@ from callboard.actors import (
     GetSession,
     InvalidField,
     Presence,
+    ReviveSession,
     Role,
     Session,
     SessionNotFound,
@@ -126,6 +127,33 @@ class TestASession:
         assert written.ask(GetSession(ada)).presence is Presence.AWAKE
         assert [each.told for each in written.findings()] == [None]
         assert [each.by for each in written.operations[-3:]] == [READ_BY, READ_BY, ""]
+
+    @pytest.mark.parametrize("store", [None, StoreInMemory], ids=["here", "durable"])
+    @pytest.mark.parametrize(
+        "patch", [None, SessionPatch(metadata={"mended": 1})], ids=["as it is", "mended"]
+    )
+    def test_that_was_quarantined_and_revived_is_right(
+        self, stage: Stage, patch: SessionPatch | None, store: type[StoreInMemory] | None
+    ) -> None:
+        sessions = stage.open(store=None if store is None else store())
+        written = History(sessions)
+        ada = written.ask(CreateSession()).id
+        written.ask(AppendMessage(ada, Role.USER, "before"))
+        for _ in range(4):
+            cell_of(sessions, ada).kill()
+            stage.advance(1.5)
+        before = written.ask(GetSession(ada))
+        assert before.presence is Presence.QUARANTINED
+
+        revived = written.ask(ReviveSession(ada, patch))
+        written.ask(AppendMessage(ada, Role.USER, "after"))
+        written.look()
+
+        has_committed = patch is not None or store is not None
+        assert revived.version == before.version + has_committed
+        assert [each.told for each in written.findings()] == [None]
+        written.note(GetSession(ada), before)
+        assert len(written.broken()) == 1
 
     def test_that_has_ended_is_right(self, stage: Stage) -> None:
         written = History(stage.open())
