@@ -48,7 +48,7 @@ def check_options(given: Mapping[str, Any]) -> None:
     Raises:
         InvalidSpec: one cannot be; it is named.
     """
-    if _is_address(given["store"]):
+    if is_address(given["store"]):
         raise InvalidSpec("store", "(not shown)", _NO_ADDRESS)  # a password may be in it
     for field, option in OPTIONS.items():
         if not option.can_be(given[field]):
@@ -92,8 +92,11 @@ def _is_watchdog(value: object) -> bool:
     return _has(value, "beat") and _is_above_zero(interval_s) and interval_s != math.inf
 
 
-def _is_address(value: object) -> bool:
-    """Say whether a text names a server, or what SQLite alone takes for a name: no path does."""
+def is_address(value: object) -> bool:
+    """Say whether a text names a server, or what SQLite alone takes for a name: no path does.
+
+    `./file:...` is a path.
+    """
     return isinstance(value, str) and _ADDRESS.match(value) is not None
 
 

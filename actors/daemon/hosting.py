@@ -35,6 +35,7 @@ def host_sessions(
         CallboardError: it cannot be so, or did not start.
     """
     place = listening(_path(config.socket), config.port)
+    store = store_of(config.store)  # before anything is made: it may be no store at all
     with ExitStack() as stack:
         audit = _audit(config)
         if audit is not None:
@@ -52,7 +53,7 @@ def host_sessions(
             unique_role=config.unique_role,
             faults=config.faults,
             workspace=config.workspace,
-            store=store_of(config.store),
+            store=store,
             store_start_s=bounds.daemon.store_start_s,
             audit=audit,
             audit_required=config.audit_required,

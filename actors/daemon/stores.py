@@ -13,12 +13,19 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from callboard.actors.daemon.errors import WrongUsage
+from callboard.actors.options import is_address
 from callboard.actors.storage.postgres import PostgresStore
 
 STORE_VARIABLE: Final = "CALLBOARD_STORE"
 
 SCHEMES: Final = ("postgresql", "postgres")
 """What the address of a server begins with, as libpq has it."""
+
+
+_NO_ADDRESS: Final = (
+    "Give the path of a file (./file:... if that is its name), or"
+    f" {SCHEMES[0]}://HOST/DATABASE; to keep sessions in memory alone, nothing."
+)
 
 
 def store_of(
@@ -41,13 +48,13 @@ def store_of(
     meant = given or environ.get(STORE_VARIABLE)
     if not meant:
         return None
-    scheme, is_address, _ = meant.partition("://")
-    if not is_address:
-        return Path(meant)
-    if scheme in SCHEMES:
+    scheme, has_scheme, _ = meant.partition("://")
+    if has_scheme and scheme in SCHEMES:
         return PostgresStore(meant)
-    msg = "there is no such kind of store"  # the address is not shown: a password may be in it
-    raise WrongUsage(msg, f"Give the path of a file, or {SCHEMES[0]}://HOST/DATABASE.")
+    if has_scheme or is_address(meant):
+        msg = "there is no such kind of store"  # the address is not shown: a password may be in it
+        raise WrongUsage(msg, _NO_ADDRESS)
+    return Path(meant)
 
 
 def server_of(given: str) -> PostgresStore | None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from callboard.actors import PostgresStore, SessionSystem
+from callboard.actors.daemon.commands import run
 from callboard.actors.daemon.errors import WrongUsage
 from callboard.actors.daemon.settings import DaemonSettings
-from callboard.actors.daemon.stores import refuse_password, store_of
+from callboard.actors.daemon.stores import refuse_password, server_of, store_of
+from callboard.actors.statuses import EX_USAGE
 from callboard.supervision import InvalidSpec
 from tests.daemon.daemons import READY_S, Moody, Process, running
 from tests.daemon.test_service import over
@@ -48,6 +50,33 @@ class TestWhatIsMeant:
             store_of(given, {})
 
         assert SECRET not in f"{refused.value} {getattr(refused.value, 'remedy', '')}"
+
+    @pytest.mark.parametrize(
+        "given", [":memory:", ":MEMORY:", "file:sessions.db", f"file:{SECRET}?mode=memory"]
+    )
+    def test_is_no_file_of_the_name_that_sqlite_would_take_for_something_else(
+        self, given: str
+    ) -> None:
+        for read in (store_of, server_of):
+            with pytest.raises(WrongUsage, match="no such kind of store") as refused:
+                read(given)
+            assert "./file:" in refused.value.remedy
+            assert SECRET not in f"{refused.value} {refused.value.remedy}"
+
+    def test_is_a_file_that_has_such_a_name_where_a_path_says_so(self) -> None:
+        assert store_of("./file:a", {}) == Path("file:a")
+        assert server_of("a:b") is None
+
+    def test_makes_nothing_when_it_is_none(
+        self, private: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(private)
+        serve = ["serve", "--socket", "s", "--audit", "audit.jsonl"]
+        for command in (serve, ["store", "import"], ["store", "check"]):
+            assert run([*command, "--store", ":memory:"]) == EX_USAGE
+            assert "no such kind of store [wrong_usage]" in capsys.readouterr().err
+
+        assert list(private.iterdir()) == []
 
 
 class TestAPassword:
