@@ -61,6 +61,7 @@ from callboard.actors.errors import SessionNotFound as SessionNotFound
 from callboard.actors.errors import SessionQuarantined as SessionQuarantined
 from callboard.actors.errors import SessionRestarting as SessionRestarting
 from callboard.actors.errors import SessionTerminating as SessionTerminating
+from callboard.actors.errors import SessionUnreadable as SessionUnreadable
 from callboard.actors.errors import ShuttingDown as ShuttingDown
 from callboard.actors.errors import SlowConsumer as SlowConsumer
 from callboard.actors.errors import SpawnError as SpawnError
@@ -331,6 +332,7 @@ __all__ = [
     "SessionStore",
     "SessionSystem",
     "SessionTerminating",
+    "SessionUnreadable",
     "Shutdown",
     "ShuttingDown",
     "SlowConsumer",

@@ -609,6 +609,29 @@ class StoreDamaged(StoreError):
     is_retryable: ClassVar[bool] = False
 
 
+class SessionUnreadable(StoreError):
+    """The store has the session, whole, and its behaviour here cannot read its `data`.
+
+    It stays as it is: no other try helps, but another behaviour, or data of the type it has now.
+
+    Args:
+        session_id: which session.
+        why: what of it cannot be read.
+    """
+
+    code: ClassVar[str] = "session_unreadable"
+    remedy: str = (
+        "Give the behaviour whose data this is (`--session MODULE:CLASS`, in a program"
+        " `SessionSystem(CLASS)`). If its type has changed: a field that is new needs a default;"
+        " what is of another type now has to be exported, changed and imported."
+    )
+    is_retryable: ClassVar[bool] = False
+
+    def __init__(self, session_id: str, *, why: str) -> None:
+        super().__init__(f"session {shown(session_id)} cannot be read from the store: {why}")
+        self.session_id = session_id
+
+
 class StoreOutcomeUnknown(StoreError):
     """The store was lost while it wrote: whether the change was kept is not known yet."""
 

@@ -390,6 +390,8 @@ class ReviveSession(Request[Session], frozen=True):
         InvalidField: a patch for one that is neither quarantined nor asleep: send `UpdateSession`.
         SpawnError: it did not start.
         SessionQuarantined: something else was waking it, and it failed to start too often.
+        SessionUnreadable: its `data` is not of the type that its behaviour declares.
+        StoreDamaged: what the store has of it cannot be read.
         StoreError: the patch was not kept; nothing has changed.
     """
 

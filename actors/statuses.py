@@ -136,6 +136,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "subscription_closed": Status(410, EX_NOINPUT),
         "store_error": Status(503, EX_IOERR),
         "store_damaged": Status(500, EX_IOERR),
+        "session_unreadable": Status(500, EX_IOERR),
         "store_outcome_unknown": Status(503, EX_IOERR),
         "store_busy": Status(409, EX_TEMPFAIL),
         "store_not_operable": Status(501, EX_UNAVAILABLE),

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
+from callboard.actors.errors import SessionUnreadable
 from callboard.actors.sessions.data import Message, Role, Session
 from callboard.actors.sessions.frozen import EMPTY, FrozenDict
 from callboard.actors.sessions.log import Log
@@ -77,11 +78,7 @@ class Unreadable(Exception):
         self.remedy = remedy
 
 
-_OTHER_DATA: Final = (
-    "Give the behaviour whose data this is (`--session MODULE:CLASS`, in a program"
-    " `SessionSystem(CLASS)`). If its type has changed: a field that is new needs a default; what"
-    " is of another type now has to be exported, changed and imported."
-)
+_OTHER_DATA: Final = SessionUnreadable.remedy
 _TOO_DEEP: Final = "it nests too deep"
 
 

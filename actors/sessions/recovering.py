@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import msgspec
 
-from callboard.actors.errors import StoreDamaged, StoreError
+from callboard.actors.errors import SessionUnreadable, StoreDamaged, StoreError
 from callboard.actors.sessions.coding import Unreadable, standing_of
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.linking import falling_asleep
@@ -37,7 +37,7 @@ INTERRUPTED: Final = "the process ended while it worked on a prompt"
 """What an agent's `error` says whose prompt was under way when the process died."""
 
 
-class SessionUnreadable(msgspec.Struct, frozen=True):
+class UnreadableFound(msgspec.Struct, frozen=True):
     """An event of the system's hook: a stored session cannot be read; it is kept, and not run.
 
     Args:
@@ -231,10 +231,10 @@ def _interrupted(session: Session, *, wall_s: float) -> Session:
 def _told_of(services: Services, stored: Stored, error: Unreadable) -> StoreError:
     """Tell of a session that cannot be read; return what whoever wants it is told."""
     remedy = error.remedy or CHECK
-    services.system.emit(SessionUnreadable(stored.id, str(error), remedy))
-    msg = f"session {stored.id} cannot be read from the store: {error}"
-    # Its data may be read by another behaviour; what else cannot be read is damaged.
-    refusal = StoreDamaged(msg) if remedy == CHECK else StoreError(msg)
+    services.system.emit(UnreadableFound(stored.id, str(error), remedy))
+    if error.remedy is not None:  # its data, which another behaviour may read
+        return SessionUnreadable(stored.id, why=str(error))
+    refusal = StoreDamaged(f"session {stored.id} cannot be read from the store: {error}")
     refusal.remedy = remedy
     return refusal
 

@@ -25,10 +25,11 @@ from callboard.actors import (
     SessionActor,
     SessionLimits,
     SessionSystem,
-    StoreError,
+    SessionUnreadable,
 )
 from callboard.actors.daemon.settings import DaemonSettings
-from callboard.actors.sessions.recovering import Recovered, SessionUnreadable
+from callboard.actors.sessions.recovering import Recovered, UnreadableFound
+from callboard.actors.statuses import STATUSES
 from callboard.supervision import handles
 from tests.daemon.daemons import Moody, Running, running
 from tests.daemon.test_streams import wait_until
@@ -612,22 +613,28 @@ class TestDataOfAnotherType:
         return path
 
     def test_is_named_and_kept_until_the_right_class_comes(self, old: Path) -> None:
-        told: list[SessionUnreadable] = []
+        told: list[UnreadableFound] = []
 
         def hear(event: object) -> None:
-            if isinstance(event, SessionUnreadable):
+            if isinstance(event, UnreadableFound):
                 told.append(event)
 
         with SessionSystem(Shop, store=old, on_event=hear) as sessions:
             assert sessions.get("ada").presence is Presence.QUARANTINED
-            with pytest.raises(StoreError, match=r"data\.cents: it is required") as refused:
+            with pytest.raises(SessionUnreadable, match=r"data\.cents: it is required") as refused:
                 sessions.ask(ReviveSession("ada"))
+            assert sessions.get("ada").presence is Presence.QUARANTINED
+            found = sessions.health().store
+            assert found is not None
+            assert not found.is_damaged
 
         (event,) = told
         assert event.session_id == "ada"
         assert f"its data is no {__name__}.InCents" in event.error
         assert "--session MODULE:CLASS" in event.remedy
         assert refused.value.remedy == event.remedy
+        assert (refused.value.session_id, refused.value.is_retryable) == ("ada", False)
+        assert STATUSES["session_unreadable"].http == 500
         with SessionSystem(OldShop, store=old, on_event=hear) as sessions:
             assert sessions.get("ada").data == Priced(9.99)
             assert sessions.ask(AppendMessage("ada", Role.USER, "and milk")) == 2

@@ -23,7 +23,7 @@ from callboard.actors import (
     TerminateSession,
     WorkspaceError,
 )
-from callboard.actors.sessions.recovering import KEYS_KEPT_ANYHOW_S, SessionUnreadable
+from callboard.actors.sessions.recovering import KEYS_KEPT_ANYHOW_S, UnreadableFound
 from callboard.actors.sessions.states import takes_messages
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
@@ -330,9 +330,7 @@ class TestTheKeysThatAreRead:
         sessions = again(stage, store, on_event=told.append)
 
         assert sessions.ask(CreateSession(idempotency_key="other")).id == other.id
-        assert [each.session_id for each in told if isinstance(each, SessionUnreadable)] == [
-            last.id
-        ]
+        assert [each.session_id for each in told if isinstance(each, UnreadableFound)] == [last.id]
 
 
 def test_one_that_is_repeated_without_a_restart_is_told_what_it_was_told(stage: Stage) -> None:
