@@ -7,6 +7,7 @@ delay. The session learns by message, and goes on meanwhile.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, cast
 
@@ -110,9 +111,9 @@ class LinkActor(SupervisedActor, Generic[C, L]):
             return
         self.lose(lost)
 
+    @abstractmethod
     def opens(self, link: L) -> Callable[[], Awaitable[C]]:
         """Return what opens the connection. It may block: secrets are looked up here."""
-        raise NotImplementedError
 
     def secrets_for(self, spec: McpSpec | AgentSpec) -> dict[str, str]:
         """Look up the secrets that a spec names."""
@@ -133,9 +134,9 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         self._connection = message.connection
         self.opened(message.connection)
 
+    @abstractmethod
     def opened(self, connection: C) -> None:
         """Do what follows when the connection is there."""
-        raise NotImplementedError
 
     @handles(NotOpened)
     def on_not_opened(self, message: NotOpened) -> None:
@@ -155,13 +156,13 @@ class LinkActor(SupervisedActor, Generic[C, L]):
         """
         self.lose(error)
 
+    @abstractmethod
     def not_opened(self, detail: str) -> Exception:
         """Return what the session is told when the connection could not be opened."""
-        raise NotImplementedError
 
+    @abstractmethod
     def died(self, why: object) -> Exception:
         """Return what the session is told when the connection has died."""
-        raise NotImplementedError
 
     def lose(self, error: Exception) -> NoReturn:
         """Tell everybody that this connection is gone, and end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
@@ -66,7 +67,7 @@ class EventsLost(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Outlet:
+class Outlet(ABC):
     """What one sink has still to get. A plain object: the writer's crash loses nothing.
 
     Args:
@@ -163,14 +164,14 @@ class Outlet:
         del event
         return True
 
+    @abstractmethod
     def write(self, event: SessionEvent) -> None:
         """Give the sink an event; it may block and raise."""
-        raise NotImplementedError
 
-    def write_lost(self, number: int) -> None:
+    def write_lost(self, number: int) -> None:  # noqa: B027 -- numbers do not tell of it
         """Tell the sink how many events it did not get."""
 
-    def look(self) -> None:
+    def look(self) -> None:  # noqa: B027 -- for most there is nothing to look at
         """Give the sink what is known by looking only; now and then."""
 
 

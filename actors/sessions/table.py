@@ -34,7 +34,7 @@ from callboard.actors.sessions.states import Presence, takes_messages
 from callboard.actors.storage.chain import Opening
 from callboard.actors.storage.journal import Journal, StoredLedger
 from callboard.actors.storage.kept import CLOSED, NO_INCARNATION, Kept, Ledger
-from callboard.actors.storage.records import CreateRecord, Write
+from callboard.actors.storage.records import CreateRecord
 from callboard.supervision import Future
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.routing import partition_of
@@ -267,7 +267,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
         is_stored: whether it comes from the store.
     """
 
-    __slots__ = ("created", "is_in_doubt", "is_stored", "journal", "pages", "standing_to_keep")
+    __slots__ = ("created", "is_in_doubt", "is_stored", "marks", "pages", "standing_to_keep")
 
     def __init__(
         self,
@@ -281,7 +281,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
         is_stored: bool = False,
     ) -> None:
         Row.__init__(self, session, active_s=active_s, log=log, incarnation=incarnation)
-        self.journal = journal
+        self.marks = journal
         self.pages = pages
         self.is_stored = is_stored
         self.is_in_doubt = False
@@ -342,24 +342,6 @@ class DurableRow(StoredLedger[Session, Log], Row):
         bare = Opening(tip.incarnation, tip.session, elsewhere(last_seq), tip.active_s, {})
         if self.claim(tip, bare) is None:
             self.mark()
-
-    def mark(self) -> None:
-        """Have the writer look at it."""
-        self.journal.mark(self)
-
-    def note_kept(self, write: Write) -> None:
-        """Note that the store has this. The writer alone."""
-        self.is_stored = True
-        if write.head is not None:
-            self.is_in_doubt = False
-        if write.created is not None:
-            self.created = None
-        if self.standing_to_keep is write.standing:
-            self.standing_to_keep = None
-
-    def note_doubt(self) -> None:
-        """Note that nobody knows what of it the store has. The writer alone."""
-        self.is_in_doubt = True
 
 
 class UnreadableRow(DurableRow):

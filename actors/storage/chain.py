@@ -17,7 +17,7 @@ on top of that of `kept.py`:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -105,6 +105,13 @@ class Opening(Kept[S, L], Generic[S, L], frozen=True, gc=True, eq=False):
     is_opening: ClassVar[bool] = True
 
 
+class Marks(Protocol):
+    """What the writer looks through: in `journal.py` the journal."""
+
+    def mark(self, ledger: Any, /) -> None:
+        """Have the writer look at a ledger."""
+
+
 class DurableLedger(Ledger[S, L]):
     """A ledger whose versions are published by the journal's writer. A mixin for rows."""
 
@@ -113,9 +120,12 @@ class DurableLedger(Ledger[S, L]):
     made: ClassVar[type[Kept[Any, Any]]] = Handed
     opened: ClassVar[type[Kept[Any, Any]]] = Opening
 
+    marks: Marks
+    """Where it is noted for the writer."""
+
     def mark(self) -> None:
         """Have the writer look at it."""
-        raise NotImplementedError
+        self.marks.mark(self)
 
     def latest(self) -> Kept[S, L]:
         """Return the last published version: no message, no lock, no wait."""

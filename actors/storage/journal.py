@@ -53,6 +53,9 @@ class Snapshot(Protocol):
         ...
 
 
+OF_THE_ROW: Final[tuple[str, ...]] = ()
+"""Slots of a mixin: its attributes have theirs in the row, for two bases cannot both have some."""
+
 S = TypeVar("S", bound=Snapshot)
 L = TypeVar("L")
 
@@ -60,7 +63,7 @@ L = TypeVar("L")
 class StoredLedger(DurableLedger[S, L]):
     """A ledger that knows what of it is on the disk; the writer notes it. A mixin for rows."""
 
-    __slots__ = ()
+    __slots__ = OF_THE_ROW
 
     id: str
     is_stored: bool
@@ -75,12 +78,18 @@ class StoredLedger(DurableLedger[S, L]):
     """Whether the stored body stays as it is, whatever is committed: nobody here can read it."""
 
     def note_kept(self, write: Write) -> None:
-        """Note that the store has this."""
-        raise NotImplementedError
+        """Note that the store has this. The writer alone."""
+        self.is_stored = True
+        if write.head is not None:
+            self.is_in_doubt = False
+        if write.created is not None:
+            self.created = None
+        if self.standing_to_keep is write.standing:
+            self.standing_to_keep = None
 
     def note_doubt(self) -> None:
-        """Note that nobody knows what of it the store has: all is to be written again."""
-        raise NotImplementedError
+        """Note that nobody knows what of it the store has. The writer alone."""
+        self.is_in_doubt = True
 
 
 S_contra = TypeVar("S_contra", bound=Snapshot, contravariant=True)

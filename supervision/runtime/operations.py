@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ class Deaths:
         return False
 
 
-class Operation:
+class Operation(ABC):
     """A handler under way.
 
     Args:
@@ -118,13 +119,13 @@ class Operation:
             self.looks = []
         self.looks.append(look)
 
+    @abstractmethod
     def begin(self) -> None:
         """Go as far as it goes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_over(self) -> bool:
         """Go on if there is something to go on with, and say whether it came to an end."""
-        raise NotImplementedError
 
     def has_missed(self, waiting: int) -> bool:
         """Say whether a message came since the condition was looked at, `waiting` being there."""

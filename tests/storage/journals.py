@@ -55,27 +55,15 @@ class Coder:
 
 
 class Row(StoredLedger[Said, Words]):
-    __slots__ = ("created", "id", "is_in_doubt", "is_stored", "journal", "standing_to_keep")
+    __slots__ = ("created", "id", "is_in_doubt", "is_stored", "marks", "standing_to_keep")
 
     def __init__(self, name: str, journal: Journal[Said, Words]) -> None:
         super().__init__(Said(), (), active_s=0.0)
         self.id = name
-        self.journal = journal
+        self.marks = journal
         self.is_stored = self.is_in_doubt = False
         self.created = None
         self.standing_to_keep: bytes | None = None
-
-    def mark(self) -> None:
-        self.journal.mark(self)
-
-    def note_kept(self, write: Write) -> None:
-        self.is_stored = True
-        self.is_in_doubt = self.is_in_doubt and write.head is None
-        if self.standing_to_keep is write.standing:
-            self.standing_to_keep = None
-
-    def note_doubt(self) -> None:
-        self.is_in_doubt = True
 
 
 class Disk:
