@@ -176,6 +176,10 @@ class SessionManager(AttendingActor):
         self._promised[reply] = None
         return reply
 
+    def _reply_by_anyone(self) -> Future[Any]:
+        """Return the future of the message in hand; this manager answers it, or a later one."""
+        return self._book.promised(self.reply_later(outlives=True))
+
     # -- what it is asked --------------------------------------------------
 
     @handles(CreateSession)
@@ -183,7 +187,7 @@ class SessionManager(AttendingActor):
         """Reserve a place and start the session; reply its snapshot when it is active."""
         check(message, self._services.limits)
         try:
-            begun = self._creator.create(message, lambda: self.reply_later(outlives=True))
+            begun = self._creator.create(message, self._reply_by_anyone)
         except ShuttingDown as error:
             return self._refused(error)
         if isinstance(begun, Later):
@@ -234,7 +238,7 @@ class SessionManager(AttendingActor):
         row = self._table.get(session_id)
         is_spawning = self._book.spawns.get(session_id) is not None
         if is_spawning and session_id not in self._book.starts:
-            reply = told_by(self.reply_later(outlives=True))
+            reply = told_by(self._reply_by_anyone())
             if row is not None and not self._book.spawns.join(session_id, [reply]):
                 reply.offer(row.session())  # it has just become active
             return LATER
@@ -249,7 +253,7 @@ class SessionManager(AttendingActor):
             return row.session()
         if begun.error is not None:
             return self._refused(begun.error)
-        begun.replies.append(told_by(self.reply_later(outlives=True)))
+        begun.replies.append(told_by(self._reply_by_anyone()))
         return LATER
 
     def _refused(self, error: Exception) -> Later:
@@ -268,7 +272,7 @@ class SessionManager(AttendingActor):
         return self._revived(ReviveSession(message.session_id))
 
     def _revived(self, message: ReviveSession) -> Session | Later:
-        begun = self._waker.revive(message, lambda: self.reply_later(outlives=True))
+        begun = self._waker.revive(message, self._reply_by_anyone)
         return begun if isinstance(begun, Later) else self._started(begun)
 
     @handles(PassivateSession)
@@ -279,7 +283,7 @@ class SessionManager(AttendingActor):
         address = address_of(row)
         if row.presence is not Presence.AWAKE or address is None or not address.is_alive():
             return row.session()
-        self._waker.put_to_sleep(row, self.reply_later(outlives=True))
+        self._waker.put_to_sleep(row, self._reply_by_anyone())
         return LATER
 
     @handles(TerminateSession)
@@ -287,7 +291,7 @@ class SessionManager(AttendingActor):
         """End a session; reply its last snapshot."""
         check(message, self._services.limits)
         self._table.row(message.session_id)
-        self._ender.terminate(message, self.reply_later(outlives=True))
+        self._ender.terminate(message, self._reply_by_anyone())
         return LATER
 
     @handles(EndAll)
@@ -523,7 +527,7 @@ class AuditedManager(SessionManager):
         """Have an operation audited before it is done."""
         if not self._gate.is_for_manager(message):
             return super()._handle_receive(message)
-        manager, reply = self._services.manager, self.reply_later(outlives=True)
+        manager, reply = self._services.manager, self._reply_by_anyone()
         passed = partial(manager.forward, Audited(message), reply)
         self._gate.pass_later(message, passed, reply.offer_exception)
         return LATER

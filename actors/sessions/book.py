@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from callboard.actors.errors import StoreError
 from callboard.actors.keeping import STANDARD, Keeping
@@ -13,7 +13,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.keys import Creates
 from callboard.actors.sessions.spawning import Spawns
 from callboard.actors.sessions.starts import Starts
-from callboard.supervision import Future, SystemStopped
+from callboard.supervision import ActorKilled, Future, SystemStopped
 
 
 class Ending:
@@ -89,6 +89,10 @@ class Waiting:
         """Whether a manager is at it: one that was killed may have had it taken up already."""
 
 
+SWEPT_FROM: Final = 64
+"""Promised answers from which on those that were given are swept out, at each doubling."""
+
+
 class Book:
     """What is under way. The manager alone changes it.
 
@@ -113,12 +117,29 @@ class Book:
         self.are_to_wake = False
         """Whether the sessions that a store has brought back are still to be started."""
         self._numbers = count(1)
+        self._promises: dict[Future[Any], None] = {}
+        """The answers that are still to come, and some that have come since."""
+        self._swept_at = SWEPT_FROM
+
+    def promised(self, reply: Future[Any]) -> Future[Any]:
+        """Note that somebody waits for what a manager answers later; return the future."""
+        promises = self._promises
+        if len(promises) >= self._swept_at:
+            promises = {each: None for each in promises if not each.is_done}
+            self._promises, self._swept_at = promises, max(SWEPT_FROM, 2 * len(promises))
+        promises[reply] = None
+        return reply
 
     def close(self) -> None:
-        """Tell the creates that wait that nothing comes of them: the tree has ended. Any thread."""
+        """Tell whoever waits that nobody will answer: the tree has ended. Any thread.
+
+        Of the creates that wait nothing has been done; how far the others came nobody knows.
+        """
         for creates in list(self.waiting.values()):
             for each in list(creates):
                 each.reply.offer_exception(SystemStopped("the sessions have been stopped"))
+        for reply in list(self._promises):
+            reply.offer_exception(ActorKilled("the sessions were stopped before it was done"))
 
     def next_number(self) -> int:
         """Return a number that none had before."""
