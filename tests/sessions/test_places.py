@@ -20,6 +20,7 @@ from callboard.actors import (
     SessionError,
     SessionLimits,
     SessionSystem,
+    ShuttingDown,
     SpawnError,
     TerminateSession,
 )
@@ -168,7 +169,8 @@ class TestAPlace:
 
         opened.stop(timeout_s=0.2)
 
-        assert isinstance(again.error, SystemStopped)
+        # The kill of what hung may have given its place back, to a manager that takes nobody more.
+        assert isinstance(again.error, (ShuttingDown, SystemStopped))
 
     def test_is_waited_for_across_the_death_of_a_manager(
         self, stage: Stage, going: tuple[SessionSystem, Gate]
