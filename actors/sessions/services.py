@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from callboard.actors.audit import AuditSink
@@ -36,7 +37,7 @@ from callboard.actors.sessions.observing import Observing
 from callboard.actors.sessions.outlets import LogSink
 from callboard.actors.sessions.relief import Relief
 from callboard.actors.sessions.spawn import Planner, Step, plan
-from callboard.actors.sessions.storing import Storing
+from callboard.actors.sessions.storing import Storing, tell_where
 from callboard.actors.sessions.table import DurableRow, Row, Standing, Table
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.guarded import GuardedStore
@@ -127,7 +128,7 @@ class Services:
         """Keep a commit and publish it; a store that does not keep it raises StoreError, after
         which the draft is to be rebased. Any thread."""
         if store is not None:
-            self.commit = GuardedStore(store, system.count).commit
+            self.commit = GuardedStore(store, system.count, partial(tell_where, system)).commit
         self.storing: Storing | None = None
         """The durable store and who writes to it; None: there is none."""
         if durable is not None:

@@ -96,6 +96,16 @@ class StoreRaised(msgspec.Struct, frozen=True):
     where: str
 
 
+def tell_where(system: ActorSystem, error: Exception) -> str:
+    """Tell where a store has raised what it should not; return what whoever asked is told.
+
+    That is its type alone: the text is a stranger's, and may hold what nobody is to read.
+    """
+    innermost = reversed(crashed(error).walk[-STEPS_TOLD:])
+    system.emit(StoreRaised(type(error).__name__, " < ".join(map(str, innermost))))
+    return f"the store raised {type(error).__name__}"
+
+
 class StoreTakesAgain(msgspec.Struct, frozen=True):
     """An event of the system's hook: the store takes commits again."""
 
@@ -329,13 +339,8 @@ class Storing:
             self._system.emit(StoreIsDamaged(str(error), error.remedy))
 
     def raised(self, error: Exception) -> str:
-        """Tell where a store has raised what it should not; return what whoever asked is told.
-
-        That is its type alone: the text is a stranger's, and may hold what nobody is to read.
-        """
-        innermost = reversed(crashed(error).walk[-STEPS_TOLD:])
-        self._system.emit(StoreRaised(type(error).__name__, " < ".join(map(str, innermost))))
-        return f"the store raised {type(error).__name__}"
+        """Tell where a store has raised what it should not; return what whoever asked is told."""
+        return tell_where(self._system, error)
 
     def took(self, *, is_commit: bool = False) -> None:
         """Take note that the store does what it is asked.

@@ -25,13 +25,20 @@ class GuardedStore(Generic[S, L]):
     Args:
         store: the host's.
         count: counts what was refused.
+        raised: tells the host of an exception of another kind; returns what its asker is told.
     """
 
-    __slots__ = ("_count", "_memory", "_store")
+    __slots__ = ("_count", "_memory", "_raised", "_store")
 
-    def __init__(self, store: Committer[S, L], count: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        store: Committer[S, L],
+        count: Callable[[str], object],
+        raised: Callable[[Exception], str],
+    ) -> None:
         self._store = store
         self._count = count
+        self._raised = raised
         self._memory = MemoryStore()
 
     def commit(self, entry: Entry[S, L]) -> CommitOutcome:
@@ -50,9 +57,7 @@ class GuardedStore(Generic[S, L]):
             raise
         except Exception as error:  # a host's store, translated
             self._count(REFUSED_COMMITS)
-            # Its type alone: the text is a stranger's, and may hold what nobody is to read.
-            msg = f"the store raised {type(error).__name__}"
-            raise StoreOutcomeUnknown(msg) from error
+            raise StoreOutcomeUnknown(self._raised(error)) from error
         if outcome is CommitOutcome.FENCED:
             return outcome
         if outcome is CommitOutcome.COMMITTED and entry.base.successor.get(0) is entry.version:

@@ -18,6 +18,7 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.sessions.draft import SessionEntry
+from callboard.actors.sessions.storing import StoreRaised
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.actors.storage.guarded import REFUSED_COMMITS
 from callboard.actors.testing import FakeStore
@@ -207,6 +208,31 @@ class TestAStoreThatDoesNotKnow:
         assert str(refused.value) == said
         assert not refused.value.is_outcome_known
         assert opened.ask(Say(ada, text="kept")) == 1
+
+    def test_since_it_has_a_bug_tells_its_host_where(self, stage: Stage) -> None:
+        class Buggy(FakeStore):
+            def commit(self, entry: SessionEntry) -> CommitOutcome:
+                if entry.version.session.message_count == 1:
+                    self.sync()
+                return super().commit(entry)
+
+            def sync(self) -> None:
+                raise OSError("secret")
+
+        told: list[object] = []
+        sessions = stage.open(store=Buggy(), on_event=told.append)
+        ada = sessions.ask(CreateSession()).id
+
+        with pytest.raises(StoreOutcomeUnknown):
+            sessions.ask(Say(ada, text="lost"))
+
+        (raised,) = [each for each in told if isinstance(each, StoreRaised)]
+        first, second, *_ = raised.where.split(" < ")
+        assert raised.error == "OSError"
+        assert first.startswith(f"{__file__}:")
+        assert first.endswith(".Buggy.sync")
+        assert second.endswith(".Buggy.commit")
+        assert "secret" not in repr(told)
 
     def test_but_has_published_it_is_gone_on_from(self, stage: Stage) -> None:
         class Hasty(FakeStore):
