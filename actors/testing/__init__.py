@@ -40,6 +40,7 @@ from callboard.actors.testing.store_faults import StoreDies as StoreDies
 from callboard.actors.testing.store_faults import StoreForgets as StoreForgets
 from callboard.actors.testing.store_faults import StoreIsSlow as StoreIsSlow
 from callboard.actors.testing.store_faults import StoreRefuses as StoreRefuses
+from callboard.actors.testing.stores import StoreInMemory as StoreInMemory
 
 __all__ = [
     "Barrier",
@@ -70,6 +71,7 @@ __all__ = [
     "MemoryMcpConnection",
     "StoreDies",
     "StoreForgets",
+    "StoreInMemory",
     "StoreIsSlow",
     "StoreRefuses",
     "SyncFails",

@@ -10,7 +10,8 @@ import pytest
 
 import callboard.actors.testing as session_kit
 import callboard.supervision.testing as actor_kit
-from callboard.actors.testing import simulate
+from callboard.actors import CreateSession, SessionSystem, TerminateSession
+from callboard.actors.testing import StoreInMemory, simulate
 from tests.house import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "test-kit.md").read_text(encoding="utf-8")
@@ -30,3 +31,15 @@ def test_the_arguments_of_simulate_have_their_true_defaults() -> None:
     defaults = inspect.signature(simulate).parameters
 
     assert told == {name: each.default for name, each in defaults.items()}
+
+
+def test_a_store_in_memory_outlives_the_system_that_used_it() -> None:
+    store = StoreInMemory()
+    with SessionSystem(store=store) as before:
+        before.ask(CreateSession(session_id="ada", metadata={"tea": 1}))
+
+    with SessionSystem(store=store.copy()) as after:
+        assert after.get("ada").metadata == {"tea": 1}
+        after.ask(TerminateSession("ada"))
+    assert list(store.kept) == ["ada"]
+    assert store.kept["ada"].ended_at is None
