@@ -300,7 +300,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if cell is not None and cell.is_dead:
             self.system.count("fenced_replies")
             upon.append(Future())
-            upon[-1].offer_exception(cell.dead_error())
+            upon[-1].offer_exception(cell.killed_error())
         elif draft is not None and not draft.is_handed_in:
             if cell is not None:
                 turn = turn_of(draft, cell)
@@ -530,7 +530,7 @@ def turn_of(draft: Draft, cell: EndingCell[Any]) -> Turn:
     if turn is None:
         turn = draft.turn = Turn()
         if cell.is_dead:  # since it was killed nobody looks for it there
-            turn.die(cell.dead_error())
+            turn.die(cell.killed_error())
     return turn
 
 

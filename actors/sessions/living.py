@@ -134,7 +134,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
                 self._end_links(SystemStopped("the system was stopped"))
             draft.let_go()
             if draft.turn is not None:
-                draft.turn.die(self.actor_ref.dead_error())
+                draft.turn.die(self.actor_ref.killed_error())
 
     # -- its end, or its sleep ---------------------------------------------
 

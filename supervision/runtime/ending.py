@@ -292,7 +292,7 @@ class EndingCell(MailboxCell[A]):
             self.failed_on = name_of(handling)
         in_hand = self.in_hand
         if in_hand is not None:
-            in_hand.offer_exception(self._killed_error())
+            in_hand.offer_exception(self.killed_error())
         self._cancel_operation()
         self._give_up(left.mailbox)
         self._tell_of_the_end(reason, left)
@@ -302,7 +302,8 @@ class EndingCell(MailboxCell[A]):
         if runner is not None:
             self.system.dispatcher.interrupt(self, runner)
 
-    def _killed_error(self, reason: ExitReason | None = None) -> Exception:
+    def killed_error(self, reason: ExitReason | None = None) -> Exception:
+        """Return what an asker gets whose answer this incarnation owed when it ended."""
         special = None if self.address is None else self.address.killed_error()
         if special is not None:
             return special

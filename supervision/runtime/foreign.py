@@ -112,7 +112,7 @@ class _Reply(Future[Any]):
     def will_not_come(self, reason: ExitReason) -> None:
         """Fail, for the actor has ended with this in hand."""
         is_killed = isinstance(reason, Killed)
-        self.offer_exception(self._cell._killed_error() if is_killed else self._cell.dead_error())
+        self.offer_exception(self._cell.killed_error() if is_killed else self._cell.dead_error())
 
 
 class ForeignCell(Cell[A]):

@@ -105,7 +105,7 @@ class HandOffCell(TurningCell[A]):
         except BaseException as error:  # the cell alone catches everything; it goes on
             if self.is_dead and not isinstance(error, (KeyboardInterrupt, SystemExit)):
                 # Killed while it ran here: its asker is told, and is not killed with it.
-                raise self._killed_error() from None
+                raise self.killed_error() from None
             if type(error) is TypeError:
                 refusal = unroutable(error, message)
                 if refusal is not error:
@@ -140,7 +140,7 @@ class HandOffCell(TurningCell[A]):
         if awaited is not None:
             return awaited.answer() if waits else awaited
         if self.is_dead:
-            raise self._killed_error()
+            raise self.killed_error()
         return result if waits else completed(result)
 
     def _hand_on(

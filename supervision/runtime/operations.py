@@ -145,7 +145,7 @@ class Operation(ABC):
     def cancel(self) -> None:
         """Give up; the asker is told."""
         if self.future is not None:
-            self.future.offer_exception(self.cell._killed_error())
+            self.future.offer_exception(self.cell.killed_error())
 
     def _finish(self, result: Any, error: BaseException | None) -> None:
         self.cell.operation = None

@@ -270,7 +270,7 @@ class TurningCell(BornCell[A]):
         what is in hand, and is about to let go of it.
         """
         if future is not None and not isinstance(error, Unwound):
-            future.offer_exception(self._killed_error() if self.is_dead else error)
+            future.offer_exception(self.killed_error() if self.is_dead else error)
 
     def _suspended(
         self, result: Any, future: Future[Any] | None, context: contextvars.Context
@@ -313,7 +313,7 @@ class TurningCell(BornCell[A]):
         """
         if self.is_dead:
             self.system.count("fenced_replies")
-            future.offer_exception(self._killed_error())
+            future.offer_exception(self.killed_error())
 
     def _hold(self) -> None:
         self.is_suspended = True
@@ -330,9 +330,7 @@ class TurningCell(BornCell[A]):
         is_told = self.in_hand is None and self.runner is not None and self.operation is None
         future = self.future_in_hand()
         if not outlives and not is_told:
-            self.when_dead(
-                future, lambda reason: future.offer_exception(self._killed_error(reason))
-            )
+            self.when_dead(future, lambda reason: future.offer_exception(self.killed_error(reason)))
             future.when_done(lambda: self.forget_bond(future))  # or nobody waits for it any more
         if owed_by is not None:
             future.owner = owed_by

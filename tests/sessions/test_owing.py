@@ -15,6 +15,7 @@ from callboard.actors import (
     Presence,
     Role,
     SessionActor,
+    SessionCrashed,
     SessionMessage,
     SessionNotFound,
     SessionPatch,
@@ -23,7 +24,7 @@ from callboard.actors import (
     Subscribe,
 )
 from callboard.actors.testing import FakeStore
-from callboard.supervision import LATER, ActorDeadError, Future, Later, Refusal, handles
+from callboard.supervision import LATER, Future, Later, Refusal, handles
 from tests.sessions.stage import Stage, cell_of, later, until
 
 
@@ -182,7 +183,7 @@ class TestAnOffer:
         store.refuse(times=1)
         with pytest.raises(StoreError):
             asked_and("return").get()
-        with pytest.raises(ActorDeadError):
+        with pytest.raises(SessionCrashed):
             asked_and("crash").get()
         assert len(sessions.messages(ada)) == 1
 

@@ -11,6 +11,7 @@ from callboard.actors import (
     CreateSession,
     Role,
     SessionActor,
+    SessionCrashed,
     SessionMessage,
     SessionSystem,
     StoreError,
@@ -18,7 +19,6 @@ from callboard.actors import (
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import (
     LATER,
-    ActorDeadError,
     DeliveryError,
     Future,
     Later,
@@ -371,7 +371,7 @@ class TestAnAnswerByAThreadWhileTheHandlerThatOwesItIsAtWork:
 class TestAnAnswerByAThreadWhileAnotherHandlerIsAtWork:
     @pytest.mark.parametrize(
         ("then", "error"),
-        [("return", type(None)), ("refuse", Full), ("crash", ActorDeadError)],
+        [("return", type(None)), ("refuse", Full), ("crash", SessionCrashed)],
     )
     def test_waits_for_what_that_has_changed(
         self, either: Shops, then: str, error: type[Any]
