@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -18,6 +18,7 @@ from callboard.actors.errors import (
     StoreOutcomeUnknown,
 )
 from callboard.actors.messages import AppendMessage, SessionMessage
+from callboard.actors.sessions.address import SessionAddress
 from callboard.actors.sessions.data import Message, Role, Session, SessionPatch
 from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.frozen import EMPTY
@@ -265,8 +266,8 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
         What is offered, by whomever and on whatever thread, reaches the asker when all is kept
         that it may confirm: what was handed in by then, what this handler has changed, and what
-        the handler has changed that offers it. If a handler is refused, or the store refuses,
-        the asker gets that; if it crashes, as whoever asks one that does.
+        the handler has changed that offers it, be it of another session. If a handler is refused,
+        or the store refuses, the asker gets that; if it crashes, as whoever asks one that does.
         """
         asked = super().reply_later(outlives=outlives, owed_by=owed_by)
         self._has_owed = True
@@ -288,28 +289,17 @@ class CommittingActor(SupervisedActor, Generic[D]):
         Args:
             maker: the handler of it that owes the answer.
         """
-        row, runner = self._row, local.runner
+        runner = local.runner
         cell = None if runner is None else runner.cell
-        if cell is not None and (row.address is None or cell.address is not row.address):
-            cell = None  # not within a handler of this session
-        draft = row.holder if isinstance(row.holder, Draft) else None
-        turn = None if draft is None else draft.turn
+        address = None if cell is None else cell.address
+        giver = address.row if isinstance(address, SessionAddress) else None
         upon: list[Future[None]] = []
-        if cell is None or turn is not maker:
+        if giver is not self._row:
+            upon += (maker.outcome, *_unkept_of(self._row, None))
+        elif turn_at_work(self._row) is not maker:
             upon.append(maker.outcome)
-        if cell is not None and cell.is_dead:
-            self.system.count("fenced_replies")
-            upon.append(Future())
-            upon[-1].offer_exception(cell.killed_error())
-        elif draft is not None and not draft.is_handed_in:
-            if cell is not None:
-                turn = turn_of(draft, cell)
-            if turn is not None:
-                upon.append(turn.outcome)
-        if self._is_durable:
-            there: Future[None] = Future()
-            if row.when_settled(partial(_settle, there)):
-                upon.append(there)
+        if giver is not None:
+            upon += _unkept_of(giver, cell)
         return upon
 
     def _at_point(self, label: str, owed: Owed) -> None:
@@ -522,6 +512,34 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     def _log_grew(self) -> None:
         """Be told that there is more in the log, of a session that a client follows."""
+
+
+def turn_at_work(row: Row) -> Turn | None:
+    """Return the handler at work in a session, if anybody may wait for it. Any thread."""
+    draft = row.holder
+    return draft.turn if isinstance(draft, Draft) else None
+
+
+def _unkept_of(row: Row, cell: EndingCell[Any] | None) -> Iterator[Future[None]]:
+    """Yield what is done when all is kept, or not, that a session has changed by now.
+
+    Args:
+        row: of the session.
+        cell: the incarnation of it that looks, from within its handler; None: somebody else does.
+    """
+    draft = row.holder
+    if cell is not None and cell.is_dead:
+        cell.system.count("fenced_replies")
+        refused: Future[None] = Future()
+        refused.offer_exception(cell.killed_error())
+        yield refused
+    elif isinstance(draft, Draft) and not draft.is_handed_in:
+        turn = draft.turn if cell is None else turn_of(draft, cell)
+        if turn is not None:
+            yield turn.outcome
+    there: Future[None] = Future()
+    if row.when_settled(partial(_settle, there)):
+        yield there
 
 
 def turn_of(draft: Draft, cell: EndingCell[Any]) -> Turn:

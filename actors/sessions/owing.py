@@ -41,10 +41,11 @@ class Owed(Future[Any]):
 
     It goes to the asker when all is kept that it may confirm, as a plain reply does:
 
-    - what was handed in when it was given, by whatever incarnation;
+    - what its session had handed in when it was given, by whatever incarnation;
     - what the handler that owed it has changed, which is waited for while that is at work, but
       for what that handler itself gives before it has changed anything;
-    - what the handler has changed within which it is given.
+    - what the handler has changed within which it is given, and what its session had handed in,
+      whichever session that is.
 
     What was not kept, or undone, is the answer in its place. In memory all this is known when the
     handlers have returned.

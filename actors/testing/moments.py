@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from callboard.actors.messages import AppendMessage
 from callboard.actors.sessions.address import SessionAddress, address_of
+from callboard.actors.sessions.committing import turn_of
 from callboard.actors.sessions.data import Message, Session
+from callboard.actors.sessions.draft import Draft
 from callboard.actors.sessions.log import Log
 from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.services import Services
@@ -20,7 +22,10 @@ from callboard.actors.storage.chain import Handed
 from callboard.actors.storage.kept import Kept
 from callboard.actors.system import SessionSystem
 from callboard.actors.testing.touched import Touched
+from callboard.supervision import Future
 from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.current import local
+from callboard.supervision.runtime.ending import EndingCell
 from callboard.supervision.testing.errors import LawBroken
 
 Wrong: TypeAlias = tuple[str, str]
@@ -42,6 +47,24 @@ class _Seen(NamedTuple):
     last: Message | None
 
 
+class _Stood(NamedTuple):
+    """How far a session was when a later reply was given."""
+
+    row: Row
+    handed_in: Kept[Session, Log]
+    changes: Future[None] | None
+    """Of the handler that gave it: is done when what it had changed is kept, or undone."""
+
+    def is_kept(self) -> bool:
+        """Say whether all that was there then is kept by now."""
+        row, tip, changes = self.row, self.handed_in, self.changes
+        if changes is not None and (not changes.is_done or changes.error is not None):
+            return False
+        if not (isinstance(row, DurableRow) and isinstance(tip, Handed)):
+            return True
+        return tip.pending.error is None and tip not in row.waiting()
+
+
 class Moments:
     """Holds the laws of every moment against one system, step by step.
 
@@ -57,8 +80,8 @@ class Moments:
         self._touched: Touched | None = None
         self._seen: dict[Row, _Seen] = {}
         self._unkept: Wrong | None = None
-        self._offered: dict[Owed, tuple[Row, Kept[Session, Log]]] = {}
-        """A later reply on its way -> whose, and what was handed in last when it was offered."""
+        self._offered: dict[Owed, list[_Stood | None]] = {}
+        """A later reply on its way -> how far its session, and who gave it, was when it was."""
 
     def look(self) -> None:
         """Look at what was touched since the last time.
@@ -113,19 +136,14 @@ class Moments:
     def _owes(self, label: str, cell: Cell[Any], owed: Owed) -> None:
         """Law 7: note whether that is kept which a later reply may confirm, when it is given."""
         if label == "offer":
-            address = cell.address
-            if isinstance(address, SessionAddress) and address.row.address is address:
-                self._offered[owed] = address.row, address.row.tip()
+            self._offered[owed] = [_stands(each) for each in (cell, _at_work()) if each is not None]
             return
-        row, built_upon = self._offered.pop(owed, (None, None))
-        if row is None or built_upon is None or owed.error is not None:
+        stood = [each for each in self._offered.pop(owed, ()) if each is not None]
+        if not stood or owed.error is not None:
             return
         is_undone = owed.turn.outcome.error is not None
-        if isinstance(row, DurableRow) and isinstance(built_upon, Handed):
-            is_undone = is_undone or built_upon.pending.error is not None
-            is_undone = is_undone or built_upon in row.waiting()
-        if is_undone and self._unkept is None:
-            said = f"a later reply of {row.id} confirms what is not kept"
+        if (is_undone or not all(each.is_kept() for each in stood)) and self._unkept is None:
+            said = f"a later reply of {stood[0].row.id} confirms what is not kept"
             self._unkept = KEPT, said
 
     # -- one row -----------------------------------------------------------
@@ -156,6 +174,24 @@ class Moments:
         now = self._seen[row] = _Seen(kept, numbers, _owner(session), _last(log))
         if before is not None:
             yield from _back(row, before, now)
+
+
+def _at_work() -> EndingCell[Any] | None:
+    """Return the incarnation whose handler runs on this thread."""
+    return None if local.runner is None else local.runner.cell
+
+
+def _stands(cell: EndingCell[Any]) -> _Stood | None:
+    """Note how far a session is; None: it is none, or nobody lives there any more."""
+    address = cell.address
+    if not isinstance(address, SessionAddress) or address.row.address is not address:
+        return None
+    row, changes = address.row, None
+    if cell is _at_work() and not cell.is_dead:
+        draft = row.holder
+        if isinstance(draft, Draft) and not draft.is_handed_in:
+            changes = turn_of(draft, cell).outcome
+    return _Stood(row, row.tip(), changes)
 
 
 def _back(row: Row, before: _Seen, now: _Seen) -> Iterator[Wrong]:

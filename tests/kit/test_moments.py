@@ -14,6 +14,7 @@ from callboard.actors import (
     CreateSession,
     Role,
     SessionActor,
+    SessionCrashed,
     SessionMessage,
     SessionState,
     SessionSystem,
@@ -21,6 +22,7 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.sessions.log import EMPTY_LOG
+from callboard.actors.sessions.owing import Turn
 from callboard.actors.sessions.table import Row, Table, asleep
 from callboard.actors.storage.kept import Kept
 from callboard.actors.testing import Callboard, StoreRefuses, broken_laws, simulate
@@ -307,7 +309,61 @@ def order(sessions: SessionSystem, ada: str) -> None:
         sessions.ask(Order(ada))
 
 
+class GiveAndFall(SessionMessage[None], frozen=True, kw_only=True):
+    """Book it, have another session's asker told so, and crash."""
+
+
+class Booking(SessionActor[None]):
+    desk: dict[str, Future[Any]]
+
+    @handles(Order)
+    def on_order(self, message: Order) -> Later:
+        del message
+        self.desk["owed"] = self.reply_later()
+        return LATER
+
+    @handles(GiveAndFall)
+    def on_give_and_fall(self, message: GiveAndFall) -> None:
+        del message
+        self.append(Role.USER, "booked")
+        self.desk["owed"].offer("booked")
+        raise RuntimeError("boom")
+
+
+@simulate(schedules=2)
+def order_by_another_session_that_crashes(callboard: Callboard) -> None:
+    """Have something ordered in one session, and the answer given by another that crashes."""
+    kind: Any = type("Booking", (Booking,), {"desk": {}})
+    sessions = callboard.start(kind)
+    ada, bob = (sessions.ask(CreateSession()).id for _ in range(2))
+
+    def order() -> None:
+        with suppress(SessionCrashed):
+            sessions.ask(Order(ada))
+
+    callboard.spawn("client", order)
+    callboard.settle()
+    sessions.tell(GiveAndFall(bob))
+    callboard.run()
+
+
 class TestALaterReply:
+    def test_by_another_session_confirms_what_is_kept(self) -> None:
+        order_by_another_session_that_crashes()
+
+    def test_by_another_session_that_confirms_what_is_undone_is_found(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def the_maker_alone(_: object, maker: Turn) -> list[Future[None]]:
+            return [maker.outcome]
+
+        monkeypatch.setattr(SessionActor, "_built_upon", the_maker_alone)
+
+        with pytest.raises(LawBroken, match=KEPT) as broken:
+            order_by_another_session_that_crashes()
+
+        assert "confirms what is not kept" in str(broken.value)
+
     def test_that_confirms_what_is_kept_breaks_no_law(self) -> None:
         order_from_a_store_that_may_refuse()
 

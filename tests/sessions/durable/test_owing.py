@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -46,11 +47,14 @@ class OrderLater(Order, frozen=True, kw_only=True):
 
 
 class Give(SessionMessage[None], frozen=True, kw_only=True):
-    """Give the answer that is owed to somebody else; append before or after."""
+    """Give the answer that is owed to somebody else; do what else is said before or after."""
 
     before: bool = False
+    waits: bool = False
+    gives: bool = True
     after: bool = False
     wrong: bool = False
+    then: str = "return"
 
 
 class Work(SessionMessage[None], frozen=True, kw_only=True):
@@ -107,12 +111,18 @@ class Shop(SessionActor[None]):
     def on_give(self, message: Give) -> None:
         if message.before:
             self.append(Role.USER, "before")
+        if message.waits:
+            with suppress(BaseException):  # a kill, too
+                self.counter.gate.wait()
+        if not message.gives:
+            return
         if message.wrong:
             self.counter.owed.offer_exception(Full("sold out"))
         else:
             self.counter.owed.offer("taken")
         if message.after:
             self.append(Role.USER, "after")
+        self._then(message.then)
 
     @handles(Work)
     def on_work(self, message: Work) -> None:
@@ -130,7 +140,7 @@ class Shop(SessionActor[None]):
 
 
 class Shops:
-    """A system with one session, and a store whose disk may be stopped.
+    """A system with two sessions, and a store whose disk may be stopped.
 
     Args:
         stage: where it runs.
@@ -143,7 +153,7 @@ class Shops:
         self.counter = Counter()
         kind: Any = type("Shop", (Shop,), {"counter": self.counter})
         self.sessions: SessionSystem = stage.open(session=kind, store=store)
-        self.ada = self.sessions.ask(CreateSession()).id
+        self.ada, self.bob = (self.sessions.ask(CreateSession()).id for _ in range(2))
         self.counter.gate = Gate(self.sessions.system)
         self.counter.disk = Gate(self.sessions.system)
         if store is not None:
@@ -422,3 +432,65 @@ class TestAnAnswerByALaterIncarnation:
         until(shops.stage, lambda: answer.is_done)
         assert answer.error == DISK_FULL
         assert shops.log() == []
+
+
+class TestAnAnswerByAnotherSession:
+    """Offered from within its handler, whose changes the answer may confirm."""
+
+    def ordered_and_given(self, shops: Shops, give: Give) -> Future[str]:
+        answer = shops.ordered(Order(shops.ada, changes=False))
+        shops.tell(give)
+        return answer
+
+    @pytest.mark.parametrize(
+        ("then", "error"),
+        [("return", type(None)), ("refuse", Full), ("crash", SessionCrashed)],
+    )
+    def test_is_kept_or_undone_with_what_that_has_changed(
+        self, either: Shops, then: str, error: type[Any]
+    ) -> None:
+        give = Give(either.bob, before=True, then=then)
+
+        answer = self.ordered_and_given(either, give)
+
+        until(either.stage, lambda: answer.is_done)
+        assert isinstance(answer.error, error)
+        assert texts(either.sessions, either.bob) == ["before"] * (then == "return")
+
+    @pytest.mark.parametrize("refuses", [False, True])
+    def test_waits_for_the_store(
+        self,
+        shops: Shops,
+        refuses: bool,  # noqa: FBT001 -- a parameter of the test
+    ) -> None:
+        answer = self.ordered_and_given(shops, Give(shops.bob, before=True))
+        assert not answer.is_done
+        if refuses:
+            shops.refuse(DISK_FULL)
+
+        shops.disk_goes_on()
+
+        until(shops.stage, lambda: answer.is_done)
+        assert answer.error == (DISK_FULL if refuses else None)
+        assert texts(shops.sessions, shops.bob) == ([] if refuses else ["before"])
+
+    def test_waits_for_what_it_had_handed_in_before(self, shops: Shops) -> None:
+        shops.tell(Give(shops.bob, before=True, gives=False))
+
+        answer = self.ordered_and_given(shops, Give(shops.bob))
+
+        assert not answer.is_done
+        shops.disk_goes_on()
+        until(shops.stage, lambda: answer.is_done)
+        assert answer.get() == "taken"
+
+    def test_that_was_killed_meanwhile_confirms_nothing(self, either: Shops) -> None:
+        answer = either.ordered(Order(either.ada, changes=False))
+        either.counter.gate = Gate(either.sessions.system)
+        either.tell(Give(either.bob, before=True, waits=True))
+        cell_of(either.sessions, either.bob).kill()
+
+        either.counter.gate.open()
+
+        until(either.stage, lambda: answer.is_done)
+        assert isinstance(answer.error, SessionCrashed)
