@@ -29,6 +29,7 @@ from callboard.supervision.model.specs import ChildKind
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 from callboard.supervision.runtime.clock import SystemClock
 from callboard.supervision.runtime.dead_letters import DeadLetter
+from callboard.supervision.runtime.futures import CallbackFailed
 from callboard.supervision.runtime.system import ActorCrashed
 from callboard.supervision.runtime.timers import TimerFailed
 from callboard.supervision.runtime.watcher import HandlerAbandoned
@@ -68,6 +69,7 @@ _LINES: Final[Mapping[type, _Line]] = {
     DeadLetter: _Line(logging.WARNING, "message.undelivered"),
     HandlerAbandoned: _Line(logging.ERROR, "handler.abandoned"),
     TimerFailed: _Line(logging.ERROR, "timer.failed"),
+    CallbackFailed: _Line(logging.ERROR, "callback.failed"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sys
 import time
@@ -10,18 +11,41 @@ from _thread import allocate_lock
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
+import msgspec
+
+from callboard.supervision.model.reasons import Crashed
+from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import Handler, Runner, local
 from callboard.supervision.runtime.errors import AskCycle, Timeout
 from callboard.supervision.runtime.replies import replies_of
 from callboard.supervision.runtime.seam import PykkaFuture
+
+if TYPE_CHECKING:
+    from callboard.supervision.runtime.system import ActorSystem
 
 T = TypeVar("T")
 
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 _UNSET: Any = object()
+
+
+_logger = logging.getLogger("callboard.events")
+"""Where a callback that raised is told that no system knows of."""
+
+
+class CallbackFailed(msgspec.Struct, frozen=True):
+    """What was to be called when a reply is there raised an exception.
+
+    Args:
+        name: of whoever was to reply, if there is one.
+        reason: what it raised.
+    """
+
+    name: str | None
+    reason: Crashed
 
 
 class Owner(Protocol):
@@ -154,7 +178,8 @@ class Future(PykkaFuture[T]):
     def rouse(self) -> None:
         """Wake the waiters, with a result or without: they look again at what concerns them.
 
-        Those of now, for one that goes on waiting adds its waker again.
+        Those of now, for one that goes on waiting adds its waker again. What one of them raises
+        hurts neither the others nor whoever replies: it is an event, and counted. A kill passes.
         """
         waiters = self._waiters
         for _ in range(len(waiters)):
@@ -162,7 +187,24 @@ class Future(PykkaFuture[T]):
                 wake = waiters.pop(0)
             except IndexError:  # a waiter that left took its own waker with it
                 return
-            wake()
+            try:
+                wake()
+            except Exception as error:  # noqa: BLE001 -- named edge: an asker's code, in who replies
+                self._tell_of(error)
+
+    def _tell_of(self, error: Exception) -> None:
+        """Say that a callback raised, by the system of who replies or of who runs here."""
+        system: ActorSystem | None = getattr(self.owner, "system", None)
+        runner = local.runner
+        if system is None and runner is not None and runner.cell is not None:
+            system = runner.cell.system
+        name: str | None = getattr(self.owner, "name", None)
+        failed = CallbackFailed(name, crashed(error))
+        if system is None:
+            _logger.error("callback.failed reason=%s", failed.reason, exc_info=error)
+        else:
+            system.count("failed_callbacks")
+            system.emit(failed)
 
     def set(self, value: T | None = None) -> None:
         """Set the value.
@@ -208,7 +250,11 @@ class Future(PykkaFuture[T]):
         return not self._done or not self.remove_waiter(wake)
 
     def when_done(self, act: Callable[[], object]) -> None:
-        """Call `act()` once when the result is there, from whoever sets it; at once if it is."""
+        """Call `act()` once when the result is there, from whoever sets it; at once if it is.
+
+        So it must be short. What it raises there is an event of the system and a line of its log
+        (`callback.failed`), counted in `counts["failed_callbacks"]`, and hurts nobody else.
+        """
 
         def look() -> None:
             if self._done:

@@ -13,7 +13,8 @@ import pykka
 import pytest
 
 from callboard.supervision import ActorSystem, Future, Timeout, get_all
-from callboard.supervision.runtime.futures import completed
+from callboard.supervision.runtime.futures import CallbackFailed, completed
+from callboard.supervision.runtime.interrupts import KillSignal
 from tests.runtime.kit import WITHIN_S, Boom, Do, Gate, Puppet, boom, give, threads_only
 
 
@@ -126,6 +127,53 @@ class TestAFuture:
         completed(1).when_done(lambda: heard.append("at once"))
 
         assert heard == ["at once"]
+
+
+class TestACallbackThatRaises:
+    def test_keeps_no_other_waiter_from_being_woken(self, caplog: pytest.LogCaptureFixture) -> None:
+        future: Future[int] = Future()
+        heard: list[int] = []
+        future.when_done(boom)
+        future.when_done(lambda: heard.append(future.get()))
+
+        assert future.offer(1)
+
+        assert heard == [1]
+        assert "callback.failed reason=crashed: Boom" in caplog.text  # no system knows of it
+
+    def test_hurts_nobody_who_replies_and_is_an_event_and_counted(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
+        events: list[object] = []
+        system.on_event = events.append
+        replier = system.spawn(Puppet)
+        reply = replier.ask(Do(lambda _: (gate.wait(), 1)[1]), block=False)
+        reply.when_done(boom)
+
+        gate.open()
+
+        assert reply.get(timeout=WITHIN_S) == 1
+        assert replier.ask(Do(give("still there"))) == "still there"
+        assert replier.is_alive()
+        assert system.counts["failed_callbacks"] == 1
+        [failed] = [each for each in events if isinstance(each, CallbackFailed)]
+        assert failed.name == "Puppet"
+        assert failed.reason.error == "Boom"
+
+    def test_in_whoever_registers_late_is_theirs(self) -> None:
+        with pytest.raises(Boom):
+            completed(1).when_done(boom)
+
+    def test_lets_a_kill_pass(self) -> None:
+        future: Future[int] = Future()
+
+        def is_killed() -> None:
+            raise KillSignal
+
+        future.when_done(is_killed)
+
+        with pytest.raises(KillSignal):
+            future.offer(1)
 
 
 class TestTheUsersOwnTimeout:

@@ -62,6 +62,23 @@ class TestACrash:
         assert texts(sessions, ada) == ["one"]
         assert cell_of(sessions, ada).incarnation == 1
 
+    def test_of_a_callback_hurts_neither_the_writer_nor_who_asks(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions = begin(stage, store)
+        ada = sessions.ask(CreateSession()).id
+        writer = part_of(sessions, "storage/writer")
+
+        def raises() -> None:
+            raise Boom
+
+        for text in "abcde":  # more often than a writer may crash
+            later(sessions, Say(ada, text=text)).when_done(raises)
+        stage.settle()
+
+        assert texts(sessions, ada) == list("abcde")
+        assert part_of(sessions, "storage/writer") is writer
+
     def test_of_the_writer_in_a_write_is_told_as_what_it_was(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
