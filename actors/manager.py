@@ -365,6 +365,11 @@ class SessionManager(AttendingActor):
 
     # -- what it learns ----------------------------------------------------
 
+    def _still_there(self, message: Any) -> Row | None:
+        """Return the row that a message is about, unless it has gone, its id used again or not."""
+        row: Row = message.row
+        return row if self._table.get(row.id) is row else None
+
     @handles(StartAnswered)
     def on_start_answered(self, message: StartAnswered) -> None:
         """Watch what was started and answer those who wanted it; or say why it was not."""
@@ -378,7 +383,7 @@ class SessionManager(AttendingActor):
     @handles(PauseOver)
     def on_pause_over(self, message: PauseOver) -> None:
         """Try a start again that failed before."""
-        self._waker.resume(message.session_id)
+        self._waker.resume(message.start)
 
     @handles(PlacesLeft)
     def on_places_left(self, message: PlacesLeft) -> None:
@@ -388,7 +393,7 @@ class SessionManager(AttendingActor):
     @handles(SessionWaits)
     def on_session_waits(self, message: SessionWaits) -> None:
         """Start a session for which a message waits."""
-        row = self._table.get(message.session_id)
+        row = self._still_there(message)
         if row is None:
             return
         self._is_looked_at(row)
@@ -401,14 +406,14 @@ class SessionManager(AttendingActor):
     @handles(SessionEnded)
     def on_session_ended(self, message: SessionEnded) -> None:
         """Find out what becomes of a session whose incarnation has ended."""
-        row = self._table.get(message.session_id)
-        if row is not None and message.cell.address.row is row:
+        row = self._still_there(message)
+        if row is not None:
             self._watcher.ended(row, message.cell)
 
     @handles(SessionStays)
     def on_session_stays(self, message: SessionStays) -> None:
         """Give up an ending or a sleep: the session has had something to do since."""
-        row = self._table.get(message.session_id)
+        row = self._still_there(message)
         if row is not None:
             self._waker.answer_sleepers(row, message.error)
             self._ender.stays(row.id)
@@ -421,8 +426,8 @@ class SessionManager(AttendingActor):
     @handles(LogLoaded)
     def on_log_loaded(self, message: LogLoaded) -> None:
         """Start a session whose last messages had to be read from a durable store first."""
-        row = self._table.get(message.row.id)
-        if row is not None and row is message.row:
+        row = self._still_there(message)
+        if row is not None:
             self._waker.loaded(row, message)
 
     @handles(Adopt)
@@ -446,8 +451,8 @@ class SessionManager(AttendingActor):
     @handles(Learned)
     def on_learned(self, message: Learned) -> None:
         """Carry on with what was learned of a session: a durable store has all of it by now."""
-        row = self._table.get(message.row.id)
-        if row is not None and row is message.row:
+        row = self._still_there(message)
+        if row is not None:
             self.learn(row, self._watcher.as_of_now(row, message.news))
 
     @handles(EndKept)
@@ -458,12 +463,13 @@ class SessionManager(AttendingActor):
     @handles(EndRefused)
     def on_end_refused(self, message: EndRefused) -> None:
         """Tell who waits for the end of a session that the store refused it."""
-        self._ender.refused(message)
+        if self._still_there(message) is not None:
+            self._ender.refused(message)
 
     @handles(SessionGivenUp)
     def on_session_given_up(self, message: SessionGivenUp) -> None:
         """Quarantine a session that crashed too often."""
-        row = self._table.get(message.session_id)
+        row = self._still_there(message)
         if row is not None:
             last, reason, failed_on = message.incarnation, message.reason, message.failed_on
             self.learn(row, GivenUp(incarnation=last, reason=reason, failed_on=failed_on))

@@ -217,7 +217,8 @@ class ConnectionsPartition(AttendingActor, DynamicSupervisor):
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the session that all its connections have failed."""
-        row = self._switchboard.table.get(str(event.child_id))
-        if row is not None:
+        child = self._children_of().children.get(event.child_id)
+        if child is not None:
+            row: Any = child.spec.args[1]  # its own: by now its id may be another session's
             for key in links_of(row.latest().session):
                 self._switchboard.addresses.of(row).notify(LinkFailed(key))

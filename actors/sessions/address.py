@@ -79,7 +79,7 @@ class SessionAddress(Address[Any]):
     def leave(self, cell: Incarnation[Any]) -> None:
         """Tell the manager that an incarnation has ended; also one that came to nothing."""
         super().leave(cell)
-        self._addresses.announce(SessionEnded(self.row.id, cell))
+        self._addresses.announce(SessionEnded(self.row, cell))
 
     def _wait_in_line(self, message: Any, future: Future[Any] | None) -> None:
         # At once, also while its actor is still there: what it has to undo may take its time.
@@ -100,7 +100,7 @@ class SessionAddress(Address[Any]):
         elif presence is Presence.ASLEEP and not self.is_alive():
             if not self.is_wanted:  # once, however many wait: notices have no bound
                 self.is_wanted = True
-                self._addresses.announce(SessionWaits(self.row.id))
+                self._addresses.announce(SessionWaits(self.row))
         else:
             super().poke()
 

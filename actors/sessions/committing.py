@@ -492,7 +492,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
             if draft.turn is not None:
                 draft.turn.hand_in().offer_exception(error)
             if not self.actor_ref.is_started:
-                self._services.book.starts.refuse(self._row.id, error)
+                self._services.book.starts.refuse(self._row, error)
             raise
         if outcome is CommitOutcome.FENCED:
             self.system.count("fenced_commits")

@@ -156,8 +156,8 @@ class Creator:
 
     def refused(self, message: CreateRefused) -> None:
         """Take a session back that was to be created and no more: the store has not kept it."""
-        row = self._table.get(message.row.id)
-        if row is not None and row is message.row:
+        row: Row = message.row
+        if self._table.get(row.id) is row:
             self._waker.never_was(row, message.error)
         message.reply.offer_exception(message.error)
 

@@ -397,9 +397,9 @@ class Ender:
 
     def refused(self, message: EndRefused) -> None:
         """Tell who waits for an end that the store refused it: the session goes on."""
-        ending = self._book.endings.get(message.session_id)
+        ending = self._book.endings.get(message.row.id)
         if ending is not None and ending.number == message.number:
-            self.over(message.session_id, message.error)
+            self.over(message.row.id, message.error)
 
     def _refused(self, row: Row, ending: Ending, error: StoreError) -> bool:
         """Tell who waits for an end that it is refused; say whether it is tried again.

@@ -1,4 +1,8 @@
-"""What the parts of the session tree tell each other; not for clients."""
+"""What the parts of the session tree tell each other; not for clients.
+
+Word of a session names its row, not its id: an id may be used again as soon as its session is
+gone, and what is said of that one is nothing to the next.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ class LogLoaded(Notice, frozen=True):
 class EndRefused(msgspec.Struct, frozen=True):
     """To the manager: the store did not keep the end of a session, which stays as it was."""
 
-    session_id: str
+    row: Any
     number: int | None
     error: Any
 
@@ -99,13 +103,13 @@ class StartSession(msgspec.Struct, frozen=True):
 class ForgetSession(msgspec.Struct, frozen=True):
     """To a partition: stop this session's actor if it runs, and do not bring it back."""
 
-    session_id: str
+    row: Any
 
 
 class SessionEnded(Notice, frozen=True):
     """To the manager: this incarnation of a session has ended, its cleanup included."""
 
-    session_id: str
+    row: Any
     cell: Any
 
 
@@ -115,14 +119,14 @@ class SessionStays(msgspec.Struct, frozen=True):
     With an error, that sleeping was refused by the store.
     """
 
-    session_id: str
+    row: Any
     error: Any = None
 
 
 class SessionWaits(msgspec.Struct, frozen=True):
     """To the manager: a message waits for a session that has no incarnation."""
 
-    session_id: str
+    row: Any
 
 
 class StartAnswered(msgspec.Struct, frozen=True):
@@ -134,7 +138,7 @@ class StartAnswered(msgspec.Struct, frozen=True):
     `refusal` is why a durable store has not kept what the incarnation began with.
     """
 
-    session_id: str
+    row: Any
     number: int
     error: Any
     cell: Any
@@ -149,9 +153,9 @@ class StartKept(Notice, frozen=True):
 
 
 class PauseOver(msgspec.Struct, frozen=True):
-    """To the manager: the start of a session that was put off is to go on."""
+    """To the manager: this start (`Start`) that was put off is to go on."""
 
-    session_id: str
+    start: Any
 
 
 class PlacesLeft(msgspec.Struct, frozen=True):
@@ -166,7 +170,7 @@ class SessionGivenUp(msgspec.Struct, frozen=True):
     `incarnation` is the last one that has begun, as the partition saw it.
     """
 
-    session_id: str
+    row: Any
     incarnation: int
     reason: Any
     failed_on: str | None

@@ -57,6 +57,8 @@ class Judge:
         What it has handed in comes first: the verdict goes by what is kept. Not where a later
         incarnation has begun: what that one hands in is no matter of this verdict.
         """
+        if self._table.get(row.id) is not row:
+            return  # found on a walk through many rows: it has gone since, its id may be another's
         if isinstance(news, GivenUp) and self._book.starts.is_asked(row.id):
             # It is started anew: a manager before this one was killed with this word on its way, or
             # a store kept it back. What has been asked for since is answered, its failures counted.

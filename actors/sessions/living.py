@@ -80,7 +80,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         self.commit()
         if self._is_durable:  # whoever waits for the start is told when the store has that
             self._begun_with = draft.handed
-            services.book.starts.hand_in(self._row.id, draft.handed)
+            services.book.starts.hand_in(self._row, draft.handed)
         if has_links:
             # Who opens them goes by what is published.
             if not (self._is_durable and draft.when_kept(lambda _: self._look())):
@@ -164,7 +164,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         idle_s = message.idle_longer_than_s
         active_s = max(draft.active_s, self._row.heard_s)
         if idle_s is not None and (clock.now_s() - active_s <= idle_s or has_work(self._row)):
-            self._services.announce(SessionStays(self._row.id))
+            self._services.announce(SessionStays(self._row))
             return
         draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
         try:
@@ -207,7 +207,7 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
                 self.stop()
                 return
         if since_s is None:
-            self._services.announce(SessionStays(self._row.id, refusal))
+            self._services.announce(SessionStays(self._row, refusal))
 
     @handles(FailNow)
     def on_fail_now(self, message: FailNow) -> None:

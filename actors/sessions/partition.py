@@ -6,6 +6,7 @@ is in the row's standing, and a start goes on from there.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Final
 
 from callboard.actors.sessions.attending import AttendingActor
@@ -26,6 +27,7 @@ from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.names import Address
+from callboard.supervision.runtime.operations import Until
 from callboard.supervision.tree.interpreter import Ref
 from callboard.supervision.tree.supervisor import DynamicSupervisor
 
@@ -86,6 +88,8 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
         children = tree.children
         known = children.get(row.id)
         if known is not None:
+            if known.args[0] is not row:
+                return self._start_after(known, row)
             if known.is_starting:
                 return self._answer(tree, known.key, None)
             cell: Cell[Any] | None = known.ref
@@ -95,6 +99,20 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
                 return cell
             # It ended in order, and its exit is not handled yet: that finds it replaced.
             del children[row.id]
+        return self._start(row)
+
+    def _start_after(self, other: Child[Ref], row: Row) -> Generator[Until, bool, Any]:
+        """Start a session once another one, which had its id and is gone, has left its place.
+
+        That one had ended before its last incarnation did, and was about to come back, for nothing.
+        """
+        if other.ref is not None:
+            other.ref.kill()
+        tree = self._children_of()
+        yield from tree.carry_out_all(plan_terminate_child(tree.state, other.key))
+        return self._start(row)
+
+    def _start(self, row: Row) -> Any:
         spec = self._kinds[row.latest().session.kind]
         standing = row.standing
         spent = None if standing is None else standing.spent
@@ -103,19 +121,20 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
     @handles(ForgetSession)
     def on_forget_session(self, message: ForgetSession) -> Any:
         """Let a session go that ends without its actor; there may be nothing of it here."""
-        tree = self._children_of()
-        if message.session_id not in tree.children:
+        tree, row = self._children_of(), message.row
+        child = tree.children.get(row.id)
+        if child is None or child.args[0] is not row:
             return None
-        return tree.carry_out(plan_terminate_child(tree.state, message.session_id))
+        return tree.carry_out(plan_terminate_child(tree.state, child.key))
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the manager."""
-        session_id = str(event.child_id)
-        row = self._services.table.get(session_id)
-        if row is None:
+        child = self._children_of().children.get(event.child_id)
+        if child is None:
             return
+        row: Any = child.args[0]  # its own: by now its id may be another session's
         failed_on: str | None = getattr(event.ref, "failed_on", None)
-        news = SessionGivenUp(session_id, row.incarnation, event.reason, failed_on)
+        news = SessionGivenUp(row, row.incarnation, event.reason, failed_on)
         # After the look: killed, it may go on for a moment, and its successor have begun another.
         if not self.actor_ref.is_dead:
             self._services.announce(news)

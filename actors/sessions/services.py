@@ -288,7 +288,7 @@ class Services:
         # The partition learns first: its mailbox keeps the order, so that it has forgotten the
         # session before it hears of the kill, however long it is busy with something else.
         if partition is not None:
-            partition.notify(ForgetSession(row.id))
+            partition.notify(ForgetSession(row))
         address = address_of(row)
         cell = None if address is None else address.ref
         if cell is not None:

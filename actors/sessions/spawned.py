@@ -136,7 +136,7 @@ class SpawnedActor(CommittingActor[D]):
         """Tell the manager, and so who wanted the end, that the store did not keep it."""
         ending = self._services.book.endings.get(self._row.id)
         number = None if ending is None else ending.number
-        self._services.announce(EndRefused(self._row.id, number, error))
+        self._services.announce(EndRefused(self._row, number, error))
 
     @handles(CleanUp)
     async def on_clean_up(self, message: CleanUp) -> None:

@@ -12,6 +12,9 @@ store. When they are here it is WAITING again, and asked for at once.
 The system owns this, the manager alone changes it, but for `refuse` and `hand_in`. A manager may be
 killed between any two steps: its successor calls `take_over`, and asks once more for
 whatever was under way. The partition starts nothing twice, so asking twice does no harm.
+
+An id may be used again as soon as its session is gone, so a start is that of a row: what is said
+of the one before finds none.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 
 from callboard.actors.errors import StoreError
 from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.table import Row
 from callboard.actors.storage.chain import Pending
 
 
@@ -63,8 +67,7 @@ class Start:
     """One session that is to run.
 
     Args:
-        session_id: which.
-        partition: the number of the partition that runs it.
+        row: which.
         cause: why.
         replies: the futures of those who wait for it.
     """
@@ -79,15 +82,16 @@ class Start:
         "phase",
         "refusal",
         "replies",
+        "row",
         "session",
         "session_id",
     )
 
-    def __init__(
-        self, session_id: str, partition: int, cause: Cause, replies: list[Any] | None = None
-    ) -> None:
-        self.session_id = session_id
-        self.partition = partition
+    def __init__(self, row: Row, cause: Cause, replies: list[Any] | None = None) -> None:
+        self.row = row
+        self.session_id = row.id
+        self.partition = row.partition
+        """The number of the partition that runs it."""
         self.cause = cause
         self.phase = Phase.WAITING
         self.number = 0
@@ -150,6 +154,11 @@ class Starts:
 
     # -- what there is -----------------------------------------------------
 
+    def of(self, row: Row) -> Start | None:
+        """Return the start of this session, and of no other one of its id, or None. Any thread."""
+        start = self._starts.get(row.id)
+        return start if start is not None and start.row is row else None
+
     def __contains__(self, session_id: str) -> bool:
         start = self._starts.get(session_id)
         return start is not None and start.phase is not Phase.FAILED
@@ -175,18 +184,18 @@ class Starts:
 
     # -- transitions -------------------------------------------------------
 
-    def want(self, session_id: str, partition: int, cause: Cause) -> Start:
+    def want(self, row: Row, cause: Cause) -> Start:
         """Have a session started; the start that there is takes the stronger cause.
 
         A pause goes on when only one more message waits, and ends when somebody asks for it. One
         that failed is followed by another, with those who wait for it: a manager that is killed
         before it has told them leaves them to its successor.
         """
-        start = self._starts.get(session_id)
+        start = self._starts.get(row.id)
         if start is None or start.phase is Phase.FAILED:
             replies = [] if start is None else start.replies
-            start = self._starts[session_id] = Start(session_id, partition, cause, replies)
-            self._waiting[partition][session_id] = None
+            start = self._starts[row.id] = Start(row, cause, replies)
+            self._waiting[row.partition][row.id] = None
         elif start.cause is Cause.WAKE and cause is not Cause.WAKE:
             start.cause = cause
             if start.phase is Phase.PAUSED:
@@ -230,22 +239,22 @@ class Starts:
             del self._starts[start.session_id]
             self._leave(start)
 
-    def refuse(self, session_id: str, error: StoreError) -> None:
+    def refuse(self, row: Row, error: StoreError) -> None:
         """Note why a start is about to fail: the session's actor does, before it ends of it.
 
         That an earlier attempt may have been kept is not forgotten over it.
         """
-        start = self._starts.get(session_id)
+        start = self.of(row)
         if start is not None and (start.refusal is None or start.refusal.is_outcome_known):
             start.refusal = error
 
-    def hand_in(self, session_id: str, handed: Pending | None) -> None:
+    def hand_in(self, row: Row, handed: Pending | None) -> None:
         """Note what a start has handed in: the session's actor does, before it has started.
 
         Whoever wants it to run is told when that is kept. None: nothing; then a create still
         waits for what an earlier attempt has handed in, upon which this one goes on.
         """
-        start = self._starts.get(session_id)
+        start = self.of(row)
         if start is not None and (handed is not None or start.cause is not Cause.CREATE):
             start.handed = handed
 

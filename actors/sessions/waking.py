@@ -115,7 +115,7 @@ class Waker:
         Returns:
             The start; settled already when the partition has answered on this thread.
         """
-        start = self._starts.want(row.id, row.partition, cause)
+        start = self._starts.want(row, cause)
         partition = self._living(row.partition)
         if partition is not None and start.phase is Phase.WAITING:
             self._ask(start, row, partition)
@@ -123,7 +123,7 @@ class Waker:
 
     def wake(self, row: Row) -> None:
         """Have a session started as soon as its partition has a place."""
-        self._starts.want(row.id, row.partition, Cause.WAKE)
+        self._starts.want(row, Cause.WAKE)
         self.wake_more(row.partition)
 
     def wake_more(self, number: int) -> None:
@@ -135,11 +135,11 @@ class Waker:
         if partition is None:
             return  # until PartitionReady
         for start in starts.take(number, WOKEN_AT_ONCE_MAX - starts.asked(number)):
-            row = self._table.get(start.session_id)
-            if starts.get(start.session_id) is not start or start.phase is not Phase.WAITING:
+            row = start.row
+            if starts.of(row) is not start or start.phase is not Phase.WAITING:
                 continue  # what was started before it has changed that
-            if row is None:
-                start.fail(SessionNotFound(start.session_id))
+            if row.is_closed:
+                start.fail(SessionNotFound(row.id))
                 starts.settle(start)
             elif start.cause is Cause.WAKE and not self._is_to_be_woken(row):
                 starts.settle(start)  # it runs, or must not run, by now
@@ -154,10 +154,10 @@ class Waker:
             return not self._services.addresses.is_awake(row)
         return presence in _TO_BE_WOKEN
 
-    def resume(self, session_id: str) -> None:
-        """Go on with a start whose pause is over."""
-        start = self._starts.get(session_id)
-        if start is not None and start.phase is Phase.PAUSED:
+    def resume(self, start: Start) -> None:
+        """Go on with a start whose pause is over, unless it has come to its end, or must not."""
+        is_there = self._starts.of(start.row) is start
+        if is_there and start.phase is Phase.PAUSED and start.error is None:
             self._starts.wait(start)
             self.wake_more(start.partition)
 
@@ -179,7 +179,7 @@ class Waker:
 
     def loaded(self, row: Row, message: LogLoaded) -> None:
         """Go on with a start: the last messages are here, or cannot be read."""
-        start = self._starts.get(row.id)
+        start = self._starts.of(row)
         if message.error is None:
             assert isinstance(row, DurableRow), "no other is loaded"
             row.load(message.log)
@@ -190,14 +190,14 @@ class Waker:
                 if partition is not None:
                     self._ask(start, row, partition)
         elif start is not None:
-            self._starts.refuse(row.id, message.error)
+            self._starts.refuse(row, message.error)
             self._failed(start, row, message.error)
         self.wake_more(row.partition)  # there may be a place for others
 
     def _ask(self, start: Start, row: Row, partition: Address[Any]) -> None:
         if self._must_load(start, row):
             return
-        announce, session_id, asked = self._services.announce, row.id, partition.ref
+        announce, asked = self._services.announce, partition.ref
         self._starts.ask(start)
         number = start.number
         is_heard = False
@@ -207,35 +207,36 @@ class Waker:
             if not is_answered:
                 # A failure comes by the mailbox in any case: behind the address's word on the
                 # incarnation that failed, which is not to be taken for one that is restarted.
-                future.when_done(lambda: announce(_answered(session_id, number, future, asked)))
+                future.when_done(lambda: announce(_answered(row, number, future, asked)))
             is_heard = True
         except DeliveryError:  # it has just ended
             return
         finally:
             # Also when this manager is killed here, whose successor may have looked already: nobody
             # would hear of the answer.
-            if not is_heard and start.number == number and self._starts.get(row.id) is start:
+            if not is_heard and start.number == number and self._starts.of(row) is start:
                 self._starts.wait(start)
         if is_answered:
-            self._take(start, row, _answered(session_id, number, future, asked))
+            self._take(start, row, _answered(row, number, future, asked))
 
     # -- what becomes of it ------------------------------------------------
 
     def answered(self, message: StartAnswered) -> None:
         """Carry on with what a partition has answered; then there may be a place for others."""
-        row, start = self._table.get(message.session_id), self._starts.get(message.session_id)
-        if row is not None and start is not None:
-            self._take(start, row, message)
-        elif row is not None and message.error is None:  # a manager before this one had asked
-            self._watcher.started(row, message.cell)
-        if start is not None:
-            self.wake_more(start.partition)
+        row: Row = message.row
+        start = self._starts.of(row)
+        if self._table.get(row.id) is row:
+            if start is not None:
+                self._take(start, row, message)
+            elif message.error is None:  # a manager before this one had asked
+                self._watcher.started(row, message.cell)
+        self.wake_more(row.partition)
 
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
         if start.phase is not Phase.ASKED or answer.number != start.number:
             return  # a manager before this one had asked; it has been asked again since, or will be
         if answer.refusal is not None:
-            self._starts.refuse(row.id, answer.refusal)
+            self._starts.refuse(row, answer.refusal)
         match answer.error:
             case None if self._is_being_kept(start, row, answer):
                 return
@@ -293,7 +294,7 @@ class Waker:
 
     def _not_kept(self, start: Start, row: Row, error: StoreError) -> None:
         """Carry on with a session that runs, though the store has not kept what it began with."""
-        self._starts.refuse(row.id, error)
+        self._starts.refuse(row, error)
         self._services.call_off(row)
         # Its end is no news any more, nor is that of one which was about to begin in its place.
         take_care(self._services.addresses.kept(row), self._services.limits).let_go()
@@ -302,8 +303,7 @@ class Waker:
     def _not_taken(self, start: Start, row: Row, error: DeliveryError) -> None:
         """Carry on with what the partition has not begun: it was full, or the asker gave up."""
         if start.cause is Cause.WAKE:
-            self._starts.pause(start)
-            self._desk.send_after(REFUSED_RETRY_S, PauseOver(row.id))
+            self._put_off(start, REFUSED_RETRY_S)
             return
         if isinstance(error, Timeout) and start.is_awaited:  # by another asker, who has more time
             self._starts.wait(start)
@@ -373,7 +373,7 @@ class Waker:
 
     def go_on_failing(self, row: Row) -> bool:
         """Take a session back if a manager before this one had told its creator; say whether."""
-        start = self._starts.get(row.id)
+        start = self._starts.of(row)
         if start is None or start.cause is not Cause.CREATE or start.error is None:
             return False
         if start.refusal is not None:
@@ -394,13 +394,16 @@ class Waker:
             return
         self._services.note(row, noted)
         self.answer_sleepers(row)
-        self._starts.pause(start)
         failures = 1 if noted.spent is None else len(noted.spent.restarts)
-        self._desk.send_after(DELAYS.delay_s(failures - 1), PauseOver(row.id))
+        self._put_off(start, DELAYS.delay_s(failures - 1))
+
+    def _put_off(self, start: Start, delay_s: float) -> None:
+        self._starts.pause(start)
+        self._desk.send_after(delay_s, PauseOver(start))
 
     def forget(self, row: Row) -> None:
         """Start a session no more: it is gone, or in quarantine."""
-        start, spawning = self._starts.get(row.id), self._book.spawns.take_out(row.id)
+        start, spawning = self._starts.of(row), self._book.spawns.take_out(row.id)
         cause = None if spawning is None else spawning.refuse()
         if start is not None:
             start.fail(cause or SessionNotFound(row.id))
@@ -454,7 +457,7 @@ class Waker:
         patched = self._revived_with(row, cause, patch, resting)
         # The start comes first: a manager that is killed before the note is followed by one that
         # goes on with it; the other way round the session would be restarting for ever.
-        want = self._starts.want(row.id, row.partition, cause)
+        want = self._starts.want(row, cause)
         if patched is not None:
             want.patched = patched.handed
         self._services.note(row, revived(resting))
@@ -536,8 +539,7 @@ class Waker:
             row.unload()
             self._services.addresses.give_up(row)
         elif comes_back:
-            self._starts.pause(self._starts.want(row.id, row.partition, Cause.WAKE))
-            self._desk.send_after(REFUSED_RETRY_S, PauseOver(row.id))
+            self._put_off(self._starts.want(row, Cause.WAKE), REFUSED_RETRY_S)
         else:
             self.wake(row)
 
@@ -558,13 +560,13 @@ class _Patched(NamedTuple):
     """What of that waits for a durable store: whoever revives it is told when it is kept."""
 
 
-def _answered(session_id: str, number: int, future: Future[Any], asked: Any) -> StartAnswered:
+def _answered(row: Row, number: int, future: Future[Any], asked: Any) -> StartAnswered:
     """Return what a partition has answered, seen at that moment."""
     error = future.error
     if error is None:
-        return StartAnswered(session_id, number, None, future.get())
+        return StartAnswered(row, number, None, future.get())
     is_lost = asked is None or asked.reason is not None
-    return StartAnswered(session_id, number, error, None, is_lost=is_lost)
+    return StartAnswered(row, number, error, None, is_lost=is_lost)
 
 
 def _reason_of(error: Exception) -> ExitReason:

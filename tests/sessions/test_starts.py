@@ -9,18 +9,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from callboard.actors.errors import SpawnError
+from callboard.actors.errors import SpawnError, StoreError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.starts import Cause, Phase, Start, Starts
+from callboard.actors.sessions.table import Row
 from callboard.supervision import Future
 from tests import examples
 
 PARTITIONS = 2
 
 
+def row_of(name: str, partition: int) -> Row:
+    row = Row(Session(id=name), active_s=0.0)
+    row.partition = partition
+    return row
+
+
 def in_phase(phase: Phase, cause: Cause = Cause.WAKE) -> tuple[Starts, Start]:
     starts = Starts(PARTITIONS)
-    start = starts.want("ada", 1, cause)
+    start = starts.want(row_of("ada", 1), cause)
     if phase is Phase.LOADING:
         starts.load(start)
     elif phase is not Phase.WAITING:
@@ -99,7 +106,7 @@ def test_wanting_it_once_more_keeps_one_start_and_the_stronger_cause(
     before: Phase, cause: Cause, wanted: Cause
 ) -> None:
     starts, start = in_phase(before, cause)
-    assert starts.want("ada", 1, wanted) is start
+    assert starts.want(start.row, wanted) is start
 
     assert start.cause is (wanted if cause is Cause.WAKE else cause)
     ends_pause = before is Phase.PAUSED and cause is Cause.WAKE and wanted is not Cause.WAKE
@@ -113,7 +120,7 @@ class TestOneThatFailed:
     def test_is_followed_by_another_that_is_settled_by_itself(self) -> None:
         starts, failed = in_phase(Phase.FAILED, Cause.REVIVE)
 
-        another = starts.want("ada", 1, Cause.WAKE)
+        another = starts.want(failed.row, Cause.WAKE)
         starts.settle(failed)
 
         assert another is not failed
@@ -129,7 +136,7 @@ class TestOneThatFailed:
         failed.fail(SpawnError("yes"))
         failed.replies.append(untold)
 
-        starts.want("ada", 1, Cause.WAKE).answer(session)
+        starts.want(failed.row, Cause.WAKE).answer(session)
 
         assert str(told.error) == "no"  # the first reason
         assert untold.get() == session
@@ -138,8 +145,8 @@ class TestOneThatFailed:
 class TestThoseThatWait:
     def test_are_taken_in_their_order_and_no_more_than_asked_for(self) -> None:
         starts = Starts(PARTITIONS)
-        wanted = [starts.want(name, 0, Cause.WAKE) for name in "abc"]
-        starts.want("other", 1, Cause.WAKE)
+        wanted = [starts.want(row_of(name, 0), Cause.WAKE) for name in "abc"]
+        starts.want(row_of("other", 1), Cause.WAKE)
 
         assert starts.take(0, 2) == wanted[:2]
         assert starts.take(0, 0) == []
@@ -147,7 +154,7 @@ class TestThoseThatWait:
 
     def test_go_behind_the_others_when_they_wait_again(self) -> None:
         starts = Starts(PARTITIONS)
-        first, second = (starts.want(name, 0, Cause.WAKE) for name in "ab")
+        first, second = (starts.want(row_of(name, 0), Cause.WAKE) for name in "ab")
         starts.ask(first)
 
         starts.wait(first)
@@ -186,16 +193,37 @@ class TestThoseWhoWaitForIt:
         assert start.is_awaited
 
 
+class TestOfAnotherSessionOfItsId:
+    """An id may be used again as soon as its session is gone."""
+
+    def test_it_is_not_the_start(self) -> None:
+        starts, start = in_phase(Phase.ASKED)
+
+        assert starts.of(start.row) is start
+        assert starts.of(row_of("ada", 1)) is None
+
+    def test_what_that_one_says_is_not_heard(self) -> None:
+        starts, start = in_phase(Phase.ASKED, Cause.CREATE)
+        gone = row_of("ada", 1)
+
+        starts.refuse(gone, StoreError("full"))
+        starts.hand_in(gone, None)
+
+        assert start.refusal is None
+        assert start.handed is None
+
+
 class StartsAgainstModel(RuleBasedStateMachine):
     """What is derived equals what one would count by hand, after a takeover too."""
 
     @initialize()
     def begin(self) -> None:
         self.starts = Starts(PARTITIONS)
+        self.rows = [row_of(str(number), number % PARTITIONS) for number in range(8)]
 
     @rule(number=st.integers(0, 7), cause=st.sampled_from(Cause))
     def want(self, number: int, cause: Cause) -> None:
-        self.starts.want(str(number), number % PARTITIONS, cause)
+        self.starts.want(self.rows[number], cause)
 
     @precondition(lambda self: len(self.starts) > 0)
     @rule(

@@ -16,6 +16,7 @@ from callboard.actors import (
     Presence,
     ResumeSession,
     Role,
+    Session,
     SessionSystem,
     SpawnError,
     StoreError,
@@ -23,6 +24,7 @@ from callboard.actors import (
 )
 from callboard.actors.sessions.internal import SessionGivenUp
 from callboard.actors.sessions.starts import Cause, Starts
+from callboard.actors.sessions.table import Row
 from callboard.supervision import (
     ActorDeadError,
     ActorSystem,
@@ -39,6 +41,7 @@ from callboard.supervision.testing import (
     faults,
     simulate,
 )
+from tests.sessions.stage import services_of
 from tests.simulation.cast import Add, AsyncCounter, Counter, Pass
 
 DULL = Walk(points=0, early_timers=0, hand_offs=0)
@@ -85,21 +88,21 @@ class TestWhatTheStoreSaidOfAStart:
     """A manager that takes over asks once more, before it has heard what came of the first."""
 
     def test_is_not_forgotten_when_it_is_asked_for_again(self) -> None:
-        starts = Starts(1)
-        start = starts.want("ada", 0, Cause.CREATE)
+        starts, ada = Starts(1), Row(Session(id="ada"), active_s=0.0)
+        start = starts.want(ada, Cause.CREATE)
         starts.ask(start)
         lost = StoreOutcomeUnknown("it may be kept")
-        starts.refuse("ada", lost)
+        starts.refuse(ada, lost)
 
         starts.take_over()
         starts.ask(start)
-        starts.refuse("ada", StoreError("nothing is kept of the second"))
+        starts.refuse(ada, StoreError("nothing is kept of the second"))
 
         assert start.refusal is lost
 
     def test_has_a_number_for_each_time(self) -> None:
         starts = Starts(1)
-        start = starts.want("ada", 0, Cause.CREATE)
+        start = starts.want(Row(Session(id="ada"), active_s=0.0), Cause.CREATE)
         starts.ask(start)
         first = start.number
 
@@ -118,8 +121,9 @@ def test_a_session_that_has_come_back_is_not_given_up_for_its_last_life() -> Non
         first.kill()
         sim.run()
         manager: Any = sessions.manager
+        row = services_of(sessions).table.row(ada)
 
-        manager.notify(SessionGivenUp(ada, 1, Killed(), None))
+        manager.notify(SessionGivenUp(row, 1, Killed(), None))
         sim.run()
 
         assert sessions.get(ada).presence is Presence.AWAKE
@@ -142,8 +146,9 @@ def test_a_session_that_is_started_anew_is_not_given_up_for_its_last_life() -> N
         manager: Any = sessions.manager
         sim.spawn("asker", partial(sessions.ask, AppendMessage(ada, Role.USER, "hello")))
         sim.settle()
+        row = services_of(sessions).table.row(ada)
 
-        manager.notify(SessionGivenUp(ada, 1, Killed(), None))
+        manager.notify(SessionGivenUp(row, 1, Killed(), None))
         sim.run()
 
         assert len(sessions.messages(ada)) == 1

@@ -178,7 +178,7 @@ class TestWhoDiesAtTheStore:
         ada = opened.ask(CreateSession(idempotency_key="k")).id
         cell_of(opened, ada).suspend()
         row = services_of(opened).table.row(ada)
-        told = services_of(opened).book.starts.want(ada, row.partition, Cause.CREATE)
+        told = services_of(opened).book.starts.want(row, Cause.CREATE)
         told.fail(SpawnError("it does not start"))
 
         part_of(opened, "front/manager").kill()
