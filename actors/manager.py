@@ -121,6 +121,7 @@ class SessionManager(AttendingActor):
         self._book.keeper = self.actor_ref
         self._table.recount()
         self._book.starts.take_over()
+        self._waker.forget_strays()
         for row in self._table.rows():
             if self._creator.came_to_be(row) and not self._waker.go_on_failing(row):
                 self._take_over(row)

@@ -94,7 +94,7 @@ class Judge:
             case Verdict.ASLEEP:
                 self._waker.fell_asleep(row)
             case Verdict.QUARANTINED:
-                self._waker.forget(row)
+                self._waker.forget(row.id)
                 self._services.addresses.of(row).refuse_waiting()
                 self._waker.answer_sleepers(row)
             case Verdict.RESTARTING if ending is not None and ending.is_forced:
@@ -151,11 +151,9 @@ class Judge:
         last = self._table.remove(row.id)
         if last is not None and self._services.feed.is_heard:
             self._tell_the_end(row, last)
-        if row.id in self._book.spawns:  # it never was: a create may be repeated
-            self._book.creates.forget(row.id)
         self._look_at_links(row)
         self._services.addresses.release(row)
-        self._waker.forget(row)
+        self._waker.forget(row.id)
         self._waker.answer_sleepers(row, last)
         # One that was to be ended and has not come to be was none: it has no last snapshot.
         has_ended = last is not None and last.state is SessionState.CLEANED

@@ -169,6 +169,12 @@ class Creates:
             created.reply = reply
         return created.reply
 
+    def reply_for(self, session_id: str) -> Session | None:
+        """Return what whoever created a session with a key is told; None while that is open."""
+        key = self._keys.get(session_id)
+        created = None if key is None else self._created.get(key)
+        return None if created is None else created.reply
+
     def refuse(self, session_id: str, error: StoreError) -> None:
         """Answer whoever repeats the create of a session that cannot be read: with this."""
         key = self._keys.get(session_id)

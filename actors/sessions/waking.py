@@ -138,10 +138,7 @@ class Waker:
             row = start.row
             if starts.of(row) is not start or start.phase is not Phase.WAITING:
                 continue  # what was started before it has changed that
-            if row.is_closed:
-                start.fail(SessionNotFound(row.id))
-                starts.settle(start)
-            elif start.cause is Cause.WAKE and not self._is_to_be_woken(row):
+            if start.cause is Cause.WAKE and not self._is_to_be_woken(row):
                 starts.settle(start)  # it runs, or must not run, by now
             else:
                 self._ask(start, row, partition)
@@ -401,13 +398,33 @@ class Waker:
         self._starts.pause(start)
         self._desk.send_after(delay_s, PauseOver(start))
 
-    def forget(self, row: Row) -> None:
-        """Start a session no more: it is gone, or in quarantine."""
-        start, spawning = self._starts.of(row), self._book.spawns.take_out(row.id)
+    def forget(self, session_id: str) -> None:
+        """Start a session no more: it is gone, or in quarantine.
+
+        Its creator is told an error, and may repeat the create with its key; unless that has its
+        first reply, for then it came to be.
+        """
+        creates, spawns = self._book.creates, self._book.spawns
+        start, spawning = self._starts.get(session_id), spawns.get(session_id)
+        is_new = start is not None and start.cause is Cause.CREATE
+        told = creates.reply_for(session_id)
+        if told is None and (is_new or spawning is not None):
+            creates.forget(session_id)
         cause = None if spawning is None else spawning.refuse()
-        if start is not None:
-            start.fail(cause or SessionNotFound(row.id))
-            self._starts.settle(start)
+        spawns.take_out(session_id)
+        if start is None:
+            return
+        if told is not None and is_new:
+            start.answer(told)
+        else:
+            start.fail(cause or SessionNotFound(session_id))
+        self._starts.settle(start)
+
+    def forget_strays(self) -> None:
+        """Do the same for those that have left the table: the manager was killed in between."""
+        for session_id in [*(each.session_id for each in self._starts), *self._book.spawns]:
+            if session_id not in self._table:
+                self.forget(session_id)
 
     def begin_spawn(self, message: BeginSpawn) -> Start | Session:
         """Start a session that was created and no more; return its snapshot if it is ACTIVE.

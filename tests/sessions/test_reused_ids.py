@@ -11,6 +11,7 @@ from callboard.actors import (
     CreateSession,
     PassivateSession,
     Presence,
+    Session,
     SessionNotFound,
     SessionState,
     SessionSystem,
@@ -18,6 +19,7 @@ from callboard.actors import (
     StoreError,
     TerminateSession,
 )
+from callboard.actors.secrets import Vault
 from callboard.actors.sessions.internal import (
     EndRefused,
     ForgetSession,
@@ -29,6 +31,7 @@ from callboard.actors.sessions.internal import (
     WalkOn,
 )
 from callboard.actors.sessions.naming import partition_name
+from callboard.actors.sessions.spawn import Step
 from callboard.actors.sessions.starts import Cause, Start
 from callboard.actors.sessions.table import Row
 from callboard.actors.sessions.verdict import PartitionLost
@@ -38,7 +41,9 @@ from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import ExitReason, Killed
 from tests.cast import Actor, Boom, Fall, Say, Which
 from tests.laws import broken_laws
-from tests.sessions.stage import Stage, later, part_of, services_of
+from tests.sessions.stage import Stage, cell_of, later, part_of, services_of
+
+CREATE = CreateSession(session_id="ada", idempotency_key="k")
 
 
 @pytest.fixture
@@ -226,3 +231,63 @@ def test_a_pause_of_the_one_before_starts_none_that_was_taken_back(stage: Stage)
         created.get()
     assert stage.play.starts["ada"] == starts
     assert "ada" not in services_of(sessions).table
+
+
+class TestTheKeyOfACreate:
+    def test_is_free_again_when_its_session_is_ended_while_it_starts(
+        self, stage: Stage, opened: SessionSystem
+    ) -> None:
+        partitions = [part_of(opened, f"sessions/{number}") for number in range(2)]
+        for each in partitions:
+            each.suspend()
+        created = later(opened, CREATE)
+        stage.settle()
+
+        end_now(stage, opened)
+        for each in partitions:
+            each.resume()
+
+        with pytest.raises(SessionNotFound):
+            created.get()
+        assert opened.ask(CREATE).state is SessionState.ACTIVE
+        assert opened.ask(Which("ada")) == 1
+
+    def test_is_free_again_when_the_manager_was_killed_as_it_took_its_session_out(
+        self, stage: Stage, opened: SessionSystem
+    ) -> None:
+        partitions = [part_of(opened, f"sessions/{number}") for number in range(2)]
+        for each in partitions:
+            each.suspend()
+        created = later(opened, CREATE)
+        stage.settle()
+
+        services_of(opened).table.remove("ada")
+        part_of(opened, "front/manager").kill()
+        stage.settle()
+        for each in partitions:
+            each.resume()
+
+        with pytest.raises(SessionNotFound):
+            created.get()
+        assert opened.ask(CREATE).state is SessionState.ACTIVE
+
+    def test_keeps_its_first_reply_when_its_session_is_ended_as_it_is_spawned_again(
+        self, stage: Stage, opened: SessionSystem
+    ) -> None:
+        spawned = list[str]()
+
+        async def connect(session: Session, _: Vault) -> None:
+            spawned.append(session.id)
+            if len(spawned) > 1:
+                await stage.play.gate.passed()
+
+        steps = (Step(name="agent", do=connect, is_redone=True),)
+        services_of(opened).planners.append(lambda _: steps)
+        first = opened.ask(CREATE)
+        cell_of(opened, "ada").kill()
+        stage.settle()
+        assert spawned == ["ada", "ada"]
+        end_now(stage, opened)
+
+        assert opened.ask(CREATE) == first
+        assert "ada" not in services_of(opened).table
