@@ -76,6 +76,7 @@ class Start:
         "cause",
         "error",
         "handed",
+        "is_answered",
         "number",
         "partition",
         "patched",
@@ -96,6 +97,8 @@ class Start:
         self.phase = Phase.WAITING
         self.number = 0
         """Of the last request to the partition; of all starts each has its own."""
+        self.is_answered = False
+        """Whether that has begun an incarnation, and a store has yet to keep what it began with."""
         self.replies: list[Any] = [] if replies is None else replies
         self.session: Session | None = None
         """What those were told who waited for it, when it came to run."""
@@ -170,9 +173,9 @@ class Starts:
         return iter(list(self._starts.values()))
 
     def is_asked(self, session_id: str) -> bool:
-        """Whether the manager will hear of this start by an answer. Any thread."""
+        """Whether the manager is to hear of this start by an answer. Any thread."""
         start = self._starts.get(session_id)
-        return start is not None and start.phase is Phase.ASKED
+        return start is not None and start.phase is Phase.ASKED and not start.is_answered
 
     def asked(self, partition: int) -> int:
         """Return how many starts are under way in a partition, those that are loading included."""
@@ -213,7 +216,7 @@ class Starts:
         That one's failure may not have been told yet; and a commit that the store may have kept
         is not undone by another attempt.
         """
-        start.number = next(self._numbers)
+        start.number, start.is_answered = next(self._numbers), False
         self._enter(start, Phase.ASKED)
 
     def load(self, start: Start) -> None:

@@ -78,10 +78,12 @@ class StoreReader(PinnedActor):
         row: Row = message.row
         if row not in self._storing.loading:
             return  # told already
+        there = row.tip().log
         log: Log | None = None
         error: StoreError | None = None
         try:
-            log = self._log(row.id, row.tip().log.last_seq)
+            # One that is here was read for a manager before this one, and has gone on since.
+            log = there if there.is_here else self._log(row.id, there.last_seq)
         except StoreError as refusal:
             error = refusal
         except Exception as raised:  # noqa: BLE001 -- a host's store may raise anything

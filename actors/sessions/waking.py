@@ -186,7 +186,7 @@ class Waker:
                 partition = self._living(start.partition)
                 if partition is not None:
                     self._ask(start, row, partition)
-        elif start is not None:
+        elif start is not None and start.phase is Phase.LOADING:  # else it is not waited for
             self._starts.refuse(row, message.error)
             self._failed(start, row, message.error)
         self.wake_more(row.partition)  # there may be a place for others
@@ -279,6 +279,7 @@ class Waker:
         unkept = start.unkept
         if unkept is None or unkept.is_settled:
             return False
+        start.is_answered = True
         unkept.when_settled(self._goes_on(answer))
         assert isinstance(row, DurableRow), "no other waits"
         row.mark()  # whoever handed it in may have been killed before he had it written

@@ -114,6 +114,19 @@ def test_wanting_it_once_more_keeps_one_start_and_the_stronger_cause(
     assert derived(starts) == DERIVED[start.phase]
 
 
+def test_it_is_heard_of_by_an_answer_until_there_is_one() -> None:
+    """While a store keeps what it began with, what becomes of that life is news like any other."""
+    starts, start = in_phase(Phase.ASKED)
+    assert starts.is_asked("ada")
+
+    start.is_answered = True
+    assert not starts.is_asked("ada")
+    assert starts.asked(1) == 1  # it is under way
+
+    starts.ask(start)
+    assert starts.is_asked("ada")
+
+
 class TestOneThatFailed:
     """Until what that makes of its session is carried out, and those who wait are told."""
 

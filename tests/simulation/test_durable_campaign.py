@@ -34,12 +34,21 @@ def test_managers_take_over_what_was_begun_whatever_strikes(sim: Simulation) -> 
 
 @pytest.mark.parametrize(
     ("seed", "plan"),
-    [(2239, DURABLE_TAKING_OVER), (3584, DURABLE_TAKING_OVER), (3165, DURABLE_PLAN)],
+    [
+        (2239, DURABLE_TAKING_OVER),
+        (3584, DURABLE_TAKING_OVER),
+        (3165, DURABLE_PLAN),
+        (40_551, DURABLE_PLAN),
+        (41_046, DURABLE_PLAN),
+    ],
 )
 def test_a_schedule_of_a_campaign_that_once_broke_a_law_keeps_it(
     seed: int, plan: FaultPlan
 ) -> None:
-    """Of ends: a refused one, one that nobody had heard of, and one whose partition ended, too."""
+    """Of ends: a refused one, one that nobody had heard of, and one whose partition ended, too.
+
+    And of starts: one whose messages were read twice, one that was answered before it was kept.
+    """
     with Simulation(seed, explore=Portfolio().of(seed), faults=plan) as sim:
         durable(sim)
 

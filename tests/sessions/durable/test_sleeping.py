@@ -17,7 +17,7 @@ from callboard.actors import (
     StoreError,
 )
 from callboard.actors.sessions.internal import StartSession
-from callboard.actors.sessions.naming import partition_name
+from callboard.actors.sessions.naming import WRITER, partition_name
 from callboard.actors.sessions.table import Row
 from callboard.actors.storage.records import MessageRecord
 from callboard.actors.testing.stores import StoreInMemory
@@ -146,3 +146,24 @@ def test_one_without_a_message_has_nothing_to_read(stage: Stage, store: Moody) -
     store.is_down = True
 
     assert sessions.ask(Say("ada", text="one")) == 1
+
+
+def test_its_messages_are_not_missed_when_they_are_read_once_more_and_it_has_gone_on(
+    stage: Stage, asleep: Any
+) -> None:
+    """A reader that was killed had told of the first look."""
+    row, storing = row_of(asleep), services_of(asleep).storing
+    assert storing is not None
+    asleep.ask(Recall("ada", last=3))
+    asleep.system.lookup(WRITER).ref.suspend()
+    asleep.tell(Say("ada", text="four"))
+    stage.settle()
+    assert row.tip().log.last_seq > row.latest().log.last_seq
+
+    storing.load(row)
+    stage.settle()
+
+    assert not asleep.health().store.is_damaged
+    assert asleep.get("ada").presence is Presence.AWAKE
+    asleep.system.lookup(WRITER).ref.resume()
+    assert asleep.ask(Say("ada", text="five")) == 5
