@@ -169,6 +169,10 @@ class Creates:
             created.reply = reply
         return created.reply
 
+    def key_for(self, session_id: str) -> Key | None:
+        """Return the key with which the session was created that has this id last, or None."""
+        return self._keys.get(session_id)
+
     def reply_for(self, session_id: str) -> Session | None:
         """Return what whoever created a session with a key is told; None while that is open."""
         key = self._keys.get(session_id)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from callboard.actors.messages import AppendMessage
+from callboard.actors.messages import AppendMessage, CreateSession
 from callboard.actors.sessions.address import SessionAddress, address_of
 from callboard.actors.sessions.committing import turn_of
 from callboard.actors.sessions.data import Message, Session
 from callboard.actors.sessions.draft import Draft
+from callboard.actors.sessions.keys import key_of
 from callboard.actors.sessions.log import Log
 from callboard.actors.sessions.owing import Owed
 from callboard.actors.sessions.services import Services
@@ -121,6 +122,10 @@ class Moments:
         services, asked = self._services, cell.handling
         if services is None or cell.is_dead:
             return  # nobody gets it
+        if isinstance(asked, CreateSession) and isinstance(answer, Session):
+            key = key_of(asked)
+            if key is not None and services.book.creates.key_for(answer.id) != key:
+                return  # the first reply, again: its session is gone, and its id is another one's
         if isinstance(answer, Session):
             what, number, row = "version", answer.version, services.table.get(answer.id)
             there = 0 if row is None else row.latest().session.version

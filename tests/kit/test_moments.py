@@ -199,6 +199,17 @@ def in_some_of_twenty_schedules(callboard: Callboard) -> None:
     begun(callboard)
 
 
+def test_a_first_reply_that_is_given_again_confirms_nothing_of_another_session_of_its_id() -> None:
+    with Callboard(SEED) as kit:
+        sessions, create = kit.start(), CreateSession(session_id="ada", idempotency_key="k")
+        first = sessions.ask(create)
+        sessions.ask(TerminateSession("ada"))
+        another = sessions.ask(CreateSession(session_id="ada", activate=False))
+
+        assert sessions.ask(create) == first
+        assert first.version > another.version
+
+
 class TestABugInTheLibrary:
     def test_that_confirms_before_it_commits_is_found_though_it_commits_soon(
         self, monkeypatch: pytest.MonkeyPatch
