@@ -76,9 +76,12 @@ class CommittingActor(SupervisedActor, Generic[D]):
         services: what the system lends.
     """
 
-    _async_messages: ClassVar[frozenset[type[Any]]] = frozenset()
+    _callboard_async: ClassVar[frozenset[type[Any]]] = frozenset()
     """Which messages have a handler that is a coroutine function."""
 
+    _row: Row
+    _services: Services
+    _is_durable: bool
     _draft: Draft | None = None
 
     _begun_with: Pending | None = None
@@ -92,7 +95,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._async_messages = frozenset(
+        cls._callboard_async = frozenset(
             kind
             for kind, handler in cls._callboard_handlers.items()
             if inspect.iscoroutinefunction(handler)
@@ -361,7 +364,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
                     return LATER  # that it ends is known when its end is kept
                 raise error
         anything: Any = message  # pyright: ignore[reportUnknownVariableType]  # whatever it was
-        is_async = type(anything) in self._async_messages
+        is_async = type(anything) in self._callboard_async
         if self._has_owed:
             self._turn()
         # What is declared short is not looked after: it would pay for it with every message.

@@ -28,6 +28,7 @@ from callboard.supervision.runtime.names import Address
 from callboard.supervision.runtime.notices import ForOneLife, ForOneMonitor, ToOneself
 from callboard.supervision.runtime.pooled import PooledActor
 from callboard.supervision.runtime.seam import PROXY_MESSAGES
+from callboard.supervision.runtime.taken import refuse_taken_names
 from callboard.supervision.runtime.timers import TimersOfOne
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class SupervisedActor(PooledActor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_taken_names(cls)
         if "starts_at_once" not in vars(cls):
             base: Any = next(each for each in cls.__mro__[1:] if "starts_at_once" in vars(each))
             cls.starts_at_once = base.starts_at_once and all(

@@ -89,6 +89,8 @@ class Supervisor(SystemActor):
     is_dynamic: ClassVar[bool] = False
 
     _concurrent_starts: bool = False
+    _flags: SupervisorFlags
+    _specs: tuple[ChildSpec, ...]
     _tree: Interpreter | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
