@@ -168,8 +168,10 @@ class CommittingActor(SupervisedActor, Generic[D]):
             SessionTerminating: the session takes nothing new.
             IdempotencyConflict: the key was used with other content.
             InvalidField, MessageTooLarge: a text or structure is out of bounds.
-            InvalidSpec: a slip of the behaviour's own, a wrong type: no refusal, but a crash.
+            InvalidSpec: a slip of the behaviour's own, a wrong type, or no handler is at work:
+                no refusal, but a crash.
         """
+        self._see_that_it_is_at_work("append")
         own = AppendMessage(self._row.id, role, content, client_msg_id, metadata)
         check_own(own, self._services.limits)
         return self._append(role, content, client_msg_id=client_msg_id, metadata=metadata)
@@ -199,8 +201,10 @@ class CommittingActor(SupervisedActor, Generic[D]):
             SessionTerminating: the session takes nothing new.
             InvalidField, MessageTooLarge: what the patch sets is out of bounds.
             InvalidSpec: a slip of the behaviour's own, which is no refusal, but a crash: the data
-                is no frozen struct, the patch is none, or sets what has a wrong type.
+                is no frozen struct, the patch is none, or sets what has a wrong type; or no
+                handler is at work.
         """
+        self._see_that_it_is_at_work("update")
         if patch is not None:
             if not isinstance(patch, SessionPatch):
                 raise InvalidSpec("patch", patch, "Give SessionPatch(...).")
@@ -223,6 +227,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
         Raises:
             StoreError: the store did not keep it: the session is at its last commit.
             StoreOutcomeUnknown: it has not answered in the time that the asker has.
+            InvalidSpec: no handler is at work.
         """
         settled = self._settled()
         if settled is not None and self.actor_ref.is_started and not self._is_async:
@@ -251,6 +256,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
 
     def _settled(self) -> Future[None] | None:
         """Hand in what has changed; return what is done when all is kept, None when it is."""
+        self._see_that_it_is_at_work("commit")
         draft = self._working()
         if draft.has_changed:
             self._keep(draft)
@@ -263,6 +269,21 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if storing is not None and not settled.is_done:
             storing.watch(settled)
         return settled
+
+    def _see_that_it_is_at_work(self, what: str) -> None:
+        """Refuse what would become a part of whatever is handled next, and be undone with that.
+
+        Whose thread or task it is that calls while a handler is at work is not looked at: that
+        handler may wait for it. Of a killed incarnation nothing is kept anyhow.
+
+        Raises:
+            InvalidSpec: neither a handler nor the start or the end is at work.
+        """
+        cell = self.actor_ref
+        if cell.baton and cell.operation is None and not cell.is_dead:
+            said = f"of {cell.name}, where no handler of it is at work"
+            remedy = "Tell the session (self.actor_ref.tell), and change it in the handler of that."
+            raise InvalidSpec(what, said, remedy)
 
     def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
         """Return what answers the message in hand another time; see `SupervisedActor.reply_later`.

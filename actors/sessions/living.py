@@ -148,7 +148,11 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
 
         Args:
             reason: why, for the snapshot and the events.
+
+        Raises:
+            InvalidSpec: no handler is at work.
         """
+        self._see_that_it_is_at_work("end")
         wall_s = self.system.clock.wall_s()
         self._working().move(Transition.TERMINATE, wall_s=wall_s, reason=reason)
         notice = EndSession(self._row.id, reason)

@@ -52,7 +52,7 @@ def test_what_a_dead_incarnation_commits_is_refused_and_counted(
 ) -> None:
     ada = opened.ask(CreateSession()).id
     late: Any = cell_of(opened, ada).actor
-    late.append(Role.USER, "too late")
+    late._working().append(Role.USER, "too late", wall_s=0.0, now_s=0.0)
     cell_of(opened, ada).kill()
     stage.settle()
     opened.ask(Say(ada, text="kept"))
