@@ -454,6 +454,9 @@ class CommittingActor(SupervisedActor, Generic[D]):
         self._services.at_work.pop(self._row, None)
 
     def _kept(self, result: Any, *, is_asked: bool) -> Any:
+        # What answers this very message is no value for it: as if `LATER` were returned.
+        if type(result) is Owed and result.asked is self.actor_ref.future_in_hand():
+            result = LATER
         if self._services.at_work:
             self._rest()
         draft = self._working()

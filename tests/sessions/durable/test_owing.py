@@ -67,6 +67,16 @@ class Greet(SessionMessage[str], frozen=True, kw_only=True):
     """Answer, then append and wait at the gate in a coroutine."""
 
 
+class OrderAndReturn(SessionMessage[str], frozen=True, kw_only=True):
+    """Append, and return what answers."""
+
+    other: bool = False
+
+
+class OrderAndReturnLater(OrderAndReturn, frozen=True, kw_only=True):
+    """The same in a coroutine."""
+
+
 class Counter:
     """What a shop shares with the host's own threads."""
 
@@ -106,6 +116,17 @@ class Shop(SessionActor[None]):
         await self.counter.gate.passed()
         self._then(message.then)
         return LATER
+
+    @handles(OrderAndReturn)
+    def on_order_and_return(self, message: OrderAndReturn) -> Any:
+        self.append(Role.USER, "order")
+        if not message.other:
+            self.counter.owed = self.reply_later()
+        return self.counter.owed
+
+    @handles(OrderAndReturnLater)
+    async def on_order_and_return_later(self, message: OrderAndReturnLater) -> Any:
+        return self.on_order_and_return(message)
 
     @handles(Give)
     def on_give(self, message: Give) -> None:
@@ -295,6 +316,31 @@ class TestAnAnswerGivenLater:
         shops.disk_goes_on()
         until(shops.stage, lambda: answer.is_done)
         assert answer.error is not None or answer.get() == "taken"
+
+
+@pytest.mark.parametrize("order", [OrderAndReturn, OrderAndReturnLater])
+class TestWhatAnswersLaterIfItIsReturned:
+    def test_answers_later(self, either: Shops, order: type[OrderAndReturn]) -> None:
+        answer = later(either.sessions, order(either.ada))
+        either.stage.settle()
+        assert not answer.is_done
+
+        either.counter.owed.offer("taken")
+
+        until(either.stage, lambda: answer.is_done)
+        assert answer.get() == "taken"
+
+    def test_is_a_value_if_it_answers_another_message(
+        self, either: Shops, order: type[OrderAndReturn]
+    ) -> None:
+        first = later(either.sessions, order(either.ada))
+        either.stage.settle()
+
+        answer: Future[Any] = later(either.sessions, order(either.ada, other=True))
+
+        until(either.stage, lambda: answer.is_done)
+        assert answer.get() is either.counter.owed
+        assert not first.is_done
 
 
 class TestAnAnswerOfWhichNothingWaits:
