@@ -12,6 +12,7 @@ from callboard.actors.errors import SpawnError
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.ending import Ender
 from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.failing import Quarantined
 from callboard.actors.sessions.internal import CreateAgain, Learned
 from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import must_end
@@ -94,6 +95,7 @@ class Judge:
             case Verdict.ASLEEP:
                 self._waker.fell_asleep(row)
             case Verdict.QUARANTINED:
+                self._tell_the_log(row)
                 self._waker.forget(row.id)
                 self._services.addresses.of(row).refuse_waiting()
                 self._waker.answer_sleepers(row)
@@ -104,6 +106,13 @@ class Judge:
             case Verdict.RESTARTING | Verdict.VOID:
                 self._waker.answer_sleepers(row)
         self._look_at_links(row)
+
+    def _tell_the_log(self, row: Row) -> None:
+        """Say that a session is not run any more, and why."""
+        standing = row.standing
+        if standing is not None:
+            told = Quarantined(row.id, standing.restarts, standing.last_error)
+            self._services.system.emit(told)
 
     def _look_at_links(self, row: Row) -> None:
         """Have the connections closed of a session that rests or is gone."""

@@ -12,9 +12,11 @@ from callboard.actors.errors import SessionError, StoreError
 from callboard.actors.sessions.committing import CommittingActor, D
 from callboard.actors.sessions.errands import do, undo
 from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.failing import StartFailed
 from callboard.actors.sessions.internal import CleanUp, EndRefused, SpawnSession
 from callboard.actors.sessions.spawn import STRUCK, Step, is_half_spawned, to_do, to_undo
 from callboard.actors.sessions.spawning import Spawning
+from callboard.actors.sessions.starts import Cause
 from callboard.actors.sessions.states import SessionState, Transition
 from callboard.supervision import handles
 
@@ -86,6 +88,8 @@ class SpawnedActor(CommittingActor[D]):
                 self.continue_with(message.then)
             return
         reason = str(spawning.cause) if spawning.cancelled is None else spawning.cancelled
+        if spawning.cancelled is None:
+            self.system.emit(StartFailed(self._row.id, Cause.CREATE, reason))
         draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=reason)
         try:
             await self.commit_async()

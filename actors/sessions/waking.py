@@ -24,6 +24,7 @@ from callboard.actors.sessions.caretaking import take_care, take_care_of_resting
 from callboard.actors.sessions.data import Session, SessionPatch
 from callboard.actors.sessions.desk import Desk
 from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.failing import StartFailed
 from callboard.actors.sessions.internal import (
     FallAsleep,
     LogLoaded,
@@ -313,6 +314,8 @@ class Waker:
 
     def _failed(self, start: Start, row: Row, error: Exception) -> None:
         reason = _reason_of(error)
+        if start.refusal is None:  # what a store refuses is told as that
+            self._system.emit(StartFailed(row.id, start.cause, str(reason)))
         is_wake = start.cause is Cause.WAKE and row.id not in self._book.endings
         if is_wake and start.refusal is None:
             self._wake_again(start, row, reason)

@@ -10,11 +10,20 @@ from typing import Any
 
 import pytest
 
-from callboard.actors import CreateSession, SessionActor, SessionMessage, SessionSystem
+from callboard.actors import (
+    CreateSession,
+    PassivateSession,
+    SessionActor,
+    SessionMessage,
+    SessionPatch,
+    SessionSystem,
+    UpdateSession,
+)
 from callboard.supervision import handles
 from callboard.supervision.observe.logs import LINES_MAX
 from callboard.supervision.testing import Simulation
 from tests.house import ROOT
+from tests.sessions.stage import Stage
 
 WITHIN_S = 10.0
 
@@ -30,6 +39,14 @@ class Parrot(SessionActor[None]):
             msg = "no such word."
             raise LookupError(msg)
         return message.text
+
+
+class Lame(Parrot):
+    def on_start(self) -> None:
+        super().on_start()
+        if self.session.metadata.get("legs") != 2:
+            msg = "no leg"
+            raise LookupError(msg)
 
 
 @pytest.fixture(params=["threads", 0, 1])
@@ -88,6 +105,45 @@ class TestACrashThatNobodyAwaits:
 
         assert events
         assert caplog.records == []
+
+
+class TestAStartThatFailsAndNobodyAwaits:
+    """A `tell` creates a session, or wakes it."""
+
+    def test_is_a_warning_when_it_was_to_be_created(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = stage.open(session=Lame)
+
+        sessions.tell(CreateSession(session_id="ada"))
+        stage.settle()
+
+        (line,) = caplog.records
+        assert (line.name, line.levelno) == ("callboard.events", logging.WARNING)
+        said = line.getMessage()
+        assert said.startswith("session.start.failed reason=crashed: LookupError: no leg at ")
+        assert "session_id=ada cause=create" in said
+
+    def test_is_a_warning_each_time_and_its_quarantine_is_an_error(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = stage.open(session=Lame)
+        sessions.ask(CreateSession(session_id="ada", metadata={"legs": 2}))
+        sessions.ask(UpdateSession("ada", patch=SessionPatch(metadata={"legs": 0})))
+        sessions.ask(PassivateSession("ada"))
+
+        sessions.tell(Say("ada", text="wakes it"))
+        stage.advance(60)
+
+        said = [(each.levelname, each.getMessage()) for each in caplog.records]
+        assert [level for level, _ in said] == ["WARNING"] * 4 + ["ERROR", "WARNING"]
+        for _, text in said[:4]:
+            assert text.startswith("session.start.failed reason=crashed: LookupError: no leg at ")
+            assert "session_id=ada cause=wake" in text
+        over = said[4][1]
+        assert over.startswith("session.quarantined reason=crashed: LookupError: no leg at ")
+        assert "session_id=ada restarts=4" in over
+        assert said[5][1].startswith("message.undelivered")
 
 
 class TestAQuietLife:

@@ -45,6 +45,7 @@ from callboard.actors import (
 )
 from callboard.actors.secrets import Vault
 from callboard.actors.sessions.ending import UNDERTAKERS_AT_ONCE_MAX
+from callboard.actors.sessions.failing import StartFailed
 from callboard.actors.sessions.spawn import Planner, Step
 from callboard.actors.sessions.spawned import StepDoneWithout
 from callboard.actors.system import SweepFailed
@@ -294,6 +295,17 @@ class TestAFailedStep:
 
         with pytest.raises(SpawnError, match=r"step 'workspace' .* OSError: no such device"):
             sessions.ask(CreateSession(session_id="ada"))
+
+    def test_is_told_to_the_hook_when_nobody_awaits_it(self, ports: Ports) -> None:
+        sessions = ports.open()
+        ports.workspaces.failures["make"] = OSError("no such device")
+
+        sessions.tell(CreateSession(session_id="ada"))
+        ports.stage.settle()
+
+        (why,) = (each for each in ports.events if isinstance(each, StartFailed))
+        assert (why.session_id, why.cause) == ("ada", "create")
+        assert "OSError: no such device" in why.reason
 
     def test_the_last_one_undoes_those_before_it(self, ports: Ports) -> None:
         sessions = ports.open(strict_prompt=True)
