@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from callboard.actors.home import at_home
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.observe.text import CHARS_MAX, escaped
 
@@ -99,7 +100,7 @@ class AuditFile:
     def __init__(self, path: str | os.PathLike[str], *, is_durable: bool = False) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise AuditFileRefused(path, "Give the path of a file.")
-        self._path = os.fspath(path)
+        self._path = at_home(path)
         self._is_durable = is_durable
         self._before = b""
         """What is to be written before the next record, so that it begins a line."""

@@ -150,9 +150,9 @@ class SessionSystem:
         log: a logger that gets one line for each event of a session; None: none.
         store: where sessions are kept for longer than the process: the path of an SQLite file, or
             a `Store`, as `PostgresStore(...)`; text with `scheme://`, `file:` or `:memory:` at its
-            beginning is no path. What a reply has confirmed survives kill -9 and
-            power cut then, and the next system with the same store goes on with all sessions.
-            Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
+            beginning is no path, and `~` is home, as in each path. What a reply has confirmed
+            survives kill -9 and power cut then, and the next system with the same store goes on
+            with all sessions. Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
             one that hangs holds up more than its session. None: in memory alone.
         store_start_s: seconds that a durable store has, in `start`, to open and to give back its
             sessions; `math.inf` waits for ever.

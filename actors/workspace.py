@@ -31,6 +31,7 @@ import msgspec
 
 from callboard.actors.deleting import FOLDER, FOLDER_MODE, entered, opened
 from callboard.actors.errors import WorkspaceError
+from callboard.actors.home import at_home
 from callboard.actors.proofs import OURS, NotOurs, Proofs
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.model.showing import shown
@@ -130,7 +131,7 @@ class FolderWorkspaces:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self._given = os.fspath(root)
+        self._given = at_home(root)
         self._path = ""
         self._root: int | None = None
         self._proofs: Proofs | None = None

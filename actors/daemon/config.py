@@ -11,6 +11,7 @@ import msgspec
 
 from callboard.actors.daemon.errors import WrongConfig
 from callboard.actors.daemon.options import BOUNDS
+from callboard.actors.home import at_home
 from callboard.actors.wording import invalid
 from callboard.supervision.model.showing import shown, shown_path
 
@@ -25,7 +26,7 @@ NUMBER_BITS_MAX = 64
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that can be said of a daemon. Paths are taken from the current directory.
+    """All that can be said of a daemon. Paths are taken from the current directory, `~` is home.
 
     Args:
         socket: the Unix socket it listens on; None: the environment's, or the user's own.
@@ -76,7 +77,7 @@ def read_config(path: Path) -> Config:
         WrongConfig: it cannot be read, is no TOML, or says what there is not.
     """
     try:
-        with path.open("rb") as file:
+        with Path(at_home(path)).open("rb") as file:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"

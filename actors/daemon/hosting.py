@@ -14,6 +14,7 @@ from callboard.actors.daemon.options import Bounds, load_behaviour
 from callboard.actors.daemon.service import Daemon, run
 from callboard.actors.daemon.stores import store_of
 from callboard.actors.daemon.where import listening, token_file_of
+from callboard.actors.home import at_home
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.prometheus import PrometheusMetrics
 from callboard.actors.sessions.actor import SessionActor
@@ -44,7 +45,7 @@ def host_sessions(
         sessions = SessionSystem(
             SessionActor
             if config.session is None
-            else load_behaviour(config.session, Path(config.app_dir or "")),
+            else load_behaviour(config.session, Path(at_home(config.app_dir or ""))),
             limits=bounds.limits,
             keeping=bounds.keeping,
             settings=bounds.runtime,
@@ -68,7 +69,7 @@ def host_sessions(
 
 
 def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+    return None if text is None else Path(at_home(text))
 
 
 def _door(config: Config, place: Path | int, *, backlog: int) -> OpenDoor:

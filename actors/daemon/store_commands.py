@@ -19,6 +19,7 @@ from callboard.actors.daemon.program import HERE, Where, print_answer
 from callboard.actors.daemon.showing import Answer
 from callboard.actors.daemon.stores import server_of
 from callboard.actors.errors import InvalidField, StoreLocked
+from callboard.actors.home import at_home
 from callboard.actors.keeping import STANDARD
 from callboard.actors.sessions.coding import SessionCoder
 from callboard.actors.sessions.data import DEFAULT_KIND
@@ -299,7 +300,7 @@ def _file(file: str, *, is_made: bool) -> Path:
     if server_of(file) is not None:
         msg = "--skip-damaged is of a file, and --store names a server"
         raise WrongUsage(msg, "What is damaged there is for its own tools: give no --skip-damaged.")
-    path = Path(file)
+    path = Path(at_home(file))
     if not is_made and not path.exists():
         raise StoreMissing(path)
     return path
@@ -318,7 +319,7 @@ def _inspector(session: str | None, app_dir: Path | None, bounds: Iterable[str])
     limits = read_bounds(bounds).limits
     if session is None:
         return Inspector(SessionCoder({}, others=Any), limits)
-    kinds = {DEFAULT_KIND: load_behaviour(session, app_dir or Path())}
+    kinds = {DEFAULT_KIND: load_behaviour(session, Path(at_home(app_dir or "")))}
     return Inspector(SessionCoder(kinds, others=Any), limits)
 
 
@@ -344,6 +345,7 @@ def _written(path: Path) -> Generator[BinaryIO]:
         sys.stdout.flush()
         return
     _refuse_option(path)
+    path = Path(at_home(path))
     if os.path.lexists(path):
         raise CannotWrite(path, os.strerror(EEXIST))
     part = Path(f"{path}.part")
@@ -387,6 +389,7 @@ def _read(path: Path) -> Generator[BinaryIO]:
         yield sys.stdin.buffer
         return
     _refuse_option(path)
+    path = Path(at_home(path))
     try:
         file = path.open("rb")
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from callboard.actors.daemon.errors import WrongUsage
+from callboard.actors.home import at_home
 from callboard.actors.options import is_address
 from callboard.actors.storage.postgres import PostgresStore
 
@@ -54,7 +55,7 @@ def store_of(
     if has_scheme or is_address(meant):
         msg = "there is no such kind of store"  # the address is not shown: a password may be in it
         raise WrongUsage(msg, _NO_ADDRESS)
-    return Path(meant)
+    return Path(at_home(meant))
 
 
 def server_of(given: str) -> PostgresStore | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from callboard.actors.daemon.errors import WrongUsage
 from callboard.actors.daemon.folders import default_socket, default_token_file
+from callboard.actors.home import at_home
 
 SOCKET_VARIABLE = "CALLBOARD_SOCKET"
 URL_VARIABLE = "CALLBOARD_URL"
@@ -27,6 +28,7 @@ def meant(
     Raises:
         WrongUsage: two places are named, and nothing says which of them is meant.
     """
+    socket = _placed(socket)
     names = "--socket and --url"
     if socket is None and url is None:
         environ = os.environ if environ is None else environ
@@ -53,7 +55,7 @@ def listening(
     """
     if port is None:
         environ = os.environ if environ is None else environ
-        return socket or _path(environ, SOCKET_VARIABLE) or default_socket()
+        return _placed(socket) or _path(environ, SOCKET_VARIABLE) or default_socket()
     if socket is not None:
         msg = "--socket and --port name two doors"
         raise WrongUsage(msg, "Give one of them; a daemon has one door.")
@@ -63,9 +65,13 @@ def listening(
 def token_file_of(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
     """Return the file of a port's token: given, or the environment's, or the user's own."""
     environ = os.environ if environ is None else environ
-    return given or _path(environ, TOKEN_FILE_VARIABLE) or default_token_file()
+    return _placed(given) or _path(environ, TOKEN_FILE_VARIABLE) or default_token_file()
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:
     value = environ.get(name)
-    return Path(value) if value else None
+    return _placed(Path(value)) if value else None
+
+
+def _placed(given: Path | None) -> Path | None:
+    return None if given is None else Path(at_home(given))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from callboard.actors.errors import StoreLocked, StoreRefused
+from callboard.actors.home import at_home
 from callboard.actors.private import FILE_MODE, NotPrivate, private_folder
 from callboard.actors.storage.database import (
     SQLITE_CANTOPEN,
@@ -147,6 +148,7 @@ def _placed(path: str) -> tuple[str, Path]:
     Raises:
         StoreRefused: its folder is not for us alone, or cannot be made.
     """
+    path = at_home(path)
     with suppress(OSError):  # the folder that we are in has gone
         path = str(Path(path).absolute())
     folder = Path(path).parent
