@@ -34,6 +34,7 @@ from callboard.actors.messages import (
     HealthReport,
     SessionMessage,
     Subscribe,
+    TerminateSession,
 )
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.opening import STORE_START_S, Opening
@@ -42,6 +43,7 @@ from callboard.actors.patience import lasts, patience_s
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.address import refuse_own_end
 from callboard.actors.sessions.attending import PART_HUNG_AFTER_S
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
@@ -493,6 +495,7 @@ class SessionSystem:
             SessionError: a declared answer: not found, not valid, not now.
             Refusal: another one, which the handler of a message of your own gave.
             DeliveryError: no answer came.
+                AskCycle: among them a handler that asks for the end of its own session.
             BlockingOnLoop: it was called in an `async` handler.
             Exception: what the handler raised; the session has crashed and comes back.
         """
@@ -544,7 +547,7 @@ class SessionSystem:
             DeliveryError: it cannot be delivered: the session is quarantined
                 (SessionQuarantined), its mailbox is full, the system has ended.
         """
-        self._recipient(message).tell(message)
+        self._recipient(message, waits=False).tell(message)
 
     def get(self, session_id: SessionId) -> Session:
         """Return a session's snapshot: no message, no lock.
@@ -700,10 +703,13 @@ class SessionSystem:
             opened.close()  # it went meanwhile, and perhaps nobody was told
         return opened
 
-    def _recipient(self, message: Request[Any]) -> Address[Any]:
+    def _recipient(self, message: Request[Any], *, waits: bool = True) -> Address[Any]:
         if isinstance(message, SessionMessage):
             return self.address(message.session_id)
-        return self._running().manager
+        services = self._running()
+        if waits and isinstance(message, TerminateSession):
+            refuse_own_end(message.session_id, services.table)
+        return services.manager
 
 
 class SweepFailed(msgspec.Struct, frozen=True):

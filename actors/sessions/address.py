@@ -30,10 +30,12 @@ from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Table
-from callboard.supervision import ActorSystem, Address, CallboardError, Future
+from callboard.supervision import ActorSystem, Address, AskCycle, CallboardError, Future
 from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.incarnation import Incarnation
 from callboard.supervision.runtime.mailbox import drain
+from callboard.supervision.runtime.operations import Task
 
 if TYPE_CHECKING:
     from callboard.actors.sessions.gate import Gate
@@ -313,3 +315,31 @@ def address_of(row: Row) -> SessionAddress | None:
     address = row.address
     assert address is None or isinstance(address, SessionAddress), "see Addresses"
     return address
+
+
+def refuse_own_end(session_id: str, table: Table) -> None:
+    """Refuse that a handler of a session waits for the end of that session.
+
+    The end waits for the handler. One of several tasks that an `async` handler made may: nobody
+    knows whether the handler waits for it.
+
+    Args:
+        session_id: of the session that is to end; it may be none.
+        table: where it is looked for.
+
+    Raises:
+        AskCycle: it would wait until its time is over.
+    """
+    runner = local.runner
+    cell = None if runner is None else runner.cell
+    address = None if cell is None else cell.address
+    if cell is None or not isinstance(address, SessionAddress):
+        return
+    if address.row.id != session_id or not address.has_row(table):
+        return
+    if isinstance(cell.operation, Task) and not cell.operation.is_running():
+        return
+    said = f"{cell.name} waits for its own end, which waits for what it handles"
+    error = AskCycle(said, address=cell.name)
+    error.remedy = "End it with self.end(reason), when the handler has returned."
+    raise error

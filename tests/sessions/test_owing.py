@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,12 +19,14 @@ from callboard.actors import (
     SessionMessage,
     SessionNotFound,
     SessionPatch,
+    SessionState,
     SessionSystem,
     StoreError,
     Subscribe,
+    TerminateSession,
 )
 from callboard.actors.testing import FakeStore
-from callboard.supervision import LATER, Future, Later, Refusal, handles
+from callboard.supervision import LATER, AskCycle, Future, Later, Refusal, handles
 from tests.sessions.stage import Stage, cell_of, later, until
 
 
@@ -55,6 +57,16 @@ class Leave(SessionMessage[str], frozen=True, kw_only=True):
     changes: bool = False
 
 
+class AskToLeave(SessionMessage[str], frozen=True, kw_only=True):
+    """Ask for the end of a session; reply the code of what that is refused with, and its remedy."""
+
+    whose: str
+
+
+class AskToLeaveLater(AskToLeave, frozen=True, kw_only=True):
+    """The same in a coroutine."""
+
+
 class Keep(SessionMessage[None], frozen=True, kw_only=True):
     """Hold the session, then do something else."""
 
@@ -65,6 +77,7 @@ class Host(SessionActor[None]):
     """Its behaviour; `asked` is whom it owes an answer."""
 
     asked: Future[Any]
+    sessions: ClassVar[list[SessionSystem]] = []
 
     @handles(Ask)
     def on_ask(self, message: Ask) -> Later:
@@ -99,6 +112,22 @@ class Host(SessionActor[None]):
         self.end("it has had enough")
         self._then(message.then)
         return "bye"
+
+    @handles(AskToLeave)
+    def on_ask_to_leave(self, message: AskToLeave) -> str:
+        try:
+            self.sessions[-1].ask(TerminateSession(message.whose))
+        except AskCycle as error:
+            return f"{error.code}: {error.remedy}"
+        return "ended"
+
+    @handles(AskToLeaveLater)
+    async def on_ask_to_leave_later(self, message: AskToLeaveLater) -> str:
+        try:
+            await self.sessions[-1].ask_async(TerminateSession(message.whose))
+        except AskCycle as error:
+            return f"{error.code}: {error.remedy}"
+        return "ended"
 
     @handles(Keep)
     def on_keep(self, message: Keep) -> None:
@@ -244,6 +273,20 @@ class TestItsOwnEnd:
         ref.kill()
 
         until(stage, lambda: not sessions.ask(CountSessions()))
+
+    @pytest.mark.parametrize("ask", [AskToLeave, AskToLeaveLater])
+    def test_that_it_asks_for_is_refused_at_once(
+        self, host: Hosted, monkeypatch: pytest.MonkeyPatch, ask: type[AskToLeave]
+    ) -> None:
+        sessions, ada, _ = host
+        monkeypatch.setattr(Host, "sessions", [sessions])
+        bob = sessions.ask(CreateSession()).id
+
+        said = sessions.ask(ask(ada, whose=ada))
+
+        assert said.startswith("ask_cycle: End it with self.end(reason)")
+        assert sessions.get(ada).state is SessionState.ACTIVE
+        assert sessions.ask(AskToLeaveLater(ada, whose=bob)) == "ended"
 
     @pytest.mark.parametrize("then", ["refuse", "crash"])
     def test_does_not_come_when_its_handler_is_undone(
