@@ -154,8 +154,8 @@ class SessionSystem:
             a `Store`, as `PostgresStore(...)`; text with `scheme://`, `file:` or `:memory:` at its
             beginning is no path, and `~` is home, as in each path. What a reply has confirmed
             survives kill -9 and power cut then, and the next system with the same store goes on
-            with all sessions. Or a `SessionStore` of the host's, which gets every commit and gives nothing back;
-            one that hangs holds up more than its session. None: in memory alone.
+            with all sessions. Or a `SessionStore` of the host's, which gets every commit and gives
+            nothing back; one that hangs holds up more than its session. None: in memory alone.
         store_start_s: seconds that a durable store has, in `start`, to open and to give back its
             sessions; `math.inf` waits for ever.
         hung_after_s: so long at work on one message, a session is named in `health`.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +78,9 @@ class Simulate:
         carries the seed, the law and where it broke, the decisions that are left, the
         story of that run, and the command that replays it: `CALLBOARD_SCHEDULE=<file>` (or
         `CALLBOARD_SEED=<seed>`) before the test's own command runs that schedule alone.
+
+        The logger `callboard.events` is silent meanwhile, but for what an `EventLog` of the body's
+        own says of the run that is told, or replayed: the story has the events.
 
         Args:
             schedules: how many seeds are tried.
@@ -149,6 +154,21 @@ class _Outcome(NamedTuple):
     sim: Simulation
     error: BaseException | None
     broken: Broken | None
+
+
+@contextmanager
+def _muted() -> Generator[None]:
+    """Have callboard's own log say nothing meanwhile; who asks for its level sees no difference."""
+
+    def says_nothing(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger("callboard.events")
+    logger.addFilter(says_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(says_nothing)
 
 
 class _Campaign:
@@ -263,7 +283,8 @@ class _Campaign:
             step_max_s=self._step_max_s,
         )
         try:
-            with sim:
+            # Of a thousand schedules the log would bury the story; the story has what was told.
+            with nullcontext() if hears_events else _muted(), sim:
                 self._call(**{self._name: sim})
         except BaseException as error:  # what is no failure goes on
             if not is_failure(error):

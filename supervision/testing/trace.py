@@ -128,7 +128,7 @@ class Overheard:
             if isinstance(value := getattr(event, name, None), (str, int))
         ]
         reason = getattr(event, "reason", None)
-        if reason is not None:
+        if reason is not None and not isinstance(reason, str):
             words.append(in_words(reason))
         self._trace.note(("event", type(event).__name__, *words))
         if self._hook is not None:

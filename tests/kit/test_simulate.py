@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callboard.actors import CreateSession, SessionSystem
+from callboard.actors import CreateSession, SessionActor, SessionSystem
 from callboard.actors.testing import Callboard, simulate
-from callboard.supervision import ActorSystem, InvalidSpec, SupervisedActor
+from callboard.supervision import ActorSystem, EventLog, InvalidSpec, SupervisedActor
 from callboard.supervision.testing import Leaked, Simulate
+
+
+class Falling(SessionActor[None]):
+    def on_start(self) -> None:
+        raise ArithmeticError
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +59,33 @@ class TestTheBody:
 
         assert any("found by seed 3 " in note for note in leaked.value.__notes__)
         assert leaked.value.__notes__[-1].startswith("replay: CALLBOARD_S")
+
+
+class TestTheLog:
+    def test_is_that_of_the_run_which_is_told_alone(self, caplog: pytest.LogCaptureFixture) -> None:
+        @simulate(schedules=5)
+        def test(callboard: Callboard) -> None:
+            sessions = callboard.start(Falling, on_event=EventLog())
+            sessions.tell(CreateSession(session_id="ada"))
+            callboard.run()
+            assert callboard.seed != 3, "as it was told to"
+
+        with pytest.raises(AssertionError, match="as it was told to"):
+            test()
+
+        said = [each.getMessage() for each in caplog.records]
+        assert sum(line.startswith("session.start.failed") for line in said) == 1
+        assert logging.getLogger("callboard.events").filters == []
+
+    def test_of_a_campaign_that_passes_says_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        @simulate(schedules=3)
+        def test(callboard: Callboard) -> None:
+            callboard.start(Falling).tell(CreateSession(session_id="ada"))
+            callboard.run()
+
+        test()
+
+        assert caplog.records == []
 
 
 class TestTheDecorator:
