@@ -20,6 +20,7 @@ from callboard.actors.messages import (
     GetMessages,
     GetSession,
     ListSessions,
+    TerminateSession,
 )
 from callboard.actors.sessions.data import Session, SessionId
 from callboard.actors.sessions.keys import Key, content_of, key_of
@@ -94,7 +95,8 @@ class History:
 
     Whatever changes a session must be asked through one history. Messages of your own may do
     anything to their session, unless `means` says what: from the first of them on less is
-    certain, and less is found.
+    certain, and less is found. An id may be used for one session: of one that was given again
+    after an end nothing is said, and `findings` says so; `forget` begins anew.
 
     Args:
         sessions: it runs, in a simulation or on threads.
@@ -258,6 +260,9 @@ class History:
         """Return what can be said of each session, right ones too."""
         by_session, found = self._by_session()
         for session_id, operations in by_session.items():
+            if _is_used_again(operations):
+                found.append(Finding(session_id, unclear=_USED_AGAIN, operations=tuple(operations)))
+                continue
             finding = check(session_id, operations, commits_alone=self._is_alone(operations))
             error = self._unread.get(session_id)
             if finding.told is None and error is not None:
@@ -291,6 +296,28 @@ class History:
         if message is operation.message:
             return operation
         return None if message is None else msgspec.structs.replace(operation, message=message)
+
+
+_USED_AGAIN = (
+    "its id was used again after an end: a history tells sessions apart by their ids, so nothing is"
+    " said of these. Give each session another id, or call `forget` before the id is used again."
+)
+
+
+def _is_used_again(operations: Sequence[Operation]) -> bool:
+    """Say whether the id of a session that was to end was given to another one."""
+    first: Operation | None = None
+    for each in operations:
+        if not (isinstance(each.message, CreateSession) and each.is_answered):
+            continue
+        if first is None:
+            first = each
+        elif each.reply.created_at != first.reply.created_at or each.reply.id != first.reply.id:
+            return any(
+                isinstance(other.message, TerminateSession) and other.began < each.ended
+                for other in operations
+            )
+    return False
 
 
 def check(

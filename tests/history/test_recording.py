@@ -257,6 +257,18 @@ class TestALook:
 
 
 class TestACreate:
+    def test_whose_id_is_used_again_is_not_accused_and_that_is_said(self, stage: Stage) -> None:
+        written = History(stage.open())
+        for _ in range(2):
+            written.ask(CreateSession(session_id="ada"))
+            written.ask(UpdateSession("ada", patch=SessionPatch(metadata={"a": 1})))
+            written.ask(TerminateSession("ada"))
+            stage.advance(1.0)
+
+        assert written.broken() == []
+        (finding,) = written.findings()
+        assert "its id was used again" in (finding.unclear or "")
+
     def test_whose_key_makes_two_sessions_is_broken(self, stage: Stage) -> None:
         written = History(stage.open())
         create = CreateSession(idempotency_key="k")
