@@ -12,7 +12,7 @@ from callboard.actors.errors import (
     StoreError,
 )
 from callboard.actors.messages import CreateSession
-from callboard.actors.sessions.address import SessionAddress
+from callboard.actors.sessions.address import SessionAddress, is_waited_for
 from callboard.actors.sessions.book import Waiting
 from callboard.actors.sessions.data import DEFAULT_KIND, Session
 from callboard.actors.sessions.draft import Draft
@@ -135,9 +135,14 @@ class Creator:
             raise
         draft.let_go()
         row.note(asleep(NO_INCARNATION))
+        told: Session | Later
         if outcome is CommitOutcome.WAITING:
-            return self._told_when_kept(row, promise())
-        return self._book.creates.replied(row.id, row.session())
+            told = self._told_when_kept(row, promise())
+        else:
+            told = self._book.creates.replied(row.id, row.session())
+        if is_waited_for(row):  # what came before the note told nobody: nobody knew that it sleeps
+            self._waker.wake(row)
+        return told
 
     def _told_when_kept(self, row: Row, reply: Future[Any]) -> Later:
         """Answer with the snapshot of a session that was created and no more when it is kept."""

@@ -19,6 +19,7 @@ from callboard.actors import (
 )
 from callboard.actors.sessions.ending import END_AGAIN
 from callboard.actors.testing import FakeStore
+from callboard.supervision import Future
 from tests.runtime.kit import Gate
 from tests.sessions.refusing.kit import READ_ONLY, becomes, broken, outcome
 from tests.sessions.stage import Say, Stage, later, part_of, presence, services_of
@@ -34,6 +35,24 @@ class TestACreateOnly:
         assert (opened.get(ada).version, presence(opened, ada)) == (0, Presence.ASLEEP)
         assert broken(stage, opened, store) == []
         assert opened.ask(BeginSpawn(ada)).version == 1
+        assert broken(stage, opened, store) == []
+
+    def test_is_started_by_a_message_that_comes_while_it_is_kept(
+        self, stage: Stage, opened: SessionSystem, store: FakeStore
+    ) -> None:
+        said = list[Future[int]]()
+
+        def send(*_: object) -> None:
+            store.on_call = None
+            said.append(later(opened, Say("ada", text="early")))
+
+        store.on_call = send
+
+        created = opened.ask(CreateSession(session_id="ada", activate=False))
+
+        assert created.state is SessionState.CREATED
+        stage.settle()
+        assert [each.get() for each in said] == [1]
         assert broken(stage, opened, store) == []
 
     def test_that_is_not_kept_gives_all_back(
