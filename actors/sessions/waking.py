@@ -557,7 +557,8 @@ class Waker:
         """
         self.answer_sleepers(row)
         if not (row.id in self._starts or is_waited_for(row)):
-            row.unload()
+            if not comes_back:  # whom its partition restarts needs its messages: it cannot wait
+                row.unload()
             self._services.addresses.give_up(row)
         elif comes_back:
             self._put_off(self._starts.want(row, Cause.WAKE), REFUSED_RETRY_S)

@@ -233,3 +233,30 @@ class TestAReader:
 
         assert first.is_done or is_killed
         assert sessions.ask(Say(ada, text="three"), timeout=PATIENT_S) >= 2
+
+
+def test_a_session_that_crashes_twice_before_its_start_is_heard_of_comes_back(stage: Stage) -> None:
+    """It was said to be asleep, its messages went, and its restarts failed without them."""
+    sessions = begin(stage, StoreInMemory())
+    partitions = [part_of(sessions, f"sessions/{number}") for number in range(2)]
+    manager = part_of(sessions, "front/manager")
+    for each in partitions:
+        each.suspend()
+    created = later(sessions, CreateSession(session_id="ada"))
+    stage.settle()
+    manager.suspend()
+    for each in partitions:
+        each.resume()
+    stage.settle()
+    for text in ("one", "two"):
+        sessions.ask(Say("ada", text=text))
+        stage.settle()
+        cell_of(sessions, "ada").kill()
+        stage.settle()
+
+    manager.resume()
+
+    created.get()
+    stage.advance(5.0)
+    assert presence(sessions, "ada") is Presence.AWAKE
+    assert texts(sessions, "ada") == ["one", "two"]
