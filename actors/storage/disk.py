@@ -306,6 +306,8 @@ def _lock(held: int, path: str) -> None:
 
 
 def _check(path: str, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreRefused(path, "it is a folder", "Name a file in it, as sessions.db.")
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         remedy = "Name a regular file of your own, or one that is not there yet."
         raise StoreRefused(path, "it is a link, no file, or somebody else's", remedy)

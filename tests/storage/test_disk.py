@@ -206,7 +206,7 @@ class TestTheFiles:
         folder = tmp_path / "folder"
         folder.mkdir(0o700)
 
-        self.refused(folder, "no file")
+        self.refused(folder, "it is a folder")
 
     def test_are_not_made_where_none_can_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
