@@ -20,6 +20,7 @@ from callboard.actors.sessions.states import SessionState
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
     Decision,
+    Ended,
     GivenUp,
     NeverStarted,
     News,
@@ -93,7 +94,8 @@ class Judge:
             case Verdict.UNDONE:
                 self._ender.take_back(row)
             case Verdict.ASLEEP:
-                self._waker.fell_asleep(row)
+                has_ended = isinstance(news, Ended) and not is_abnormal(news.reason)
+                self._waker.fell_asleep(row, has_ended=has_ended)
             case Verdict.QUARANTINED:
                 self._tell_the_log(row)
                 self._waker.forget(row.id)

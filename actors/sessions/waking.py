@@ -256,7 +256,8 @@ class Waker:
                 self._starts.settle(start)
                 if row.presence is Presence.ASLEEP:
                     # It ran, has ended, and may have been wanted since; or it comes back.
-                    self.fell_asleep(row, comes_back=self._comes_back(row, answer.cell))
+                    comes_back = self._comes_back(row, answer.cell)
+                    self.fell_asleep(row, has_ended=not comes_back, comes_back=comes_back)
                 self._services.see_to_room()
             case MailboxFull() | Timeout() as error:
                 self._not_taken(start, row, error)
@@ -547,17 +548,18 @@ class Waker:
         for number in range(self._services.partitions):
             self.wake_more(number)
 
-    def fell_asleep(self, row: Row, *, comes_back: bool = False) -> None:
+    def fell_asleep(self, row: Row, *, has_ended: bool, comes_back: bool = False) -> None:
         """Tell who waits for that; wake it again if there is something for it to do.
 
         Args:
             row: which.
+            has_ended: its incarnation has ended in order: its partition lets it go.
             comes_back: its partition, just asked, restarts it by itself after a delay. Asked
                 again at once it would say so again, without end.
         """
         self.answer_sleepers(row)
         if not (row.id in self._starts or is_waited_for(row)):
-            if not comes_back:  # whom its partition restarts needs its messages: it cannot wait
+            if has_ended:  # whom its partition may restart needs its messages: it cannot wait
                 row.unload()
             self._services.addresses.give_up(row)
         elif comes_back:

@@ -260,3 +260,23 @@ def test_a_session_that_crashes_twice_before_its_start_is_heard_of_comes_back(st
     stage.advance(5.0)
     assert presence(sessions, "ada") is Presence.AWAKE
     assert texts(sessions, "ada") == ["one", "two"]
+
+
+def test_a_session_that_crashes_while_the_manager_is_replaced_keeps_its_messages_here(
+    stage: Stage,
+) -> None:
+    """Its partition restarts it, though the next manager sees nobody there: it cannot wait."""
+    sessions = begin(stage, StoreInMemory())
+    sessions.ask(CreateSession(session_id="ada"))
+    sessions.ask(Say("ada", text="one"))
+    partition = services_of(sessions).table.row("ada").partition
+    part_of(sessions, f"sessions/{partition}").suspend()
+    cell_of(sessions, "ada").kill()
+    part_of(sessions, "front/manager").kill()
+    stage.settle()
+
+    assert services_of(sessions).table.row("ada").tip().log.is_here
+
+    part_of(sessions, f"sessions/{partition}").resume()
+    stage.advance(5.0)
+    assert presence(sessions, "ada") is Presence.AWAKE
