@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 from callboard.actors.errors import StoreError
 from callboard.actors.keeping import STANDARD, Keeping
@@ -89,10 +90,6 @@ class Waiting:
         """Whether a manager is at it: one that was killed may have had it taken up already."""
 
 
-SWEPT_FROM: Final = 64
-"""Promised answers from which on those that were given are swept out, at each doubling."""
-
-
 class Book:
     """What is under way. The manager alone changes it.
 
@@ -118,16 +115,12 @@ class Book:
         """Whether the sessions that a store has brought back are still to be started."""
         self._numbers = count(1)
         self._promises: dict[Future[Any], None] = {}
-        """The answers that are still to come, and some that have come since."""
-        self._swept_at = SWEPT_FROM
+        """The answers that are still to come."""
 
     def promised(self, reply: Future[Any]) -> Future[Any]:
         """Note that somebody waits for what a manager answers later; return the future."""
-        promises = self._promises
-        if len(promises) >= self._swept_at:
-            promises = {each: None for each in promises if not each.is_done}
-            self._promises, self._swept_at = promises, max(SWEPT_FROM, 2 * len(promises))
-        promises[reply] = None
+        self._promises[reply] = None
+        reply.when_done(partial(self._promises.pop, reply, None))
         return reply
 
     def close(self) -> None:
