@@ -37,7 +37,7 @@ PROGRAMS = shown("python")
 OUTPUTS = [block for block in shown("text") if block.source]
 UNITS = shown("ini")
 EXAMPLE = "docs/examples/"
-CRASH = re.compile(r"child\.(crashed|given_up) ")
+CRASH = re.compile(r"(child\.(crashed|given_up)|session\.quarantined) ")
 
 
 class Printed(NamedTuple):
