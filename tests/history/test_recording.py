@@ -128,7 +128,13 @@ class TestASession:
         assert [each.told for each in written.findings()] == [None]
         assert [each.by for each in written.operations[-3:]] == [READ_BY, READ_BY, ""]
 
-    @pytest.mark.parametrize("store", [None, StoreInMemory], ids=["here", "durable"])
+    @pytest.mark.parametrize(
+        "store",
+        [
+            pytest.param(None, marks=pytest.mark.in_memory, id="here"),
+            pytest.param(StoreInMemory, id="durable"),
+        ],
+    )
     @pytest.mark.parametrize(
         "patch", [None, SessionPatch(metadata={"mended": 1})], ids=["as it is", "mended"]
     )
