@@ -7,7 +7,8 @@
                +-wait- PAUSED <-+     (pause) it failed or was refused: again after a delay
 
 Before it is asked for, a start may be LOADING (load): its session's last messages are read from a
-store. When they are here it is WAITING again, and asked for at once.
+store. When they are here it is WAITING again, and asked for at once. One that the partition has
+answered may be KEEPING (keep): with a durable store it runs when what it began with is kept.
 
 The system owns this, the manager alone changes it, but for `refuse` and `hand_in`. A manager may be
 killed between any two steps: its successor calls `take_over`, and asks once more for
@@ -51,6 +52,9 @@ class Phase(StrEnum):
     """For its partition to come back, or for a place among the starts under way there."""
     ASKED = "asked"
     """The partition has been asked; it will answer, or its end will."""
+    KEEPING = "keeping"
+    """It has begun; what it began with is being kept in a store. What becomes of it meanwhile is
+    news like that of any session that runs."""
     LOADING = "loading"
     """What was said last in its session is being read from a store; then it is asked for."""
     PAUSED = "paused"
@@ -59,7 +63,7 @@ class Phase(StrEnum):
     """It comes to nothing: what that makes of the session is carried out, then it is told."""
 
 
-_UNDER_WAY = frozenset({Phase.ASKED, Phase.LOADING})
+_UNDER_WAY = frozenset({Phase.ASKED, Phase.KEEPING, Phase.LOADING})
 """What counts for the bound of starts under way in a partition."""
 
 
@@ -76,7 +80,6 @@ class Start:
         "cause",
         "error",
         "handed",
-        "is_answered",
         "number",
         "partition",
         "patched",
@@ -97,8 +100,6 @@ class Start:
         self.phase = Phase.WAITING
         self.number = 0
         """Of the last request to the partition; of all starts each has its own."""
-        self.is_answered = False
-        """Whether that has begun an incarnation, and a store has yet to keep what it began with."""
         self.replies: list[Any] = [] if replies is None else replies
         self.session: Session | None = None
         """What those were told who waited for it, when it came to run."""
@@ -175,7 +176,7 @@ class Starts:
     def is_asked(self, session_id: str) -> bool:
         """Whether the manager is to hear of this start by an answer. Any thread."""
         start = self._starts.get(session_id)
-        return start is not None and start.phase is Phase.ASKED and not start.is_answered
+        return start is not None and start.phase is Phase.ASKED
 
     def asked(self, partition: int) -> int:
         """Return how many starts are under way in a partition, those that are loading included."""
@@ -216,8 +217,12 @@ class Starts:
         That one's failure may not have been told yet; and a commit that the store may have kept
         is not undone by another attempt.
         """
-        start.number, start.is_answered = next(self._numbers), False
+        start.number = next(self._numbers)
         self._enter(start, Phase.ASKED)
+
+    def keep(self, start: Start) -> None:
+        """Note that it has begun, and is told when what it began with is kept."""
+        self._enter(start, Phase.KEEPING)
 
     def load(self, start: Start) -> None:
         """Note that its session's last messages are being read; it counts as under way."""

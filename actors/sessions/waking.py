@@ -81,6 +81,9 @@ last messages are read from a store first."""
 _TO_BE_WOKEN = frozenset({Presence.ASLEEP, Presence.RESTARTING})
 """Who restarts may have been lost with a partition since; to ask for one twice does no harm."""
 
+_ANSWERED = frozenset({Phase.ASKED, Phase.KEEPING})
+"""What an answer of the partition may be for: the first, and once more when it is kept."""
+
 REFUSED_RETRY_S = 0.1
 """How long a session that is to be woken waits when its partition's mailbox was full."""
 
@@ -231,7 +234,7 @@ class Waker:
         self.wake_more(row.partition)
 
     def _take(self, start: Start, row: Row, answer: StartAnswered) -> None:
-        if start.phase is not Phase.ASKED or answer.number != start.number:
+        if start.phase not in _ANSWERED or answer.number != start.number:
             return  # a manager before this one had asked; it has been asked again since, or will be
         if answer.refusal is not None:
             self._starts.refuse(row, answer.refusal)
@@ -281,7 +284,7 @@ class Waker:
         unkept = start.unkept
         if unkept is None or unkept.is_settled:
             return False
-        start.is_answered = True
+        self._starts.keep(start)
         unkept.when_settled(self._goes_on(answer))
         assert isinstance(row, DurableRow), "no other waits"
         row.mark()  # whoever handed it in may have been killed before he had it written
