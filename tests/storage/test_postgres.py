@@ -564,11 +564,15 @@ class TestReading:
             assert "Seq Scan" not in plan, plan
 
 
+STATEMENT_S = 1.0
+"""How long a statement may take: longer than one that waits for nobody, on a busy machine too."""
+
+
 class TestBoundsOfTime:
     def test_a_statement_that_waits_for_a_lock_is_given_up(
         self, operator: psycopg.Connection[Any], opening: Open
     ) -> None:
-        store = opening(statement_timeout_s=0.1)
+        store = opening(statement_timeout_s=STATEMENT_S)
         store.write([new("a", 1)])
 
         with operator.transaction():
@@ -585,7 +589,7 @@ class TestBoundsOfTime:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(postgres_link, "ANSWER_SLACK_S", 0.2)
-        store = opening(statement_timeout_s=0.1)
+        store = opening(statement_timeout_s=STATEMENT_S)
         store.write([new("a", 1)])
         (frozen,) = [psutil.Process(each) for each in backends_of(operator)]
 
