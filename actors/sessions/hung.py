@@ -28,7 +28,9 @@ def hung(at_work: Mapping[Row, float], *, now_s: float, after_s: float) -> tuple
 
 
 def _copied(at_work: Mapping[Row, float]) -> list[tuple[Row, float]]:
-    return list(at_work.items())  # one C call: sessions come and go meanwhile
+    # A copy is one C call: sessions come and go meanwhile. A list of the items is not: each is a
+    # tuple, at which the collector may begin, whose finalizers let others go on.
+    return list(dict(at_work).items())
 
 
 def _is_at_work(row: Row) -> bool:

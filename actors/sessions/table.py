@@ -555,12 +555,12 @@ class Table:
     @property
     def per_user(self) -> Mapping[str, int]:
         """How many sessions each user has; counted anew, which takes a look at each user."""
-        return {user_id: _count(ids) for user_id, ids in list(self._index.users.items())}
+        return {user_id: _count(ids) for user_id, ids in dict(self._index.users).items()}
 
     @property
     def per_org(self) -> Mapping[str, int]:
         """How many sessions each organisation has; counted anew, as `per_user` is."""
-        return {org_id: _count(ids) for org_id, ids in list(self._index.orgs.items())}
+        return {org_id: _count(ids) for org_id, ids in dict(self._index.orgs).items()}
 
     def count_user(self, user_id: str) -> int:
         """Return how many sessions a user has."""

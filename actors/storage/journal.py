@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from callboard.actors.errors import StoreError, StoreOutcomeUnknown
@@ -252,7 +251,7 @@ class Journal(Generic[S, L]):
         assert not parts, "one batch at a time"
         if not marks:  # who was killed before he had taken his place, or after, counts no more
             self._given_back = self._taken
-        for ledger in list(islice(marks, self._batch_commits_max)):  # one C call: more are coming
+        for ledger in list(marks):  # one C call, as a slice of them is not: more are coming
             if count >= self._batch_commits_max:
                 break
             # Its mark goes first: what is handed in from now on may not be in this part, and is

@@ -35,7 +35,7 @@ class Table(ABC):
 
     def owners(self) -> list[Owner]:
         """Return the owners that have entries, in the order in which they came."""
-        return [owner for owner, keys in list(self._keys_of.items()) if keys]
+        return [owner for owner, keys in dict(self._keys_of).items() if keys]
 
     def of_owner(self, owner: Owner) -> Entries:
         """Return all entries of an owner, in the order of its keys."""

@@ -48,4 +48,4 @@ class DeadLetters:
     @property
     def latest(self) -> tuple[DeadLetter, ...]:
         """The latest of them, oldest first."""
-        return tuple(self._latest)
+        return tuple(self._latest.copy())  # a copy is one C call: more come meanwhile

@@ -14,7 +14,7 @@ from callboard.actors.storage.journal import Journal
 from tests.interleaving.fibres import World
 from tests.interleaving.scenes import race
 from tests.interleaving.watching import Watched
-from tests.storage.journals import DISK_FULL, Case, Incarnation
+from tests.storage.journals import DISK_FULL, Case, Incarnation, Row
 
 
 def _taking() -> Iterable[Watched]:
@@ -44,15 +44,20 @@ class Words:
                 if outcome is CommitOutcome.FENCED:
                     self.refused.append(word)
 
-    def check(self, *said: str) -> None:
+    def check(self, *said: str, others: Iterable[Row] = ()) -> None:
         """Assert that, once the writer has no more to do, everybody was told, once, and truly."""
         case = self.case
         while case.journal.has_more:
             case.write()
         told = [word for word, _ in case.told]
-        assert case.row.waiting() == [], "what waits is in no mark"
         assert sorted([*told, *self.refused]) == sorted(said)
-        assert tuple(case.acknowledged) == case.words == case.disk.words("s")
+        kept: list[str] = []
+        for row in (case.row, *others):
+            assert row.waiting() == [], "what waits is in no mark"
+            assert row.latest().log == case.disk.words(row.id)
+            kept += row.latest().log
+        assert sorted(case.acknowledged) == sorted(kept)
+        assert [word for word in case.acknowledged if word in case.words] == list(case.words)
 
 
 @race(_taking, 300, wider=lambda: (Journal.commit, DurableLedger.claim, *_settling()))
@@ -64,6 +69,21 @@ def commits_of_a_session_that_is_being_taken(world: World) -> Callable[[], None]
     world.spawn("writer", words.case.write)
 
     return lambda: words.check("first", "second", "third")
+
+
+@race(_taking, 100, wider=lambda: (Journal.commit, DurableLedger.claim, *_settling()))
+def a_commit_of_another_session_than_those_that_are_being_taken(
+    world: World,
+) -> Callable[[], None]:
+    words = Words()
+    case = words.case
+    ben = Row("ben", case.journal)
+    words.say(case.begin(1), "first")
+    of_ben = case.begin(1, ben)
+    world.spawn("ben", lambda: words.say(of_ben, "second"))
+    world.spawn("writer", case.write)
+
+    return lambda: words.check("first", "second", others=(ben,))
 
 
 @race(
