@@ -17,6 +17,18 @@ from callboard.supervision.model.requests import Request
 from callboard.supervision.runtime.notices import Notice
 
 
+class OfSession:
+    """Word of a session, which names its row."""
+
+    __slots__ = ()
+
+    row: Any
+
+    def as_dead_letter(self) -> str:
+        """Return what is kept of it when nobody hears it: not the session, which may have ended."""
+        return f"{type(self).__name__} of {self.row.id}"
+
+
 class EndSession(Notice, frozen=True):
     """To a session: clean up and end, unless it has not been idle for so long.
 
@@ -40,7 +52,7 @@ class EndKept(Notice, frozen=True):
     error: Any
 
 
-class CreateRefused(Notice, frozen=True):
+class CreateRefused(OfSession, Notice, frozen=True):
     """To the manager: the store did not keep a session that was to be created and no more."""
 
     row: Any
@@ -48,14 +60,14 @@ class CreateRefused(Notice, frozen=True):
     reply: Any
 
 
-class Learned(Notice, frozen=True):
+class Learned(OfSession, Notice, frozen=True):
     """To the manager: the store knows all of this session by now; this was learned before."""
 
     row: Any
     news: Any
 
 
-class LogLoaded(Notice, frozen=True):
+class LogLoaded(OfSession, Notice, frozen=True):
     """To the manager: the last messages of a session that rests, or why they cannot be read."""
 
     row: Any
@@ -63,7 +75,7 @@ class LogLoaded(Notice, frozen=True):
     error: Any
 
 
-class EndRefused(msgspec.Struct, frozen=True):
+class EndRefused(OfSession, msgspec.Struct, frozen=True):
     """To the manager: the store did not keep the end of a session, which stays as it was."""
 
     row: Any
@@ -94,26 +106,26 @@ class FailNow(msgspec.Struct, frozen=True):
     """To a session or another part: crash, because fault injection says so."""
 
 
-class StartSession(msgspec.Struct, frozen=True):
+class StartSession(OfSession, msgspec.Struct, frozen=True):
     """To a partition: run the session of this row; the reply is its ref, or None."""
 
     row: Any
 
 
-class ForgetSession(msgspec.Struct, frozen=True):
+class ForgetSession(OfSession, msgspec.Struct, frozen=True):
     """To a partition: stop this session's actor if it runs, and do not bring it back."""
 
     row: Any
 
 
-class SessionEnded(Notice, frozen=True):
+class SessionEnded(OfSession, Notice, frozen=True):
     """To the manager: this incarnation of a session has ended, its cleanup included."""
 
     row: Any
     cell: Any
 
 
-class SessionStays(msgspec.Struct, frozen=True):
+class SessionStays(OfSession, msgspec.Struct, frozen=True):
     """To the manager: a session that was to end or to sleep has had something to do since.
 
     With an error, that sleeping was refused by the store.
@@ -123,13 +135,13 @@ class SessionStays(msgspec.Struct, frozen=True):
     error: Any = None
 
 
-class SessionWaits(msgspec.Struct, frozen=True):
+class SessionWaits(OfSession, msgspec.Struct, frozen=True):
     """To the manager: a message waits for a session that has no incarnation."""
 
     row: Any
 
 
-class StartAnswered(msgspec.Struct, frozen=True):
+class StartAnswered(OfSession, msgspec.Struct, frozen=True):
     """To the manager: the partition has answered a request to start a session.
 
     `cell` is the incarnation that was started, if one was: it may have ended since.
@@ -164,7 +176,7 @@ class PlacesLeft(msgspec.Struct, frozen=True):
     number: int
 
 
-class SessionGivenUp(msgspec.Struct, frozen=True):
+class SessionGivenUp(OfSession, msgspec.Struct, frozen=True):
     """To the manager: the partition has forgotten a session whose budget is spent.
 
     `incarnation` is the last one that has begun, as the partition saw it.

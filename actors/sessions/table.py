@@ -632,6 +632,9 @@ class Table:
         if row is None:
             return None
         row.close()
+        oldest = self._oldest
+        if oldest is not None and oldest[0] is row:
+            self._oldest = None  # or it would stay in memory until somebody asks
         session = row.session()
         self._index.discard(session)
         return session

@@ -14,6 +14,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """A message that nobody handled."""
 
     message: Any
+    """The message; or, of one with a method `as_dead_letter()`, what that returns: what refers to
+    much that others let go says so little of itself that it may be kept."""
     address: str
     why: str
     """`dead`, or the code of the refusal that nobody waited for."""
@@ -35,7 +37,10 @@ class DeadLetters:
 
     def record(self, message: Any, *, address: str, why: str = "dead") -> None:
         """Take a message that cannot be delivered; from any thread, never blocks."""
-        letter = DeadLetter(message, address, why)
+        said: object = message
+        # Of its type, not of itself: a proxy would answer for its actor.
+        shorten: Any = getattr(type(said), "as_dead_letter", None)
+        letter = DeadLetter(message if shorten is None else shorten(message), address, why)
         self._latest.append(letter)
         self._count = max(self._count, next(self._numbers))
         self._emit(letter)

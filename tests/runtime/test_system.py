@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 # What a lambda or a fixture of pytest is given is typed nowhere: spawn(**kwargs), parametrize.
 # pyright: reportUnknownMemberType=false
 import math
@@ -9,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -274,6 +276,17 @@ class TestDeadLetters:
             assert system.dead_letters.count == 10
             assert [each.message for each in system.dead_letters.latest] == [7, 8, 9]
 
+    def test_keep_of_a_message_what_it_says_is_to_be_kept_of_it(
+        self, system: ActorSystem, gate: Gate
+    ) -> None:
+        ref = system.spawn_named("ada", Puppet, starts=gate.wait)
+        ref.tell(Laden(big := object()))
+        ref.kill()
+        gate.open()
+
+        assert [each.message for each in system.dead_letters.latest] == ["a laden one"]
+        assert big not in gc.get_referents(*system.dead_letters.latest)
+
     def test_are_made_of_what_waits_behind_a_crash(
         self, system: ActorSystem, gate: Gate, box: Box
     ) -> None:
@@ -287,6 +300,15 @@ class TestDeadLetters:
         reason_of(ref)
 
         assert [each.message for each in system.dead_letters.latest] == [0, 1, 2, 3, 4]
+
+
+class Laden(NamedTuple):
+    """A message that refers to what its sender lets go."""
+
+    load: object
+
+    def as_dead_letter(self) -> str:
+        return "a laden one"
 
 
 class TestTheEventHook:

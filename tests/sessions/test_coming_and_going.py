@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ from callboard.actors import (
     TerminateSession,
     UpdateSession,
 )
+from callboard.actors.sessions.internal import ForgetSession
+from tests.laws import services_of
 from tests.sessions.stage import Boom, Fall, Say, SayLater, Stage, cell_of
 
 SETTLING = 200
@@ -94,3 +97,27 @@ def test_sessions_that_have_gone_leave_nothing_behind() -> None:
 
     assert {kind: times for kind, times in (now - before).items() if times > SPARE} == {}
     assert blocks - blocks_before < SPARE_BLOCKS
+
+
+def test_a_word_of_a_session_that_nobody_heard_does_not_keep_it() -> None:
+    stage = Stage("simulated-1")
+    sessions = stage.open()
+    try:
+        ada = sessions.ask(CreateSession(session_id="ada")).id
+        services = services_of(sessions)
+        row = services.table.row(ada)
+        address = weakref.ref(services.addresses.kept(row))
+        partition = services.find_part("sessions/0")
+        assert partition is not None
+        partition.notify(ForgetSession(row))
+        partition.kill()
+        del row
+        sessions.ask(TerminateSession(ada))
+        stage.advance(60.0)
+        gc.collect()
+
+        assert address() is None
+        told = [each.message for each in services.system.dead_letters.latest]
+        assert told == ["ForgetSession of ada"]
+    finally:
+        stage.close()
