@@ -85,7 +85,7 @@ class Janitor(AttendingActor):
         if services.relief is None:
             return None
         try:
-            resident_bytes = measured(services.memory)
+            resident_bytes = measured(services.memory, max_bytes=services.relief.max_bytes)
         except MemoryUnknown:  # told by the change of pressure, once
             resident_bytes = None
         return services.relief.looked(resident_bytes, awake=services.table.awake_count)

@@ -166,7 +166,7 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "faults": _FLAG,
         "connectors": _or_none(_a(Connectors, "Give Connectors(...).")),
         "keeping": _a(Keeping, "Give Keeping(...)."),
-        "memory": _a_port("resident_bytes"),
+        "memory": _a_port("resident_bytes", "give_back"),
         "watchdog": _or_none(
             Option(_is_watchdog, "Give an object with beat() and interval_s, seconds above zero.")
         ),

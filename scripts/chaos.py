@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import psutil
 
+from callboard.actors.allocator import keep_little
 from tests.chaos.run import CLIENTS_ON_THREADS, SABOTAGES, Run, play_for
 from tests.chaos.worlds import ThreadedWorld
 
@@ -191,6 +192,7 @@ def main() -> int:
     given: Any = parser.parse_args()
     if not 0 < given.seconds < float("inf"):
         parser.error("--seconds wants a number above 0")
+    keep_little()
     try:
         report = strike(given.seconds, given.seed, sabotage=given.sabotage)
     except KeyboardInterrupt:

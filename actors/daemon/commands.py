@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import CycloptsError, Parameter
 
+from callboard.actors.allocator import keep_little
 from callboard.actors.daemon.client import ProblemAnswered, path_of
 from callboard.actors.daemon.config import NOTHING, LogLevel, as_given, read_config, replaced
 from callboard.actors.daemon.errors import WrongUsage
@@ -152,6 +153,7 @@ def serve(
     wanted = replaced(NOTHING if config is None else read_config(config), said)
     bounds = read_bounds([*as_given(wanted.set), *set_])
     log = _logs(wanted.log_level)
+    keep_little()
     code = host_sessions(wanted, bounds, on_event=log)
     log.flush()
     return code

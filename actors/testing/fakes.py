@@ -170,12 +170,20 @@ class FakeMemory(Fake):
         super().__init__()
         self.taken_bytes = taken_bytes
         """A test may change it."""
+        self.kept_bytes = 0
+        """What it takes besides and does not use; a test may say so."""
 
     def resident_bytes(self) -> int:
-        """Return it."""
+        """Return both."""
         self._called("resident_bytes", "")
         taken_bytes = self.taken_bytes
-        return taken_bytes if isinstance(taken_bytes, int) else taken_bytes()
+        in_use = taken_bytes if isinstance(taken_bytes, int) else taken_bytes()
+        return in_use + self.kept_bytes
+
+    def give_back(self) -> None:
+        """Let go of what is kept."""
+        self._called("give_back", "")
+        self.kept_bytes = 0
 
 
 class _Rule:

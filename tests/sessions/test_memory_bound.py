@@ -189,6 +189,9 @@ class Broken:
         found: int = self._says
         return found
 
+    def give_back(self) -> None:
+        raise AssertionError("nothing is known to be too much")
+
 
 BROKEN = [OSError("gone"), None, -1, 1.5, True]
 
@@ -239,6 +242,32 @@ class TestWhatIsMeasured:
 
         assert memory.calls == []
         assert sessions.health().memory_bytes is None
+
+
+class TestWhatIsKeptAndNotUsed:
+    def test_is_given_back_before_anybody_is_put_to_sleep(self, bounded: Bounded) -> None:
+        bounded.create(16)
+        bounded.memory.taken_bytes = BOUND_BYTES
+        bounded.memory.kept_bytes = 1
+        bounded.look(2)
+
+        assert [method for method, _ in bounded.memory.calls].count("give_back") == 1
+        assert (bounded.asleep, bounded.told) == ([], [])
+
+    def test_is_let_be_while_all_is_within_its_bound(self, bounded: Bounded) -> None:
+        bounded.memory.taken_bytes = BOUND_BYTES - 1
+        bounded.memory.kept_bytes = 1
+        bounded.look(2)
+
+        assert bounded.memory.kept_bytes == 1
+
+    def test_of_a_port_that_fails_with_it_is_unknown(self, bounded: Bounded) -> None:
+        bounded.create(16)
+        bounded.memory.taken_bytes = 2 * BOUND_BYTES
+        bounded.memory.failures["give_back"] = OSError("gone")
+        bounded.look()
+
+        assert (bounded.asleep, bounded.told) == ([], [(UNKNOWN, 0)])
 
 
 class Attach(SessionMessage[None], frozen=True, kw_only=True):
@@ -384,7 +413,9 @@ class TestTooMuchMemory:
 
         assert too_many == ["00", "01", "02", "03"]
         assert bounded.asleep == [*too_many, "04", "05", "06"]
-        assert len(bounded.memory.calls) == 5, "at the start, and at looks; not for a crowd"
+        given_back = [method for method, _ in bounded.memory.calls].count("give_back")
+        assert given_back == 3, "at the looks; not for a crowd"
+        assert len(bounded.memory.calls) == 5 + 2 * given_back, "at the start, too, not for a crowd"
 
     @pytest.mark.parametrize(("due", "wanted"), [(0, 2), (1, 2), (5, 5)])
     def test_and_too_many_ask_for_the_same_to_sleep(self, due: int, wanted: int) -> None:
