@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from callboard.supervision.model.events import LOGGER
 from tests.house import DOORS, FOLDERS, ROOT, TEST_KITS, setup_cfg, sources, tree_of
 
 FROM_THE_SYSTEM = {
@@ -164,6 +165,12 @@ class TestEveryModule:
         docstring = ast.get_docstring(tree_of(path))
 
         assert docstring, f"{name} says nothing about itself"
+
+
+def test_the_logger_of_events_is_named_in_one_place() -> None:
+    named = [name for name, path in sources().items() if f'"{LOGGER}"' in path.read_text("utf-8")]
+
+    assert named == ["callboard.supervision.model.events"]
 
 
 class TestPackages:

@@ -5,12 +5,15 @@ An active verb says what a child did by itself, a passive one what was done to i
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from callboard.supervision.model.reasons import ExitReason
 from callboard.supervision.model.specs import ChildId
+
+LOGGER: Final = "callboard.events"
+"""The name of the logger that is told of events."""
 
 
 class SupervisorEvent(msgspec.Struct, frozen=True, kw_only=True, tag=True):

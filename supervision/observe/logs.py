@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple
 
 from callboard.supervision.model.events import (
+    LOGGER,
     ChildCrashed,
     ChildEvent,
     ChildFailedToStart,
@@ -96,7 +97,7 @@ class EventLog:
         window_s: float = WINDOW_S,
         now_s: Callable[[], float] = SystemClock.now_s,
     ) -> None:
-        self._logger = logger or logging.getLogger("callboard.events")
+        self._logger = logger or logging.getLogger(LOGGER)
         self._lines_max = lines_max
         self._window_s = window_s
         self._now_s = now_s

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from callboard.supervision.model.events import LOGGER
 from callboard.supervision.model.reasons import Crashed
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import Handler, Runner, local
@@ -32,7 +33,7 @@ ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, Tra
 _UNSET: Any = object()
 
 
-_logger = logging.getLogger("callboard.events")
+_logger = logging.getLogger(LOGGER)
 """Where a callback that raised is told that no system knows of."""
 
 

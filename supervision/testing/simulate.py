@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from callboard.supervision.model.errors import InvalidSpec
+from callboard.supervision.model.events import LOGGER
 from callboard.supervision.testing.asked import Asked, asked_for
 from callboard.supervision.testing.errors import NeverSeen, NotReplayable
 from callboard.supervision.testing.explore import Exploration
@@ -163,7 +164,7 @@ def _muted() -> Generator[None]:
     def says_nothing(_record: logging.LogRecord) -> bool:
         return False
 
-    logger = logging.getLogger("callboard.events")
+    logger = logging.getLogger(LOGGER)
     logger.addFilter(says_nothing)
     try:
         yield
