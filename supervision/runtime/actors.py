@@ -230,7 +230,7 @@ class SupervisedActor(PooledActor):
         self.actor_ref.exit(Normal() if reason is None else reason)
 
     def reply_later(self, *, outlives: bool = False, owed_by: Owner | None = None) -> Future[Any]:
-        """Return the future of the message in hand; return `LATER` from the handler.
+        """Return the future of the message in hand; return `LATER`, or it, from the handler.
 
         Anybody may answer it with `offer(value)` or `offer_exception(error)`,
         once; what comes after that is dropped. When this actor ends before that,

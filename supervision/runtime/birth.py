@@ -9,7 +9,7 @@ import msgspec
 
 from callboard.supervision.model.errors import InvalidSpec
 from callboard.supervision.runtime.crashes import crashed
-from callboard.supervision.runtime.ending import SUSPENDING, EndingCell
+from callboard.supervision.runtime.ending import STEPS, EndingCell
 from callboard.supervision.runtime.errors import StartRefused
 from callboard.supervision.runtime.interrupts import KillSignal, arms
 from callboard.supervision.runtime.notices import ChildStarted
@@ -76,7 +76,7 @@ class BornCell(EndingCell[A]):
             self._not_born(error, cleans_up=is_made)
             return
         runner.disarm()
-        if type(result) in SUSPENDING:
+        if type(result) in STEPS:
             self._begin_operation(result, birth.context, self._born)
         else:
             self._born(result, None)

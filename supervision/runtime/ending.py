@@ -45,8 +45,11 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=Actor)
 T = TypeVar("T")
 
-SUSPENDING: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType, Later})
-"""Results of a handler or a hook that say: the answer is not there yet."""
+STEPS: frozenset[type[Any]] = frozenset({CoroutineType, GeneratorType})
+"""Results of a handler or a hook that are the rest of it."""
+
+SUSPENDING: frozenset[type[Any]] = STEPS | {Later, Future}
+"""Results of a handler that may say: the answer is not there yet."""
 
 
 class EndingCell(MailboxCell[A]):
@@ -185,7 +188,7 @@ class EndingCell(MailboxCell[A]):
             self._cleaned(reason, None, error)
             return
         runner.disarm()
-        if type(result) in SUSPENDING:
+        if type(result) in STEPS:
             self._begin_operation(result, copy_context(), partial(self._cleaned, reason))
         else:
             self._cleaned(reason, result, None)

@@ -46,6 +46,11 @@ Source: Erlang, the `noreply` of `gen_server:handle_call/3`.
 """
 
 
+def is_later(result: object, future: Future[Any] | None) -> bool:
+    """Say whether what a handler returned answers nobody yet: `LATER`, or the reply itself."""
+    return result is LATER or (future is not None and result is future)
+
+
 class Until(msgspec.Struct, frozen=True):
     """Yielded by a generator of a system actor: go on when `condition()` holds.
 
@@ -342,7 +347,11 @@ class Task(Operation):
             self.cell.system.count("cancelled_handlers")
         else:
             error = asyncio.CancelledError("the handler's task was cancelled")
-        if error is None and self.future is not None and not (self.cell.is_dead or result is LATER):
+        if (
+            error is None
+            and self.future is not None
+            and not (self.cell.is_dead or is_later(result, self.future))
+        ):
             # The reply needs no worker; the mailbox opens again when one has come by.
             self.future.offer(result)
         self.cell.end_operation(self, result, error)

@@ -20,13 +20,13 @@ from callboard.supervision.model.errors import Refusal
 from callboard.supervision.runtime.birth import BornCell
 from callboard.supervision.runtime.crashes import crashed
 from callboard.supervision.runtime.current import local
-from callboard.supervision.runtime.ending import SUSPENDING
+from callboard.supervision.runtime.ending import STEPS, SUSPENDING
 from callboard.supervision.runtime.errors import UnhandledMessage
 from callboard.supervision.runtime.futures import Future
 from callboard.supervision.runtime.interrupts import KillSignal, Unwound, arms
 from callboard.supervision.runtime.mailbox import copy_context
 from callboard.supervision.runtime.notices import name_of
-from callboard.supervision.runtime.operations import LATER
+from callboard.supervision.runtime.operations import is_later
 from callboard.supervision.runtime.seam import Actor
 
 if TYPE_CHECKING:
@@ -276,21 +276,17 @@ class TurningCell(BornCell[A]):
         self, result: Any, future: Future[Any] | None, context: contextvars.Context
     ) -> None:
         """Go on with a handler that has not finished: wait for it with the mailbox held."""
-        if result is LATER:
-            self._leave_open(future)
-            return
-        if type(result) is GeneratorType and not self.is_system:
-            if future is not None:  # an ordinary value of a user's handler
-                self._answered(future, result, None)
-            return
-        self._begin_operation(result, context, partial(self._answered, future), future)
+        if type(result) not in STEPS or (type(result) is GeneratorType and not self.is_system):
+            self._answered(future, result, None)  # a user's generator is an ordinary value
+        else:
+            self._begin_operation(result, context, partial(self._answered, future), future)
 
     def _answered(
         self, future: Future[Any] | None, result: Any, error: BaseException | None
     ) -> None:
         if error is not None:
             self._failed(error, None, future)
-        elif result is LATER:
+        elif is_later(result, future):
             self._leave_open(future)
         elif future is not None and (self.is_dead or not future.offer(result)):
             self._refuse_reply(future)

@@ -16,12 +16,13 @@ from callboard.supervision import (
     ActorKilled,
     ActorRef,
     ActorSystem,
+    Future,
     InvalidSpec,
     Settings,
     Shutdown,
     Timeout,
 )
-from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, crash, idle
+from tests.runtime.kit import AsyncPuppet, Await, Boom, Box, Do, Gate, Puppet, Short, crash, idle
 
 
 def later(box: Box) -> Any:
@@ -41,6 +42,36 @@ class TestALaterReply:
         assert box.take().offer("at last")
 
         assert answer.get() == "at last"
+
+    @pytest.mark.parametrize("kind", [Puppet, Short], ids=["switched to", "handed off to"])
+    def test_may_be_returned_itself(self, system: ActorSystem, kind: type[Puppet]) -> None:
+        ref = system.spawn(kind).wait_started()
+        idle(ref)
+
+        def act(actor: Any) -> Any:
+            reply = actor.reply_later()
+            actor.actor_ref.tell(Do(lambda _: reply.offer("at last")))
+            return reply
+
+        assert ref.ask(Do(act)) == "at last"
+
+    def test_may_be_returned_itself_by_an_async_handler(self, system: ActorSystem) -> None:
+        async def act(actor: Any) -> Any:
+            reply = actor.reply_later()
+            actor.actor_ref.tell(Do(lambda _: reply.offer("at last")))
+            return reply
+
+        assert system.spawn(AsyncPuppet).ask(Await(act)) == "at last"
+
+    @pytest.mark.parametrize("kind", [Puppet, Short], ids=["switched to", "handed off to"])
+    def test_is_what_its_handler_owes_no_other_future_is(
+        self, system: ActorSystem, kind: type[Puppet]
+    ) -> None:
+        ref = system.spawn(kind).wait_started()
+        idle(ref)
+        other: Future[str] = Future(blocker=system.dispatcher)
+
+        assert ref.ask(Do(lambda _: other)) is other
 
     def test_may_be_given_by_another_actor(self, system: ActorSystem, box: Box) -> None:
         ref, other = system.spawn(Puppet), system.spawn(Puppet)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from callboard.supervision import (
+    LATER,
     ActorRef,
     ActorSystem,
     ChildSpec,
@@ -39,6 +40,7 @@ from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.notices import ChildExited, ChildStarted
 from callboard.supervision.runtime.operations import Until
 from tests.runtime.kit import (
+    WITHIN_S,
     Box,
     Do,
     Gate,
@@ -272,6 +274,13 @@ class TestWaitStarted:
 
         assert ref.wait_started() is ref
         assert box.waiting == ["started"]
+
+    def test_goes_by_no_value_of_a_hook_nor_does_the_end(self, system: ActorSystem) -> None:
+        ref = system.spawn(Puppet, starts=lambda _: LATER, ends=lambda _: LATER)
+
+        ref.wait_started(WITHIN_S)
+
+        assert ref.stop(timeout=WITHIN_S)
 
     def test_a_second_time_returns_at_once(self, system: ActorSystem) -> None:
         ref = system.spawn(Puppet).wait_started()
