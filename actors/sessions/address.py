@@ -29,7 +29,7 @@ from callboard.actors.messages import SessionMessage
 from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
-from callboard.actors.sessions.table import Row, Table
+from callboard.actors.sessions.table import Row, Table, UnreadableRow
 from callboard.supervision import ActorSystem, Address, AskCycle, CallboardError, Future
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
@@ -130,8 +130,11 @@ class SessionAddress(Address[Any]):
         if not self.system.is_serving:
             return super().dead_error()
         if self.row.presence is Presence.QUARANTINED:
-            error = self.row.session().last_error
-            return SessionQuarantined(f"{self.name} is quarantined: {error}", address=self.name)
+            last = self.row.session().last_error
+            error = SessionQuarantined(f"{self.name} is quarantined: {last}", address=self.name)
+            if isinstance(self.row, UnreadableRow):
+                error.remedy = self.row.why.remedy  # nobody can revive it
+            return error
         if not self.row.is_closed and self._is_terminating():
             return SessionTerminating(self.row.id)
         return SessionNotFound(self.row.id)

@@ -21,7 +21,7 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.table import Row
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import plan_terminate_child
-from callboard.supervision.model.events import ChildGivenUp
+from callboard.supervision.model.events import ChildGivenUp, TreeEvent
 from callboard.supervision.model.requests import handles
 from callboard.supervision.model.specs import ChildSpec, RestartType
 from callboard.supervision.model.strategy import calls_for_restart
@@ -126,6 +126,11 @@ class SessionPartition(AttendingActor, DynamicSupervisor):
         if child is None or child.args[0] is not row:
             return None
         return tree.carry_out(plan_terminate_child(tree.state, child.key))
+
+    def on_report(self, event: TreeEvent) -> None:
+        """Tell what becomes of sessions. That one is given up the manager tells (`Quarantined`)."""
+        if not isinstance(event, ChildGivenUp):
+            super().on_report(event)
 
     def on_given_up(self, event: ChildGivenUp) -> None:
         """Tell the manager."""

@@ -146,6 +146,21 @@ class TestAStartThatFailsAndNobodyAwaits:
         assert said[5][1].startswith("message.undelivered")
 
 
+class TestAQuarantine:
+    def test_is_one_error_after_a_warning_for_each_crash(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sessions = stage.open(session=Parrot)
+        sessions.ask(CreateSession(session_id="ada"))
+
+        for _ in range(4):
+            sessions.tell(Say("ada", text="crash"))
+            stage.advance(2)
+
+        said = [(each.levelname, each.getMessage().split()[0]) for each in caplog.records]
+        assert said == [("WARNING", "child.crashed")] * 4 + [("ERROR", "session.quarantined")]
+
+
 class TestAQuietLife:
     def test_says_nothing(self, runtime: Any, caplog: pytest.LogCaptureFixture) -> None:
         with SessionSystem(Parrot, runtime=runtime) as sessions:

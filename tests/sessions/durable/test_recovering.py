@@ -280,6 +280,18 @@ class TestOneThatCannotBeRead:
 
         assert now.kept[kept.id] == kept
 
+    def test_answers_a_message_with_what_helps_it_which_no_revive_does(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        sessions, _, kept = unreadable(stage, store)
+        with pytest.raises(StoreError) as unrevived:
+            sessions.ask(ReviveSession(kept.id))
+
+        with pytest.raises(SessionQuarantined, match="cannot be read") as refused:
+            sessions.ask(AppendMessage(kept.id, Role.USER, "more"))
+
+        assert refused.value.remedy == unrevived.value.remedy
+
     def test_is_known_by_the_key_of_its_create(self, stage: Stage, store: StoreInMemory) -> None:
         create = CreateSession(user_id="ada", idempotency_key="pay-17")
         sessions, now, kept = unreadable(stage, store, create)
