@@ -323,7 +323,8 @@ class TerminateSession(Request[Session], frozen=True):
     `SessionSystem.ask` waits for longer than the grace, unless it is told how long. A second one
     while the first is at work gets the same reply. StoreError says that the store has not kept
     the end: the session stays as it was, unless its cleanup has begun; then that is tried again
-    until it is kept.
+    until it is kept. A handler of that session would wait for itself, and is refused (`AskCycle`):
+    it calls `self.end`.
 
     Args:
         session_id: which session.

@@ -34,7 +34,6 @@ from callboard.actors.messages import (
     HealthReport,
     SessionMessage,
     Subscribe,
-    TerminateSession,
 )
 from callboard.actors.metrics import MetricsSink
 from callboard.actors.opening import STORE_START_S, Opening
@@ -43,7 +42,7 @@ from callboard.actors.patience import lasts, patience_s
 from callboard.actors.prompts import PromptComposer
 from callboard.actors.secrets import EnvironmentSecrets, Secrets
 from callboard.actors.sessions.actor import SessionActor
-from callboard.actors.sessions.address import refuse_own_end
+from callboard.actors.sessions.address import ManagerAddress
 from callboard.actors.sessions.attending import PART_HUNG_AFTER_S
 from callboard.actors.sessions.cleaning import Cleaner
 from callboard.actors.sessions.data import DEFAULT_KIND, Message, Session, SessionId
@@ -300,7 +299,7 @@ class SessionSystem:
         if system.on_event is None:
             # A crash under `tell` has no asker: without a line in the log nobody would know.
             system.on_event = self._log = EventLog(now_s=system.clock.now_s)
-        manager: Address[Any] = system.reserve(MANAGER, keeps_mailbox=True)
+        manager = system.reserve(MANAGER, keeps_mailbox=True, kind=ManagerAddress)
         services = self._services = Services(
             system,
             kinds=self._kinds,
@@ -547,7 +546,7 @@ class SessionSystem:
             DeliveryError: it cannot be delivered: the session is quarantined
                 (SessionQuarantined), its mailbox is full, the system has ended.
         """
-        self._recipient(message, waits=False).tell(message)
+        self._recipient(message).tell(message)
 
     def get(self, session_id: SessionId) -> Session:
         """Return a session's snapshot: no message, no lock.
@@ -703,13 +702,10 @@ class SessionSystem:
             opened.close()  # it went meanwhile, and perhaps nobody was told
         return opened
 
-    def _recipient(self, message: Request[Any], *, waits: bool = True) -> Address[Any]:
+    def _recipient(self, message: Request[Any]) -> Address[Any]:
         if isinstance(message, SessionMessage):
             return self.address(message.session_id)
-        services = self._running()
-        if waits and isinstance(message, TerminateSession):
-            refuse_own_end(message.session_id, services.table)
-        return services.manager
+        return self._running().manager
 
 
 class SweepFailed(msgspec.Struct, frozen=True):

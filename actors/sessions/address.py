@@ -13,7 +13,7 @@ again, so that nobody can see that it was gone. Both under the lock for rare thi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from callboard.actors.errors import (
@@ -25,12 +25,12 @@ from callboard.actors.errors import (
     SessionRestarting,
     SessionTerminating,
 )
-from callboard.actors.messages import SessionMessage
+from callboard.actors.messages import SessionMessage, TerminateSession
 from callboard.actors.sessions.internal import SessionEnded, SessionWaits
 from callboard.actors.sessions.naming import session_name
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Table, UnreadableRow
-from callboard.supervision import ActorSystem, Address, AskCycle, CallboardError, Future
+from callboard.supervision import ActorSystem, Address, AskCycle, CallboardError, Future, Request
 from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.runtime.current import local
 from callboard.supervision.runtime.incarnation import Incarnation
@@ -39,6 +39,8 @@ from callboard.supervision.runtime.operations import Task
 
 if TYPE_CHECKING:
     from callboard.actors.sessions.gate import Gate
+
+R = TypeVar("R")
 
 
 class SessionAddress(Address[Any]):
@@ -320,29 +322,44 @@ def address_of(row: Row) -> SessionAddress | None:
     return address
 
 
-def refuse_own_end(session_id: str, table: Table) -> None:
-    """Refuse that a handler of a session waits for the end of that session.
+class ManagerAddress(Address[Any]):
+    """Where the manager is reached, but not for a session that would wait for its own end."""
 
-    The end waits for the handler. One of several tasks that an `async` handler made may: nobody
-    knows whether the handler waits for it.
+    __slots__ = ()
 
-    Args:
-        session_id: of the session that is to end; it may be none.
-        table: where it is looked for.
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send and wait for the answer."""
+        if block:
+            self._refuse_own_end(message)
+        return super().ask(message, block=block, timeout=timeout)
 
-    Raises:
-        AskCycle: it would wait until its time is over.
-    """
-    runner = local.runner
-    cell = None if runner is None else runner.cell
-    address = None if cell is None else cell.address
-    if cell is None or not isinstance(address, SessionAddress):
-        return
-    if address.row.id != session_id or not address.has_row(table):
-        return
-    if isinstance(cell.operation, Task) and not cell.operation.is_running():
-        return
-    said = f"{cell.name} waits for its own end, which waits for what it handles"
-    error = AskCycle(said, address=cell.name)
-    error.remedy = "End it with self.end(reason), when the handler has returned."
-    raise error
+    async def ask_async(self, message: Request[R], *, timeout: float | None = None) -> R:
+        """Send and await the answer."""
+        self._refuse_own_end(message)
+        return await super().ask_async(message, timeout=timeout)
+
+    def _refuse_own_end(self, message: object) -> None:
+        """Refuse that a handler of a session waits for the end of that session.
+
+        The end waits for the handler. One of several tasks that an `async` handler made may: nobody
+        knows whether the handler waits for it.
+
+        Raises:
+            AskCycle: it would wait until its time is over.
+        """
+        if not isinstance(message, TerminateSession):
+            return
+        runner = local.runner
+        cell = None if runner is None else runner.cell
+        address = None if cell is None else cell.address
+        if cell is None or not isinstance(address, SessionAddress):
+            return
+        is_own = address.system is self.system and address.row.id == message.session_id
+        if not is_own or address.row.is_closed:
+            return
+        if isinstance(cell.operation, Task) and not cell.operation.is_running():
+            return
+        said = f"{cell.name} waits for its own end, which waits for what it handles"
+        error = AskCycle(said, address=cell.name)
+        error.remedy = "End it with self.end(reason), when the handler has returned."
+        raise error

@@ -292,7 +292,12 @@ class ActorSystem:
     # -- names -------------------------------------------------------------
 
     def reserve(
-        self, name: str, *, keeps_mailbox: bool = False, owner: object = None
+        self,
+        name: str,
+        *,
+        keeps_mailbox: bool = False,
+        owner: object = None,
+        kind: type[Address[Any]] = Address,
     ) -> Address[Any]:
         """Take a name for an address. It stays taken until `release`.
 
@@ -301,11 +306,12 @@ class ActorSystem:
             keeps_mailbox: whether messages wait there while nobody lives there.
             owner: who alone may have somebody live there. None: the supervisor whose child
                 asks for the name first, for as long as it has that child.
+            kind: the class of the address.
 
         Raises:
             NameTaken: somebody has it.
         """
-        address: Address[Any] = Address(self, name, keeps_mailbox=keeps_mailbox, owner=owner)
+        address = kind(self, name, keeps_mailbox=keeps_mailbox, owner=owner)
         holder = self.names.setdefault(name, address)
         if holder is not address:
             raise NameTaken(name, holder)

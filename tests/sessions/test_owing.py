@@ -26,7 +26,7 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.testing import FakeStore
-from callboard.supervision import LATER, AskCycle, Future, Later, Refusal, handles
+from callboard.supervision import LATER, Address, AskCycle, Future, Later, Refusal, handles
 from tests.sessions.stage import Stage, cell_of, later, until
 
 
@@ -77,7 +77,7 @@ class Host(SessionActor[None]):
     """Its behaviour; `asked` is whom it owes an answer."""
 
     asked: Future[Any]
-    sessions: ClassVar[list[SessionSystem]] = []
+    sessions: ClassVar[list[SessionSystem | Address[Any]]] = []
 
     @handles(Ask)
     def on_ask(self, message: Ask) -> Later:
@@ -275,11 +275,16 @@ class TestItsOwnEnd:
         until(stage, lambda: not sessions.ask(CountSessions()))
 
     @pytest.mark.parametrize("ask", [AskToLeave, AskToLeaveLater])
+    @pytest.mark.parametrize("whom", ["system", "manager"])
     def test_that_it_asks_for_is_refused_at_once(
-        self, host: Hosted, monkeypatch: pytest.MonkeyPatch, ask: type[AskToLeave]
+        self,
+        host: Hosted,
+        monkeypatch: pytest.MonkeyPatch,
+        ask: type[AskToLeave],
+        whom: str,
     ) -> None:
         sessions, ada, _ = host
-        monkeypatch.setattr(Host, "sessions", [sessions])
+        monkeypatch.setattr(Host, "sessions", [sessions if whom == "system" else sessions.manager])
         bob = sessions.ask(CreateSession()).id
 
         said = sessions.ask(ask(ada, whose=ada))
