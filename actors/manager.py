@@ -84,6 +84,8 @@ from callboard.supervision import (
     ExitReason,
     Future,
     Later,
+    Request,
+    UnhandledMessage,
     handles,
 )
 
@@ -182,6 +184,15 @@ class SessionManager(AttendingActor):
         return self._book.promised(self.reply_later(outlives=True))
 
     # -- what it is asked --------------------------------------------------
+
+    def on_receive(self, message: Any) -> Any:
+        """Refuse a message that nobody here handles: it is the host's own, and for a session."""
+        try:
+            return super().on_receive(message)
+        except UnhandledMessage as error:
+            if isinstance(message, Request):
+                error.remedy = "Make it a SessionMessage if it is for a session."
+            raise
 
     @handles(CreateSession)
     def on_create_session(self, message: CreateSession) -> Session | Later:

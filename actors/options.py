@@ -17,6 +17,7 @@ from callboard.actors.connections.ports import Connectors
 from callboard.actors.keeping import Keeping
 from callboard.actors.limits import SessionLimits
 from callboard.actors.sessions.actor import SessionActor
+from callboard.actors.sessions.behaviours import check_behaviour
 from callboard.actors.sessions.data import DEFAULT_KIND
 from callboard.supervision import InvalidSpec, Settings
 from callboard.supervision.runtime.system import check_ports
@@ -63,6 +64,10 @@ def check_options(given: Mapping[str, Any]) -> None:
         if kind == DEFAULT_KIND:
             remedy = f"Give it as session=, in place of {given['session'].__qualname__}."
             raise InvalidSpec(field, behaviour, remedy)
+    store = given["store"]
+    is_durable = store is not None and not hasattr(store, "commit")
+    for behaviour in (given["session"], *kinds.values()):
+        check_behaviour(cast("type[SessionActor[Any]]", behaviour), is_durable=is_durable)
     check_ports(given["runtime"], given["clock"], given["ids"])
     if given["audit_required"] and given["audit"] is None:
         raise InvalidSpec("audit_required", given["audit_required"], "Give an audit sink with it.")

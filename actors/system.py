@@ -17,7 +17,7 @@ from callboard.actors.checks import check, check_timeout
 from callboard.actors.connections.ports import Connectors
 from callboard.actors.connections.reads import LINK_READS, answer_about_links
 from callboard.actors.connections.switchboard import Switchboard
-from callboard.actors.errors import WorkspaceError
+from callboard.actors.errors import InvalidField, WorkspaceError
 from callboard.actors.health import report
 from callboard.actors.heart import Watchdog
 from callboard.actors.keeping import STANDARD, Keeping
@@ -170,7 +170,8 @@ class SessionSystem:
             makes what is no id, fails the create.
 
     Raises:
-        InvalidSpec: an argument that cannot be.
+        InvalidSpec: an argument that cannot be; a behaviour among them that no session could be
+            run by: what it handles, what its handlers return, the type of its `data`.
     """
 
     def __init__(
@@ -492,6 +493,7 @@ class SessionSystem:
 
         Raises:
             SessionError: a declared answer: not found, not valid, not now.
+                InvalidField: among them that this is no message.
             Refusal: another one, which the handler of a message of your own gave.
             DeliveryError: no answer came.
                 AskCycle: among them a handler that asks for the end of its own session.
@@ -705,7 +707,21 @@ class SessionSystem:
     def _recipient(self, message: Request[Any]) -> Address[Any]:
         if isinstance(message, SessionMessage):
             return self.address(message.session_id)
+        if not isinstance(message, Request):
+            raise _no_message(message)
         return self._running().manager
+
+
+def _no_message(given: object) -> InvalidField:
+    """Return what somebody is told who sends what is no message."""
+    if isinstance(given, type):
+        return InvalidField("message", given, f"Send an instance of it: {given.__name__}(...).")
+    name = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+    remedy = (
+        f"{name} is no message: give one of callboard.actors, as CreateSession(...), or a"
+        " SessionMessage of your own."
+    )
+    return InvalidField("message", given, remedy)
 
 
 class SweepFailed(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class SessionActor(LivingActor[D]):
     A value of a wrong type that the behaviour gives to `append` or `update` is its own slip, not
     its asker's: `InvalidSpec`, a crash like any other, which is counted, told and logged.
 
-    `SessionSystem.ask` and `tell` bring it `SessionMessage`s. Messages of any other type come by
+    `SessionSystem.ask` and `tell` bring it `SessionMessage`s. Other frozen structs come by
     its own address (`SessionSystem.address`), from timers, monitors and the actor itself.
 
     Args:

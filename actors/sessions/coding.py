@@ -7,7 +7,8 @@ restarts, last error) is not a part of it: see `Standing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
@@ -78,6 +79,12 @@ class Unreadable(Exception):
         self.remedy = remedy
 
 
+TO_BE_KEPT: Final = (
+    "A store keeps JSON: use text, numbers, booleans, times, tuples, mappings with keys of text,"
+    " and frozen structs of them."
+)
+"""What a behaviour's `data` can be made of."""
+
 _OTHER_DATA: Final = SessionUnreadable.remedy
 _TOO_DEEP: Final = "it nests too deep"
 
@@ -85,7 +92,8 @@ _TOO_DEEP: Final = "it nests too deep"
 def _sayable(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
-    raise NotImplementedError
+    msg = f"no JSON is like {type(value).__qualname__}"
+    raise NotImplementedError(msg)
 
 
 _encode = msgspec.json.Encoder(enc_hook=_sayable).encode
@@ -153,7 +161,7 @@ class SessionCoder:
         try:
             body = _encode(said)
         except (NotImplementedError, TypeError, ValueError) as error:
-            raise InvalidSpec("data", type(session.data).__name__, f"JSON: {error}") from None
+            raise _not_kept(session.data, str(error)) from None
         if session.data is not None and (before is None or before.data is not session.data):
             self._check_way_back(session)
         return body
@@ -173,7 +181,7 @@ class SessionCoder:
             if _is_same(read, data):
                 return
             said = "it does not come back as it was"
-        raise InvalidSpec("data", type(data).__name__, f"JSON: {said}")
+        raise _not_kept(data, said)
 
     def _data_of(self, kind: str, said: Any) -> Any:
         declared = self._types.get(kind, self._others)
@@ -258,6 +266,29 @@ class SessionCoder:
         except (msgspec.MsgspecError, ValueError) as error:
             raise Unreadable(str(error)) from error
         return session
+
+
+def _not_kept(data: object, why: str) -> InvalidSpec:
+    """Return what a behaviour is told that gives data which no store can keep."""
+    for field, number in _not_finite("data", data):
+        return InvalidSpec(field, number, "Give a finite number, or None: JSON has no other.")
+    return InvalidSpec("data", type(data).__name__, f"{TO_BE_KEPT} Not so here: {why}.")
+
+
+def _not_finite(field: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Yield the numbers in a value that are not finite, each with where it stands."""
+    parts: Iterable[tuple[str, object]] = ()
+    if isinstance(value, float) and not math.isfinite(value):
+        yield field, value
+    elif isinstance(value, msgspec.Struct):
+        parts = ((f".{name}", getattr(value, name)) for name in value.__struct_fields__)
+    elif isinstance(value, Mapping):
+        parts = ((f".{key}", each) for key, each in cast("Mapping[Any, object]", value).items())
+    elif isinstance(value, tuple):
+        items = cast("tuple[object, ...]", value)
+        parts = ((f"[{index}]", each) for index, each in enumerate(items))
+    for step, each in parts:
+        yield from _not_finite(field + step, each)
 
 
 def _name_of(declared: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -154,6 +154,10 @@ class SessionPatch(msgspec.Struct, frozen=True, kw_only=True):
     client_capabilities: Mapping[str, object] | msgspec.UnsetType | None = msgspec.UNSET
 
 
+FROZEN_DATA: Final = "Use one msgspec.Struct with frozen=True."
+"""What can be a behaviour's own data."""
+
+
 def checked_data(data: object, before: object = None) -> object:
     """Return a behaviour's own data if it can be part of a snapshot.
 
@@ -168,7 +172,7 @@ def checked_data(data: object, before: object = None) -> object:
     if data is None:
         return data
     if not (isinstance(data, msgspec.Struct) and data.__struct_config__.frozen):
-        raise InvalidSpec("data", type(data).__name__, "Use one msgspec.Struct with frozen=True.")
+        raise InvalidSpec("data", type(data).__name__, FROZEN_DATA)
     field = changeable(data, before)
     if field is not None:
         where, kind = f"data.{field}", type(getattr(data, field)).__name__

@@ -12,6 +12,7 @@ from callboard.actors import (
     CleanupInactive,
     CountSessions,
     CreateSession,
+    InvalidField,
     PassivateSession,
     Presence,
     SessionSystem,
@@ -23,7 +24,7 @@ from callboard.actors.manager import SessionManager
 from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.table import Row, Table
 from callboard.actors.sessions.walks import ROWS_PER_STEP, Walk
-from callboard.supervision import ActorDeadError, InvalidSpec, UnhandledMessage
+from callboard.supervision import ActorDeadError, InvalidSpec
 from tests.manager.kit import WITHIN_S, Greet, Hang, begin_create, create, services_of
 
 
@@ -102,7 +103,7 @@ class TestAShutdown:
         reason: Any = supervision.Shutdown()
         message: Any = Shutdown()
 
-        with pytest.raises(UnhandledMessage, match="no handler for the exit reason Shutdown"):
+        with pytest.raises(InvalidField, match=r"supervision\.\S*Shutdown is no message"):
             staged.ask(reason)
         with pytest.raises(InvalidSpec, match=r"Give an exit reason of callboard\.supervision"):
             manager.exit(message)

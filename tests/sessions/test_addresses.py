@@ -20,7 +20,7 @@ from callboard.actors import (
     TerminateSession,
 )
 from callboard.actors.sessions.naming import session_name
-from callboard.supervision import SystemStopped, handles
+from callboard.supervision import Request, SystemStopped, handles
 from tests.laws import broken_laws
 from tests.sessions.stage import Stage, presence, services_of
 
@@ -158,13 +158,17 @@ class TestAnAddress:
             held.ask(hello(ada), timeout=WITHIN_S)
 
 
+class Next(Request[int], frozen=True):
+    after: int
+
+
 class Counting(SessionActor[Any]):
     """Takes what is no message of a session."""
 
-    @handles(int)
-    def on_number(self, message: int) -> int:
+    @handles(Next)
+    def on_next(self, message: Next) -> int:
         """Reply the next one."""
-        return message + 1
+        return message.after + 1
 
 
 class TestAMessageOfAnyType:
@@ -172,4 +176,4 @@ class TestAMessageOfAnyType:
         sessions = stage.open(session=Counting)
         ada = sessions.ask(CreateSession(session_id="ada")).id
 
-        assert sessions.address(ada).ask(5, timeout=WITHIN_S) == 6
+        assert sessions.address(ada).ask(Next(5), timeout=WITHIN_S) == 6
