@@ -114,7 +114,7 @@ class Start(msgspec.Struct, Generic[RefT], frozen=True):
     cause: Child[RefT] | None = None
 
 
-class Retry(msgspec.Struct, frozen=True):
+class Retry(msgspec.Struct, Generic[RefT], frozen=True):
     """Send this to oneself, behind all that waits in the mailbox already.
 
     A failed restart goes back through the mailbox: a stop request must be able to overtake it.
@@ -123,10 +123,10 @@ class Retry(msgspec.Struct, frozen=True):
         due: the message.
     """
 
-    due: RetryDue
+    due: RetryDue[RefT]
 
 
-class Postpone(msgspec.Struct, frozen=True):
+class Postpone(msgspec.Struct, Generic[RefT], frozen=True):
     """Send this to oneself when the delay has passed.
 
     Args:
@@ -134,7 +134,7 @@ class Postpone(msgspec.Struct, frozen=True):
         delay_s: how long, in seconds.
     """
 
-    due: DelayOver
+    due: DelayOver[RefT]
     delay_s: float
 
 
@@ -159,7 +159,16 @@ class End(msgspec.Struct, frozen=True):
 
 
 Step: TypeAlias = (
-    Report | Remember | Put[RefT] | Forget | Stop | Start[RefT] | Retry | Postpone | Refuse | End
+    Report
+    | Remember
+    | Put[RefT]
+    | Forget
+    | Stop
+    | Start[RefT]
+    | Retry[RefT]
+    | Postpone[RefT]
+    | Refuse
+    | End
 )
 """One step of a plan."""
 

@@ -124,8 +124,8 @@ def _after_failure(
             return (Put(child.stopped()), *reports, End(Shutdown(cause=cause)))
         case IfFails.RETRY:
             reports = reporting.failed_to_start(state, child, reason)
-            due = RetryDue(child.key, child.incarnation, reason)
-            return (*reports, Put(child.waiting(_replaced_by(child, start))), Retry(due))
+            waiting = child.waiting(_replaced_by(child, start))
+            return (*reports, Put(waiting), Retry(RetryDue(waiting, reason)))
         case IfFails.FORGET:
             return (Forget((child.key,)), Refuse(StartFailed(child.id, reason)))
         case IfFails.LEAVE:

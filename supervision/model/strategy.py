@@ -37,7 +37,7 @@ def decide(
     """Say what is to be done about a child that has ended or waits to be restarted.
 
     What is about an incarnation that is no longer the current one, or about a
-    wait that was cancelled, calls for nothing: an empty plan. Nor does the end
+    wait that is not the present one, calls for nothing: an empty plan. Nor does the end
     of one that is still starting: that ends its start, and `after_start` decides.
 
     Every attempt to restart is counted before it is made. A child's own budget
@@ -61,7 +61,7 @@ def decide(
         if child.ref != happened.ref or child.is_restarting or child.is_starting:
             return ()
         return _after_exit(_Case(state, child, happened.reason, now_s, chance))
-    if not child.is_restarting or child.incarnation != happened.incarnation:
+    if child is not happened.child:
         return ()
     match happened:
         case RetryDue(reason=reason):
@@ -172,11 +172,9 @@ def _bring_back_in_time(case: _Case[RefT], own: RestartWindow | None) -> Plan[Re
     delay_s = backoff.delay_s(child.delays - 1, chance=case.chance) if backoff else 0.0
     if delay_s <= 0:
         return (*put, *_bring_back(state, child))
-    return (
-        Put(child.waiting(child.ref)),
-        *reporting.postponed(state, child, delay_s),
-        Postpone(DelayOver(child.key, child.incarnation), delay_s),
-    )
+    waiting = child.waiting(child.ref)
+    reports = reporting.postponed(state, child, delay_s)
+    return (Put(waiting), *reports, Postpone(DelayOver(waiting), delay_s))
 
 
 def _counted(case: _Case[RefT], own: RestartWindow | None) -> Child[RefT]:

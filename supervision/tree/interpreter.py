@@ -62,7 +62,7 @@ Steps: TypeAlias = Generator[Until, bool, None]
 class WaitOver(Notice, frozen=True):
     """To the supervisor itself: it is time to try a restart once more."""
 
-    due: RetryDue | DelayOver
+    due: RetryDue[Ref] | DelayOver[Ref]
 
 
 class Interpreter:

@@ -7,7 +7,7 @@ import pytest
 from callboard.supervision.model.backoff import Backoff
 from callboard.supervision.model.child import Child
 from callboard.supervision.model.child_api import plan_terminate_child
-from callboard.supervision.model.happenings import DelayOver, Exited, RetryDue
+from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.plan import Forget, Postpone, Put, Stop
 from callboard.supervision.model.reasons import Crashed
@@ -17,6 +17,7 @@ from callboard.supervision.model.stopping import plan_stop
 from callboard.supervision.model.strategy import decide
 
 NEW: Child[str] = Child(key="a", spec=ChildSpec(id="a", start=dict))
+WAITING = NEW.waiting("a#1")
 BOOM = Crashed("Boom")
 
 
@@ -64,12 +65,10 @@ def test_each_step_of_its_life_says_all_of_what_it_is() -> None:
 class TestAChildThatIsStarting:
     @pytest.mark.parametrize(
         "happened",
-        [Exited("a", "a#1", BOOM), RetryDue("a", 1, BOOM), DelayOver("a", 1)],
+        [Exited("a", "a#1", BOOM), RetryDue(WAITING, BOOM), DelayOver(WAITING)],
         ids=lambda each: type(each).__name__,
     )
-    def test_is_decided_about_when_its_start_is_over(
-        self, happened: Exited[str] | RetryDue | DelayOver
-    ) -> None:
+    def test_is_decided_about_when_its_start_is_over(self, happened: Happening[str]) -> None:
         state = supervisor(NEW.attempted().starting("a#1"))
 
         assert decide(state, happened, now_s=0.0) == ()

@@ -140,7 +140,7 @@ class TestFailed:
             supervisor="root", child_id="a", incarnation=2, ref="a#1", reason=BOOM
         )
         waiting = before.attempted().waiting("a#1")
-        assert plan == (Report(event), Put(waiting), Retry(RetryDue("a", 2, BOOM)))
+        assert plan == (Report(event), Put(waiting), Retry(RetryDue(waiting, BOOM)))
 
     def test_an_orderly_reason_is_tried_again_too(self) -> None:
         before = child(restart=RestartType.TRANSIENT).started("a#1", now_s=0)
@@ -149,7 +149,7 @@ class TestFailed:
             supervisor(), before, start(IfFails.RETRY, cause=before), Failed(Normal())
         )
 
-        assert plan[-1] == Retry(RetryDue("a", 0, Normal()))
+        assert plan[-1] == Retry(RetryDue(before.waiting("a#1"), Normal()))
 
     def test_a_sibling_that_fails_in_a_group_restart_replaces_nobody(self) -> None:
         cause = child("b").started("b#1", now_s=0)

@@ -18,7 +18,7 @@ from callboard.supervision.model.events import (
     SupervisorFinished,
     SupervisorGaveUp,
 )
-from callboard.supervision.model.happenings import DelayOver, Exited, RetryDue
+from callboard.supervision.model.happenings import DelayOver, Exited, Happening, RetryDue
 from callboard.supervision.model.intensity import RestartWindow
 from callboard.supervision.model.plan import (
     End,
@@ -278,25 +278,32 @@ class TestStrategyByPosition:
         assert running("b") in group_of(state, "b")
 
 
+def waits(child_id: str, incarnation: int = 1) -> Child[str]:
+    """Return a child that waits to be restarted: a value of its own, however equal to another."""
+    child = running(child_id).waiting(f"{child_id}#1")
+    return msgspec.structs.replace(child, incarnation=incarnation)
+
+
 class TestWhatIsNotItsBusiness:
     @pytest.mark.parametrize(
         "happened",
         [
             pytest.param(Exited("x", "x#1", BOOM), id="the exit of a stranger"),
             pytest.param(Exited("a", "a#0", BOOM), id="the exit of an earlier incarnation"),
-            pytest.param(RetryDue("x", 1, BOOM), id="a retry for a child that is gone"),
-            pytest.param(RetryDue("a", 1, BOOM), id="a retry for a child that runs"),
-            pytest.param(DelayOver("a", 1), id="a delay of a child that runs"),
-            pytest.param(RetryDue("w", 1, BOOM), id="a retry after an earlier failure"),
-            pytest.param(DelayOver("w", 1), id="a delay from before"),
+            pytest.param(RetryDue(waits("x"), BOOM), id="a retry for a child that is gone"),
+            pytest.param(RetryDue(waits("a"), BOOM), id="a retry for a child that runs"),
+            pytest.param(DelayOver(waits("a")), id="a delay of a child that runs"),
+            pytest.param(RetryDue(waits("w"), BOOM), id="a retry after an earlier failure"),
+            pytest.param(DelayOver(waits("w")), id="a delay from before"),
+            pytest.param(RetryDue(waits("w", 2), BOOM), id="a retry of another child of the id"),
+            pytest.param(DelayOver(waits("w", 2)), id="a delay of another child of the id"),
             pytest.param(Exited("w", "w#1", BOOM), id="the exit of what a waiting child replaces"),
-            pytest.param(RetryDue("s", 1, BOOM), id="a retry for a child that was terminated"),
-            pytest.param(DelayOver("s", 1), id="a delay of a child that was terminated"),
+            pytest.param(RetryDue(waits("s"), BOOM), id="a retry for a child that was terminated"),
+            pytest.param(DelayOver(waits("s")), id="a delay of a child that was terminated"),
         ],
     )
-    def test_calls_for_nothing(self, happened: Exited[str] | RetryDue | DelayOver) -> None:
-        waiting = msgspec.structs.replace(running("w").waiting("w#1"), incarnation=2)
-        state = supervisor(running("a"), waiting, running("s").stopped())
+    def test_calls_for_nothing(self, happened: Happening[str]) -> None:
+        state = supervisor(running("a"), waits("w", 2), running("s").stopped())
 
         assert decide(state, happened, now_s=0.0) == ()
 
@@ -358,9 +365,10 @@ class TestIntensity:
 
 
 class TestRetry:
+    FAILED = waits("b", 2)
+
     def waiting(self, **flags: Any) -> SupervisorState[str]:
-        failed = msgspec.structs.replace(running("b").waiting("b#1"), incarnation=2)
-        return supervisor(running("a"), failed, running("c").stopped(), **flags)
+        return supervisor(running("a"), self.FAILED, running("c").stopped(), **flags)
 
     @pytest.mark.parametrize(
         ("strategy", "expected"),
@@ -374,18 +382,18 @@ class TestRetry:
     def test_it_is_a_restart_of_the_one_that_failed(
         self, strategy: Strategy, expected: list[str]
     ) -> None:
-        plan = decide(self.waiting(strategy=strategy), RetryDue("b", 2, BOOM), now_s=1.0)
+        plan = decide(self.waiting(strategy=strategy), RetryDue(self.FAILED, BOOM), now_s=1.0)
 
         assert brief(plan) == expected
 
     def test_it_is_counted_like_any_other_and_not_reported_as_a_crash(self) -> None:
-        plan = decide(self.waiting(), RetryDue("b", 2, BOOM), now_s=1.0)
+        plan = decide(self.waiting(), RetryDue(self.FAILED, BOOM), now_s=1.0)
 
         assert events(plan) == []
         assert any(isinstance(step, Remember) for step in plan)
 
     def test_one_too_many_ends_the_supervisor(self) -> None:
-        plan = decide(self.waiting(intensity=0), RetryDue("b", 2, BOOM), now_s=1.0)
+        plan = decide(self.waiting(intensity=0), RetryDue(self.FAILED, BOOM), now_s=1.0)
 
         assert brief(plan) == ["b is stopped", "end: shutdown"]
         assert [type(each) for each in events(plan)] == [SupervisorGaveUp]
@@ -508,9 +516,9 @@ class TestBudgetOfItsOwn:
         assert brief(crash(state, "a")) == ["forget a"]
 
     def test_a_failed_start_is_counted_too(self) -> None:
-        state = supervisor(self.spent().waiting("a#1"))
+        child = self.spent().waiting("a#1")
 
-        plan = decide(state, RetryDue("a", 1, BOOM), now_s=100.0)
+        plan = decide(supervisor(child), RetryDue(child, BOOM), now_s=100.0)
 
         assert brief(plan) == ["a is stopped"]
         assert [(type(each), each.reason) for each in events(plan)] == [(ChildGivenUp, BOOM)]
@@ -560,17 +568,17 @@ class TestBackoff:
         assert put(plan).delays == 1
 
     def test_waiting_is_no_calm_life(self) -> None:
-        state = supervisor(self.child(2).waiting("a#1"))
+        child = self.child(2).waiting("a#1")
 
-        plan = decide(state, RetryDue("a", 1, BOOM), now_s=500.0)
+        plan = decide(supervisor(child), RetryDue(child, BOOM), now_s=500.0)
 
         assert brief(plan) == ["a waits", "wait 2.0 s"]
 
     def test_waiting_is_no_life_at_all(self) -> None:
         impatient = msgspec.structs.replace(self.BACKOFF, reset_after_s=0.5)
-        child = msgspec.structs.replace(running("a", backoff=impatient), delays=2)
+        child = msgspec.structs.replace(running("a", backoff=impatient), delays=2).waiting("a#1")
 
-        plan = decide(supervisor(child.waiting("a#1")), RetryDue("a", 1, BOOM), now_s=500.0)
+        plan = decide(supervisor(child), RetryDue(child, BOOM), now_s=500.0)
 
         assert brief(plan) == ["a waits", "wait 2.0 s"]
 
@@ -580,15 +588,16 @@ class TestBackoff:
         assert [type(each) for each in events(plan)] == [ChildCrashed, ChildRestartWasPostponed]
         assert events(plan)[1].delay_s == 0.5
         assert (put(plan).is_restarting, put(plan).ref) == (True, "a#1")
-        assert plan[-1] == Postpone(DelayOver("a", 1), 0.5)
+        assert plan[-1] == Postpone(DelayOver(put(plan)), 0.5)
 
     @pytest.mark.parametrize("strategy", Strategy, ids=lambda each: each.value)
     def test_when_the_delay_is_over_it_is_restarted_without_being_counted_again(
         self, strategy: Strategy
     ) -> None:
-        state = supervisor(self.child(1).waiting("a#1"), running("b"), strategy=strategy)
+        child = self.child(1).waiting("a#1")
+        state = supervisor(child, running("b"), strategy=strategy)
 
-        plan = decide(state, DelayOver("a", 1), now_s=100.5)
+        plan = decide(state, DelayOver(child), now_s=100.5)
 
         assert brief(plan)[-1] == ("start a" if strategy is ONE_FOR_ONE else "start a b")
         assert not any(isinstance(step, Remember) for step in plan)

@@ -204,6 +204,30 @@ def test_a_session_starts_though_the_one_before_was_about_to_come_back(stage: St
     assert broken_laws(sessions) == []
 
 
+def test_a_delay_of_the_one_before_does_not_end_that_of_the_next_one(
+    stage: Stage, opened: SessionSystem
+) -> None:
+    def crash_thrice() -> None:
+        for _ in range(3):
+            with pytest.raises(Boom):
+                opened.ask(Fall("ada", text="no"))
+            stage.advance(0.11)  # the second restart is put off for a tenth of a second
+
+    opened.ask(CreateSession(session_id="ada"))
+    crash_thrice()  # the third for a whole one
+    end_now(stage, opened)
+    opened.ask(CreateSession(session_id="ada"))
+    crash_thrice()
+    starts = stage.play.starts["ada"]
+
+    stage.advance(0.8)
+    before = stage.play.starts["ada"]
+    stage.advance(0.2)
+
+    assert (before, stage.play.starts["ada"]) == (starts, starts + 1)
+    assert broken_laws(opened) == []
+
+
 def test_a_pause_of_the_one_before_starts_none_that_was_taken_back(stage: Stage) -> None:
     """Its creator is told that it never was as soon as the store has kept that."""
     store = KeepsOne()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from callboard.supervision import Backoff, RestartWindow, Shutdown, Strategy
+from callboard.supervision import (
+    Backoff,
+    DeleteChild,
+    RestartWindow,
+    Shutdown,
+    StartChild,
+    Strategy,
+    TerminateChild,
+)
 from callboard.supervision.model.events import (
     ChildGivenUp,
     ChildRestartWasPostponed,
@@ -125,6 +133,23 @@ class TestABackoff:
         tree.world.advance(2)
 
         assert tree.diary == []
+
+    def test_of_a_child_that_is_gone_does_not_end_that_of_the_next_one_of_its_id(
+        self, tree: Tree
+    ) -> None:
+        top = tree.grow(*tree.specs("a", backoff=Backoff(delays_s=(10.0,))), intensity=None)
+        tree.crash("a")
+        tree.world.advance(5.0)
+        top.ask(TerminateChild("a"))
+        top.ask(DeleteChild("a"))
+        top.ask(StartChild(tree.spec("a", backoff=Backoff(delays_s=(10.0,)))))
+        tree.crash("a")
+
+        tree.world.advance(9.0)
+        before = tree.running()
+        tree.world.advance(1.1)
+
+        assert (before, tree.running()) == ("", "a")
 
 
 class TestAChildsOwnBudget:

@@ -25,8 +25,10 @@ from callboard.supervision import (
     SupervisedActor,
     TerminateChild,
 )
+from callboard.supervision.model.child import Child
 from callboard.supervision.model.events import ChildFailedToStop, ChildWasStopped
 from callboard.supervision.model.happenings import RetryDue
+from callboard.supervision.runtime.cell import Cell
 from callboard.supervision.testing import Simulation
 from callboard.supervision.tree.interpreter import WaitOver
 from tests.runtime.kit import Boom, Gate, boom, reason_of
@@ -107,9 +109,10 @@ class TestAStop:
 
     def test_before_a_restart_is_tried_again_leaves_no_message_of_its_own(self, tree: Tree) -> None:
         """What a supervisor tells itself is nobody's loss."""
+        child: Child[Cell[Any]] = Child(key="a", spec=tree.spec("a"))
         top = tree.grow(*tree.specs("a"))
         top.suspend()
-        top.notify(WaitOver(RetryDue("a", 1, Normal())))
+        top.notify(WaitOver(RetryDue(child.waiting(None), Normal())))
         tree.world.settle()
 
         top.kill()
