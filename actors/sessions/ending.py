@@ -29,7 +29,7 @@ from callboard.actors.sessions.services import Services
 from callboard.actors.sessions.spawn import STRUCK, Step, must_end, to_undo
 from callboard.actors.sessions.states import Presence, SessionState, Transition, takes_messages
 from callboard.actors.sessions.table import Row, Standing, UnreadableRow
-from callboard.actors.sessions.verdict import PartitionLost
+from callboard.actors.sessions.verdict import PartitionLost, closed_to
 from callboard.actors.sessions.walks import Walk
 from callboard.actors.storage.commits import CommitOutcome
 from callboard.supervision import Backoff, Future
@@ -414,7 +414,8 @@ class Ender:
             if self._services.addresses.is_awake(row):
                 return False  # the next one has begun before the store has said so
             if row.presence in {Presence.AWAKE, Presence.RESTARTING}:  # its actor was called off
-                self._desk.learn(row, PartitionLost(incarnation=row.incarnation))
+                lost = PartitionLost(incarnation=row.incarnation, is_called_off=True)
+                self._desk.learn(row, lost)
             else:
                 self._services.addresses.give_up(row)
             return False
@@ -461,7 +462,12 @@ class Ender:
         before = row.standing or Standing(0, Presence.ASLEEP)
         is_kept = before.presence is Presence.QUARANTINED
         presence = Presence.QUARANTINED if is_kept else Presence.ASLEEP
-        row.note(msgspec.structs.replace(before, incarnation=row.incarnation, presence=presence))
+        closed = closed_to(before, row.incarnation)  # it was called off
+        row.note(
+            msgspec.structs.replace(
+                before, incarnation=row.incarnation, presence=presence, closed=closed
+            )
+        )
         self._services.addresses.of(row).refuse_waiting(SessionTerminating(row.id))
 
     def _wait_for_undertaker(self, session_id: str, ending: Ending) -> None:

@@ -140,8 +140,9 @@ class Judge:
         is_failure = standing is not None and standing.restarts > (before.restarts if before else 0)
         if is_failure or isinstance(news, NeverStarted):
             details: dict[str, object] = {"error": _name_of(reason)}
-            if is_failure and standing is not None:
-                details.update(incarnation=standing.incarnation, failed_on=standing.failed_on)
+            if is_failure and not isinstance(news, NeverStarted):
+                failed_on = getattr(news, "failed_on", None)
+                details.update(incarnation=news.incarnation, failed_on=failed_on)
             tell(session, EventKind.ERROR, **details)
         if decision.verdict is Verdict.ASLEEP and row.id not in self._book.endings:
             tell(session, EventKind.ASLEEP)

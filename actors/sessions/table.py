@@ -72,6 +72,8 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
         spent: those of its failures that count against its budget (`budget.py`), so that a sleep
             does not make up for them. None: there was none, or it is quarantined, after which
             the budget is fresh.
+        closed: the last few incarnations whose failure is counted, or does not count, in their
+            order: word of an end may come late, and from two.
     """
 
     incarnation: int
@@ -81,6 +83,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     last_error: str | None = None
     failed_on: str | None = None
     spent: RestartWindow | None = None
+    closed: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=_STANDINGS_MAX)

@@ -13,7 +13,7 @@ does a wake that fails.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
@@ -45,25 +45,33 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     """The partition has spent the session's budget of restarts and forgotten it.
 
+    Or a start that had been asked for has failed, after which the session is quarantined (again).
+
     Args:
         incarnation: the last one.
-        reason: why that one ended.
+        reason: why that one ended, or the start failed.
         failed_on: name of the type of the message it was handling, if known.
+        is_start: whether it is such a start: it may have failed before the incarnation began.
     """
 
     incarnation: int
     reason: ExitReason
     failed_on: str | None = None
+    is_start: bool = False
 
 
 class PartitionLost(msgspec.Struct, frozen=True, kw_only=True):
     """The partition that ran the session has ended; its successor starts empty.
 
+    Or nobody is there for another reason. How the last incarnation ended may be told yet.
+
     Args:
         incarnation: the last one that had begun when that was learned.
+        is_called_off: the manager has ended what ran: that will be told, and is no failure.
     """
 
     incarnation: int
+    is_called_off: bool = False
 
 
 class NeverStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +163,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing | None = None
 
 
+CLOSED_MAX: Final = 8
+"""Incarnations of a session of which is remembered that their failure is counted."""
+
 _PRESENCE = {
     Verdict.RESTARTING: Presence.RESTARTING,
     Verdict.ASLEEP: Presence.ASLEEP,
@@ -245,17 +256,41 @@ def _is_noted(news: Ended | GivenUp, row: RowView) -> bool:
 
 
 def _new_failure(news: News, row: RowView) -> ExitReason | None:
-    """Return why an incarnation failed that is not counted yet; None: there is no such failure."""
+    """Return why an incarnation failed that is not counted yet; None: there is no such failure.
+
+    That its end was noted says nothing: that nobody is there may have been seen before anybody told
+    why, and the ends of two incarnations be told in either order.
+    """
     if isinstance(news, (PartitionLost, NeverStarted)):
         return None
     if not is_abnormal(news.reason) or isinstance(news.reason, NoActor):
         return None
-    if isinstance(news, (Ended, GivenUp)) and _is_noted(news, row):
-        # A start that failed before its incarnation had begun is about one whose end was noted.
-        before = row.standing
-        is_failed_start = before is not None and before.presence is Presence.ASLEEP
-        return news.reason if isinstance(news, GivenUp) and is_failed_start else None
-    return news.reason
+    return news.reason if _is_start(news) or not _is_closed(news.incarnation, row) else None
+
+
+def _is_start(news: News) -> bool:
+    """Say whether a start failed that was asked for: of that one alone is told, and once."""
+    return isinstance(news, (NotResumed, NotWoken)) or (isinstance(news, GivenUp) and news.is_start)
+
+
+def _is_closed(incarnation: int, row: RowView) -> bool:
+    closed = () if row.standing is None else row.standing.closed
+    return incarnation in closed or (len(closed) == CLOSED_MAX and incarnation < closed[0])
+
+
+def closed_to(before: Standing, incarnation: int) -> tuple[int, ...]:
+    """Return which incarnations are closed when those are, too, of which nothing was known yet.
+
+    Args:
+        before: what was known.
+        incarnation: the last of these.
+    """
+    first = max(before.incarnation, incarnation - CLOSED_MAX) + 1
+    return _closed_with(before, *range(first, incarnation + 1))
+
+
+def _closed_with(before: Standing, *incarnations: int) -> tuple[int, ...]:
+    return tuple(sorted({*before.closed, *incarnations})[-CLOSED_MAX:])
 
 
 def _spent(news: News, row: RowView, now_s: float) -> tuple[RestartWindow | None, bool]:
@@ -265,7 +300,8 @@ def _spent(news: News, row: RowView, now_s: float) -> tuple[RestartWindow | None
     """
     before = None if row.standing is None else row.standing.spent
     is_taken_along = isinstance(news, Ended) and not news.has_supervisor
-    if is_taken_along or isinstance(news, GivenUp) or _new_failure(news, row) is None:
+    is_over = isinstance(news, GivenUp) or _rests_in(row, Presence.QUARANTINED)
+    if is_taken_along or is_over or _new_failure(news, row) is None:
         return before, False
     return (before or RESTARTS).record(now_s=now_s)
 
@@ -286,15 +322,21 @@ def _noted(
             spent=None if is_over else spent,
         )
     if isinstance(news, (PartitionLost, NeverStarted)):
+        if isinstance(news, PartitionLost) and news.is_called_off:
+            noted = msgspec.structs.replace(noted, closed=closed_to(before, last))
         return None if verdict is Verdict.VOID else noted
     reason = _new_failure(news, row)
     if reason is None:
         return noted
+    failed_on = news.failed_on if isinstance(news, (Ended, GivenUp)) else None
+    is_start = _is_start(news)
+    is_last = is_start or not before.closed or last > before.closed[-1]
     return msgspec.structs.replace(
         noted,
         restarts=before.restarts + 1,
-        last_error=str(reason),
-        failed_on=news.failed_on if isinstance(news, (Ended, GivenUp)) else None,
+        last_error=str(reason) if is_last else before.last_error,
+        failed_on=failed_on if is_last else before.failed_on,
+        closed=closed_to(before, last) if is_start else _closed_with(before, last),
     )
 
 

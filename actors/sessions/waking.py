@@ -340,11 +340,13 @@ class Waker:
             name = type(start.refusal).__name__
             self._services.tell(row.latest().session, EventKind.ERROR, error=name)
             self._services.addresses.of(row).refuse_waiting(start.refusal)
-            self._fail(start, row, PartitionLost(incarnation=row.incarnation), why)
+            lost = PartitionLost(incarnation=row.incarnation, is_called_off=True)
+            self._fail(start, row, lost, why)
         elif start.cause is Cause.RESUME:
             self._fail(start, row, NotResumed(incarnation=row.incarnation, reason=reason), why)
         else:
-            self._fail(start, row, GivenUp(incarnation=row.incarnation, reason=reason), why)
+            news = GivenUp(incarnation=row.incarnation, reason=reason, is_start=True)
+            self._fail(start, row, news, why)
 
     def _fail(self, start: Start, row: Row, news: News, error: Exception) -> None:
         """Carry out what becomes of a session that did not start; then tell who waited for it.

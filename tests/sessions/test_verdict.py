@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import msgspec
 import pytest
 
@@ -10,6 +12,7 @@ from callboard.actors.sessions.data import Session
 from callboard.actors.sessions.states import Presence, SessionState
 from callboard.actors.sessions.table import Row, Standing
 from callboard.actors.sessions.verdict import (
+    CLOSED_MAX,
     Decision,
     Ended,
     GivenUp,
@@ -20,6 +23,7 @@ from callboard.actors.sessions.verdict import (
     PartitionLost,
     RowView,
     Verdict,
+    closed_to,
     decide,
     revived,
     view_of,
@@ -117,12 +121,15 @@ def test_a_void_verdict_about_a_session_that_nothing_was_known_of_says_that_it_i
     assert standing.spent == RESTARTS.record(now_s=7.0)[0]
 
 
-def test_a_start_given_up_that_never_began_is_one_failure_more() -> None:
-    asleep = Standing(3, Presence.ASLEEP, restarts=1)
-    on_its_way = Standing(3, Presence.RESTARTING, restarts=1)
+@pytest.mark.parametrize("presence", [Presence.ASLEEP, Presence.RESTARTING])
+def test_a_start_given_up_that_never_began_is_one_failure_more(presence: Presence) -> None:
+    before = Standing(3, presence, restarts=1, last_error="another", closed=(3,))
+    start = GivenUp(incarnation=3, reason=CRASHED, is_start=True)
 
-    assert noted(decide(GIVEN_UP, row(standing=asleep))).restarts == 2
-    assert noted(decide(GIVEN_UP, row(standing=on_its_way))).restarts == 1
+    standing = noted(decide(start, row(standing=before)))
+
+    assert (standing.restarts, standing.last_error, standing.closed) == (2, str(CRASHED), (3,))
+    assert noted(decide(GIVEN_UP, row(standing=before))).restarts == 1
 
 
 def test_what_is_decided_by_is_what_the_row_says_now() -> None:
@@ -148,7 +155,7 @@ def test_what_its_partition_gives_up_is_quarantined_with_its_last_error(
 
     assert decision.verdict is Verdict.QUARANTINED
     assert noted(decision) == Standing(
-        3, Presence.QUARANTINED, 9.0, 1, "crashed: KeyError: x", "Question"
+        3, Presence.QUARANTINED, 9.0, 1, "crashed: KeyError: x", "Question", closed=(3,)
     )
 
 
@@ -164,6 +171,74 @@ def test_down_and_giving_up_mean_quarantine_in_either_order_and_count_once(
 
     assert standing is not None
     assert (standing.presence, standing.restarts) == (Presence.QUARANTINED, 3)
+
+
+LATER = Crashed("OSError", "y")
+TOLD: list[News] = [
+    ended(CRASHED, 2),
+    PartitionLost(incarnation=3),
+    ended(NoActor(), 3),
+    ended(LATER, 3),
+    GivenUp(incarnation=3, reason=LATER, failed_on="Say"),
+]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(len(TOLD)))), ids=str)
+def test_each_failure_counts_once_in_whatever_order_it_is_told(order: tuple[int, ...]) -> None:
+    standing: Standing | None = Standing(1, Presence.ASLEEP)
+
+    for each in order:
+        decision = decide(TOLD[each], row(standing=standing))
+        standing = decision.standing or standing
+
+    assert standing is not None
+    assert (standing.restarts, standing.last_error) == (2, str(LATER))
+    assert standing.presence is Presence.QUARANTINED
+
+
+class TestWhatTheManagerHasCalledOff:
+    def test_is_no_failure_when_its_end_is_told(self) -> None:
+        lost = PartitionLost(incarnation=4, is_called_off=True)  # 4 is who took care of it
+        standing = noted(decide(lost, row(incarnation=4, standing=Standing(2, Presence.ASLEEP))))
+
+        later = noted(decide(ended(Killed(), 3), row(incarnation=4, standing=standing)))
+
+        assert (later.restarts, later.last_error) == (0, None)
+
+    def test_is_no_second_failure_where_it_was_a_start_that_failed(self) -> None:
+        start = GivenUp(incarnation=4, reason=CRASHED, is_start=True)
+        standing = noted(decide(start, row(incarnation=4, standing=Standing(2, Presence.ASLEEP))))
+
+        later = noted(decide(ended(Killed(), 3), row(incarnation=4, standing=standing)))
+
+        assert (later.restarts, later.last_error) == (1, str(CRASHED))
+
+    def test_leaves_what_failed_before_to_be_counted(self) -> None:
+        lost = PartitionLost(incarnation=4, is_called_off=True)
+        standing = noted(decide(lost, row(incarnation=4, standing=Standing(3, Presence.ASLEEP))))
+
+        later = noted(decide(ended(CRASHED, 3), row(incarnation=4, standing=standing)))
+
+        assert later.restarts == 1
+
+
+def test_what_is_closed_is_bounded_and_what_lies_before_it_is_closed_too() -> None:
+    standing: Standing | None = None
+    for number in range(1, CLOSED_MAX + 3):
+        standing = noted(decide(ended(CRASHED, number), row(incarnation=number, standing=standing)))
+    assert standing is not None
+
+    again = noted(decide(ended(CRASHED, 1), row(incarnation=CLOSED_MAX + 2, standing=standing)))
+
+    assert standing.closed == tuple(range(3, CLOSED_MAX + 3))
+    assert again == standing
+    assert closed_to(Standing(0, Presence.AWAKE), 99) == tuple(range(100 - CLOSED_MAX, 100))
+
+
+def test_a_crash_that_is_told_when_it_is_quarantined_leaves_the_next_budget_fresh() -> None:
+    decision = decide(ended(CRASHED), row(standing=QUARANTINED), now_s=7.0)
+
+    assert (noted(decision).restarts, noted(decision).spent) == (5, None)
 
 
 def test_the_same_down_twice_counts_once() -> None:
