@@ -98,7 +98,7 @@ class Judge:
                 self._waker.fell_asleep(row, has_ended=has_ended)
             case Verdict.QUARANTINED:
                 self._tell_the_log(row)
-                self._waker.forget(row.id)
+                self._waker.forget(row.id, row)
                 self._services.addresses.of(row).refuse_waiting()
                 self._waker.answer_sleepers(row)
             case Verdict.RESTARTING if ending is not None and ending.is_forced:
@@ -165,7 +165,7 @@ class Judge:
             self._tell_the_end(row, last)
         self._look_at_links(row)
         self._services.addresses.release(row)
-        self._waker.forget(row.id)
+        self._waker.forget(row.id, row)
         self._waker.answer_sleepers(row, last)
         # One that was to be ended and has not come to be was none: it has no last snapshot.
         has_ended = last is not None and last.state is SessionState.CLEANED

@@ -270,7 +270,15 @@ class DurableRow(StoredLedger[Session, Log], Row):
         is_stored: whether it comes from the store.
     """
 
-    __slots__ = ("created", "is_in_doubt", "is_stored", "marks", "pages", "standing_to_keep")
+    __slots__ = (
+        "created",
+        "is_in_doubt",
+        "is_stored",
+        "leaves_key",
+        "marks",
+        "pages",
+        "standing_to_keep",
+    )
 
     def __init__(
         self,
@@ -289,6 +297,7 @@ class DurableRow(StoredLedger[Session, Log], Row):
         self.is_stored = is_stored
         self.is_in_doubt = False
         self.created: CreateRecord | None = None
+        self.leaves_key = False
         self.standing_to_keep: bytes | None = None
 
     def begin(self, incarnation: int) -> Kept[Session, Log] | None:

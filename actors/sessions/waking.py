@@ -374,6 +374,8 @@ class Waker:
     def never_was(self, row: Row, error: Exception) -> None:
         """Take a session back whose creator is told that it came to nothing."""
         self._book.creates.forget(row.id)
+        if isinstance(row, DurableRow):  # by the commit that undoes it, if it was kept
+            row.leaves_key = True
         is_unknown = isinstance(error, StoreError) and not error.is_outcome_known
         may_be_kept = is_unknown or row.may_be_kept
         self._desk.learn(row, NeverStarted(reason=_reason_of(error), may_be_kept=may_be_kept))
@@ -408,18 +410,22 @@ class Waker:
         self._starts.pause(start)
         self._desk.send_after(delay_s, PauseOver(start))
 
-    def forget(self, session_id: str) -> None:
+    def forget(self, session_id: str, row: Row | None = None) -> None:
         """Start a session no more: it is gone, or in quarantine.
 
         Its creator is told an error, and may repeat the create with its key; unless that has its
-        first reply, for then it came to be.
+        first reply, or a store has kept it, for then it came to be.
         """
         creates, spawns = self._book.creates, self._book.spawns
         start, spawning = self._starts.get(session_id), spawns.get(session_id)
         is_new = start is not None and start.cause is Cause.CREATE
         told = creates.reply_for(session_id)
         if told is None and (is_new or spawning is not None):
-            creates.forget(session_id)
+            told = None if row is None else self._kept_reply(row)
+            if told is None:
+                creates.forget(session_id)
+            elif spawning is not None:
+                spawning.answer(told)
         cause = None if spawning is None else spawning.refuse()
         spawns.take_out(session_id)
         if start is None:
@@ -430,9 +436,23 @@ class Waker:
             start.fail(cause or SessionNotFound(session_id))
         self._starts.settle(start)
 
+    def _kept_reply(self, row: Row) -> Session | None:
+        """Return what the creator of a session is told whose key a store has; None: it has none.
+
+        The next process would answer a create that is repeated with this session, so must we.
+        """
+        creates = self._book.creates
+        is_kept = isinstance(row, DurableRow) and row.is_stored and row.created is None
+        if not is_kept or creates.key_for(row.id) is None:
+            return None
+        return creates.replied(row.id, row.session())
+
     def forget_strays(self) -> None:
         """Do the same for those that have left the table: the manager was killed in between."""
-        for session_id in [*(each.session_id for each in self._starts), *self._book.spawns]:
+        for start in self._starts:
+            if start.session_id not in self._table:
+                self.forget(start.session_id, start.row)
+        for session_id in self._book.spawns:
             if session_id not in self._table:
                 self.forget(session_id)
 

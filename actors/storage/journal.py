@@ -71,6 +71,8 @@ class StoredLedger(DurableLedger[S, L]):
     """Whether nobody knows what of it has been written: a commit was lost with the store."""
     created: CreateRecord | None
     """Under which key it was created, until that is written: when it has come to be."""
+    leaves_key: bool
+    """Whether its creator is told that it never was: its key goes with the next commit."""
     standing_to_keep: bytes | None
     """What is known of its incarnations, as JSON, until that is written."""
     keeps_body: ClassVar[bool] = False
@@ -292,6 +294,8 @@ class Journal(Generic[S, L]):
             # What never comes to be leaves its key to the next create: also one that may be in the
             # store by a commit of which nobody knows.
             created, leaves_key = None, ledger.is_in_doubt
+        if ledger.leaves_key:
+            created, leaves_key = None, True
         write = Write(
             id=ledger.id,
             is_new=not ledger.is_stored,

@@ -81,8 +81,8 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
         standing: what is known of its incarnations, as JSON; None: as it was.
         created: its idempotency key, with the write by which it comes to be: the first one, unless
             something of it is spawned first. None: as it was.
-        leaves_key: it has not come to be, though a write that said so may have been kept: its
-            idempotency key is left to the next create.
+        leaves_key: it has not come to be, though a write that said so was kept, or may have been:
+            its idempotency key is left to the next create.
         ended_at: it is CLEANED since then (UTC): kept as history until it is purged. None: it
             lives.
     """

@@ -19,6 +19,7 @@ from callboard.actors import (
     SessionNotFound,
     SessionState,
     SessionSystem,
+    SpawnError,
     StoreOutcomeUnknown,
     TerminateSession,
     WorkspaceError,
@@ -27,7 +28,8 @@ from callboard.actors.sessions.recovering import KEYS_KEPT_ANYHOW_S, UnreadableF
 from callboard.actors.sessions.states import takes_messages
 from callboard.actors.testing import FakeWorkspaces
 from callboard.actors.testing.stores import StoreInMemory
-from tests.sessions.stage import Stage, later, services_of
+from tests.cast import Actor, Boom
+from tests.sessions.stage import Stage, later, part_of, services_of
 
 CREATE = CreateSession(user_id="ada", org_id="acme", idempotency_key="k")
 
@@ -341,3 +343,53 @@ def test_one_that_is_repeated_without_a_restart_is_told_what_it_was_told(stage: 
     sessions.ask(TerminateSession(made.id))
 
     assert sessions.ask(CREATE) == made
+
+
+class TestACreateThatWasToldAnError:
+    def test_leaves_its_key_though_its_session_was_kept_before_its_start_failed(
+        self, stage: Stage, store: StoreInMemory
+    ) -> None:
+        class Stumbling(Actor):
+            play = stage.play
+
+            def on_start(self) -> None:
+                super().on_start()
+                raise Boom("when all is kept")
+
+        with pytest.raises(SpawnError):
+            stage.open(store=store, session=Stumbling).ask(CREATE)
+        stage.settle()
+        assert [each.ended_at is None for each in store.kept.values()] == [False]
+
+        sessions = again(stage, store)
+
+        assert sessions.ask(CREATE).state is SessionState.ACTIVE
+
+    def test_is_none_whose_session_the_store_has(self, stage: Stage, store: StoreInMemory) -> None:
+        """It is ended before the manager hears of its start, but after that was kept."""
+        create = msgspec.structs.replace(CREATE, session_id="ada")
+
+        class Slow(Actor):
+            play = stage.play
+
+            def on_start(self) -> None:
+                super().on_start()
+                for each in partitions:
+                    each.suspend()
+
+        sessions = stage.open(store=store, session=Slow)
+        partitions = [part_of(sessions, f"sessions/{number}") for number in range(2)]
+        created = later(sessions, create)
+        stage.settle()
+        assert store.kept["ada"].created is not None
+
+        ended = later(sessions, TerminateSession("ada", grace_s=0.0))
+        stage.advance(0.1)
+        for each in partitions:
+            each.resume()
+        stage.settle()
+
+        last = ended.get()
+        assert created.get() == last
+        assert sessions.ask(create) == last
+        assert again(stage, store).ask(create).version == last.version

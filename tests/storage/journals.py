@@ -55,13 +55,21 @@ class Coder:
 
 
 class Row(StoredLedger[Said, Words]):
-    __slots__ = ("created", "id", "is_in_doubt", "is_stored", "marks", "standing_to_keep")
+    __slots__ = (
+        "created",
+        "id",
+        "is_in_doubt",
+        "is_stored",
+        "leaves_key",
+        "marks",
+        "standing_to_keep",
+    )
 
     def __init__(self, name: str, journal: Journal[Said, Words]) -> None:
         super().__init__(Said(), (), active_s=0.0)
         self.id = name
         self.marks = journal
-        self.is_stored = self.is_in_doubt = False
+        self.is_stored = self.is_in_doubt = self.leaves_key = False
         self.created = None
         self.standing_to_keep: bytes | None = None
 
