@@ -178,6 +178,7 @@ STATUSES: Mapping[str, Status] = MappingProxyType(
         "too_many_requests": Status(503, EX_TEMPFAIL),
         "request_timeout": Status(504, EX_TEMPFAIL),
         "request_too_slow": Status(408, EX_TEMPFAIL),
+        "export_timeout": Status(504, EX_TEMPFAIL),
         "internal_error": Status(500, EX_SOFTWARE),
         "wrong_reply": Status(500, EX_SOFTWARE),
         "faults_are_off": Status(404, EX_UNAVAILABLE),

@@ -134,6 +134,17 @@ class RequestTimeout(RequestError):
     is_outcome_known: ClassVar[bool] = False
 
 
+class ExportTimeout(RequestError):
+    """An export was not done in its time; what has come of it is not all."""
+
+    code: ClassVar[str] = "export_timeout"
+    remedy: str = (
+        "Read it faster, best into a file on this machine, or start the daemon with a higher"
+        " --set export_s=SECONDS."
+    )
+    is_retryable: ClassVar[bool] = True
+
+
 class RequestTooSlow(RequestError):
     """The body did not arrive in the request's time."""
 

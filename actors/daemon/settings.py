@@ -29,6 +29,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         work_s: seconds for the answer of what may last longer than `ask_s`: a prompt, a tool call,
             an opening, a spawn of many steps.
         send_s: seconds in which a client must take what waits to be sent to it.
+        export_s: seconds for a whole export: until it ends, no room of what is written meanwhile
+            can be used again.
         beat_s: seconds of silence after which an event stream says that it lives.
         keep_alive_s: seconds that an idle connection is kept.
         retry_after_s: seconds that a client who came at a bad time is told to wait.
@@ -57,6 +59,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     ask_s: float = 20.0
     work_s: float = 660.0
     send_s: float = 20.0
+    export_s: float = 3_600.0
     beat_s: float = 15.0
     keep_alive_s: int = 30
     retry_after_s: int = 1

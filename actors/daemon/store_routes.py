@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from callboard.actors.daemon.calls import Call, LinesIn, Route, Stream
+from callboard.actors.daemon.errors import ExportTimeout
 from callboard.actors.daemon.media import LINES
 from callboard.actors.daemon.problems import problem_of
 from callboard.actors.daemon.wire import NoQuery, Wire
@@ -24,7 +25,7 @@ from callboard.actors.storage.salvaging import salvaged
 from callboard.supervision.model.errors import CallboardError
 
 PART_BYTES: Final = 65_536
-"""Bytes of an export that are sent in one go, at least."""
+"""Bytes of an export that are sent in one go, at least; what remains is less."""
 
 
 class Compaction(Wire, frozen=True, kw_only=True):
@@ -97,18 +98,31 @@ async def export_store(call: Call[Exporting, None]) -> Stream:
     else:
         archive = operator.archive()
         aside, lines = Aside(archive.close), exported(archive)
-    call.stay.last(None)
+    call.stay.last(None)  # not the guard ends it: the client is to be told that it is not all
     call.stay.at_end(aside.over)
+    export_s = call.settings.export_s
+    ends_at_s = asyncio.get_running_loop().time() + export_s
+
+    async def next_part() -> bytes:
+        try:
+            async with asyncio.timeout_at(ends_at_s):
+                part: bytes = await aside.do(lambda: _part(lines))
+        except TimeoutError:
+            msg = f"the export was not done within {export_s:g} s; what has come of it is not all"
+            raise ExportTimeout(msg) from None
+        return part
+
     # Before the answer begins: where nothing can be read, an error is the answer.
-    first = await aside.do(lambda: _part(lines))
-    return Stream(_parts(first, lines, aside))
+    return Stream(_parts(await next_part(), next_part))
 
 
-async def _parts(part: bytes, lines: Iterator[bytes], aside: Aside) -> AsyncIterator[bytes]:
+async def _parts(part: bytes, next_part: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+    """Yield the parts; how long one waits for its reader is the connection's to bound, `send_s`."""
     try:
         while part:
             yield part
-            part = await aside.do(lambda: _part(lines))
+            is_last = len(part) < PART_BYTES
+            part = b"" if is_last else await next_part()
     except CallboardError as error:  # too late for another status: the last line says it
         yield line_of_break(problem_of(error))
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import pytest
 
 from callboard.actors import (
     AppendMessage,
@@ -108,6 +110,11 @@ class Running:
         self._thread.join(READY_S)
         assert not self._thread.is_alive()
         return self.code
+
+    def let_pass(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have it later by the daemon's own clock."""
+        assert self._loop is not None
+        monkeypatch.setattr(self._loop, "time", lambda: time.monotonic() + seconds)
 
     def client(self, **options: Any) -> httpx.Client:
         uds = None if self.path is None else str(self.path)

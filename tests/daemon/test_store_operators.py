@@ -37,6 +37,9 @@ from tests.house import ROOT
 
 LINES = {"content-type": "application/jsonl"}
 
+PATIENT = DaemonSettings(stop_s=10.0, drain_s=0.5, send_s=1e6)
+"""With a reader that stands still, whatever the time is."""
+
 
 @pytest.fixture
 def path(private: Path) -> Path:
@@ -209,6 +212,34 @@ class TestAnExportOfADaemon:
                 wait_until(lambda: daemon.daemon._app.lasting == 0)  # after send_s
 
                 wait_until(lambda: not cannot_begin_anew(path))
+
+    def test_that_is_read_too_slowly_ends_in_its_time_and_says_that_it_is_not_all(
+        self, private: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with running(private, store=path, settings=PATIENT) as daemon, daemon.client() as http:
+            bring(http, "ada", messages=20_000)  # more than a socket holds
+            with http.stream("GET", "/v1/store/export") as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                assert cannot_begin_anew(path)
+
+                daemon.let_pass(PATIENT.export_s, monkeypatch)
+
+                last = json.loads(list(lines)[-1])
+                wait_until(lambda: not cannot_begin_anew(path))
+
+        assert (last["line"], last["problem"]["code"]) == ("broken", "export_timeout")
+        assert "export_s" in last["problem"]["remedy"]
+
+    def test_of_which_nothing_comes_in_its_time_is_an_error(
+        self, private: Path, path: Path
+    ) -> None:
+        bounds = DaemonSettings(stop_s=10.0, drain_s=0.5, export_s=1e-9)
+        with running(private, store=path, settings=bounds) as daemon, daemon.client() as http:
+            answer = http.get("/v1/store/export")
+
+            assert (answer.status_code, answer.json()["code"]) == (504, "export_timeout")
+            wait_until(lambda: not cannot_begin_anew(path))
 
     @pytest.mark.parametrize("what", ["export", "check"])
     def test_of_a_file_that_was_removed_is_an_error_that_names_it(
@@ -456,6 +487,29 @@ class TestTheCommands:
         assert "Put it back" in removed[2]
         assert '"line":"end"' not in to_stdout[1]
         assert not list(private.glob("all.jsonl*"))
+
+    def test_of_an_export_that_is_read_too_slowly_say_that_it_is_not_all(
+        self, private: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with running(private, store=path, settings=PATIENT) as daemon, daemon.client() as http:
+            bring(http, "ada", messages=50_000)  # more than sockets and pipes hold
+            words = [sys.executable, "-m", "tests.daemon.callboard", "store", "export"]
+            with subprocess.Popen(
+                [*words, "--socket", str(daemon.path)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as slow:
+                assert slow.stdout is not None
+                slow.stdout.read(1)
+
+                daemon.let_pass(PATIENT.export_s, monkeypatch)
+
+                out, err = slow.communicate()
+
+        assert slow.returncode == 75
+        assert b'"line":"end"' not in out
+        assert b"not all" in err
+        assert b"--set export_s=SECONDS" in err
 
     def test_export_what_can_be_read_and_name_the_rest(
         self, http: httpx.Client, daemon: Running, path: Path, private: Path

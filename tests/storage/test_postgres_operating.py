@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,9 @@ from callboard.actors.storage.operable import Operable, archive_of, arrivals_of,
 from callboard.actors.storage.postgres import PostgresStore
 from callboard.actors.storage.postgres_archive import PostgresArchive
 from callboard.actors.storage.postgres_arriving import PostgresArrivals
+from tests.daemon.daemons import running
+from tests.daemon.test_store_operators import PATIENT, bring
+from tests.daemon.test_streams import wait_until
 from tests.storage.conftest import Opens, new_schema
 from tests.storage.kit import CREATED, ended, head, messages, more, new, said
 from tests.storage.postgres_server import Server
@@ -266,6 +270,36 @@ class TestAnArchive:
 
         with pytest.raises(StoreRefused, match="no such schema"):
             lines_of(nothing)
+
+
+class TestAnExportOfADaemon:
+    def test_that_is_read_too_slowly_ends_in_its_time_and_says_that_it_is_not_all(
+        self, tmp_path: Path, there: PostgresStore, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = there.patient_link()
+        there.close()  # the daemon has its own
+        link.open()
+
+        def is_read() -> bool:
+            sql = "SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction'"
+            return bool(link.rows(sql))
+
+        tmp_path.chmod(0o700)
+        kept = PostgresStore(server.dsn, schema=there.schema)
+        with running(tmp_path, store=kept, settings=PATIENT) as daemon, daemon.client() as http:
+            bring(http, "ada", messages=20_000)  # more than a socket holds
+            with http.stream("GET", "/v1/store/export") as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                wait_until(is_read)
+
+                daemon.let_pass(PATIENT.export_s, monkeypatch)
+
+                last = json.loads(list(lines)[-1])
+                wait_until(lambda: not is_read())
+        link.drop()
+
+        assert (last["line"], last["problem"]["code"]) == ("broken", "export_timeout")
 
 
 class TestACompaction:
