@@ -205,7 +205,7 @@ def import_(
 def compact(
     *, ended_longer_than_s: float | None = None, file: File = None, where: Where = HERE
 ) -> int:
-    """Delete what ended long ago, and give free room back to the disk.
+    """Delete what ended long ago, and give free room back to the disk; say why if there is none.
 
     PostgreSQL uses the room again by itself; VACUUM FULL gives it back to the disk.
 
@@ -233,7 +233,8 @@ def compact(
         f"{answer['purged']} ended sessions are deleted;"
         f" {answer['bytes_before']:,} bytes were {answer['bytes_after']:,} afterwards"
     )
-    return print_answer(answer, where, [said])
+    why = answer["why"]
+    return print_answer(answer, where, [said] if why is None else [said, why])
 
 
 # -- a server --------------------------------------------------------------

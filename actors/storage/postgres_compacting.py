@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
+from typing import Final
 
-from callboard.actors.storage.compacting import PURGED_AT_ONCE, Compacted
+from callboard.actors.storage.compacting import PURGED_AT_ONCE, Compacted, Left, why_nothing
 from callboard.actors.storage.postgres import PostgresStore
 
 
@@ -28,4 +30,12 @@ def compacting_there(
     while store.has_ended(ended_before):
         purged += store.purge(ended_before=ended_before, limit=PURGED_AT_ONCE).sessions
         yield
-    return Compacted(purged, before, store.size_bytes())
+    after = store.size_bytes()
+    left = Left(purged=purged, is_smaller=after < before, keeps_ended=store.has_ended(math.inf))
+    return Compacted(purged, before, after, why_nothing(left, used_again=_USED_AGAIN))
+
+
+_USED_AGAIN: Final = (
+    "PostgreSQL uses the room of what was deleted for what is written next; VACUUM FULL gives it"
+    " back to the disk, and stops everybody meanwhile"
+)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -678,6 +680,10 @@ class TestACheck:
         assert not found.is_complete
 
 
+LONG = tuple(MessageRecord(seq, None, b'"%s"' % (b"x" * 50_000)) for seq in range(1, 4))
+"""Messages that fill pages."""
+
+
 class TestCompacting:
     def test_makes_the_file_smaller_a_part_at_a_time(
         self, opens: Opens, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -702,6 +708,64 @@ class TestCompacting:
         assert compacted.bytes_after < before / 4
         assert [each.id for each in store.history()] == ["s0"]
         assert checked(store) == Checked(1, 20, ())
+
+    @pytest.mark.parametrize(
+        ("left", "said"),
+        [
+            ({"purged": 3, "is_smaller": True}, None),
+            ({"purged": 3, "is_smaller": True, "is_read": True}, "until that is over"),
+            ({"is_read": True}, "until that is over"),
+            ({"purged": 3}, "used again"),
+            ({"purged": 3, "keeps_pages": True}, "auto_vacuum = INCREMENTAL"),
+            ({}, "nothing has ended so long ago"),
+            ({"keeps_ended": True}, "a lower ended_longer_than_s"),
+        ],
+        ids=["it has", "read", "still read", "no page", "kept pages", "nothing", "later"],
+    )
+    def test_tells_why_the_disk_got_nothing_back(
+        self, left: dict[str, Any], said: str | None
+    ) -> None:
+        nothing: dict[str, Any] = {"purged": 0, "is_smaller": False, "keeps_ended": False}
+
+        why = compacting.why_nothing(
+            compacting.Left(**{**nothing, **left}), used_again="used again"
+        )
+
+        assert why is None if said is None else why is not None and said in why
+
+    def test_that_a_reader_holds_back_says_so(self, opens: Opens, path: Path) -> None:
+        store = opens()
+        store.write([new("old", messages=LONG, head=head(3)), new("lives")])
+        store.close()  # so that all of it is in the file itself
+        store = opens()
+        store.write([ended("old", 5.0, 3)])
+
+        with closing(store.reader()) as reader, reader.unchanging():
+            held = to_end(compacting.compacting(store, ended_before=6.0))
+            size_meanwhile = path.stat().st_size
+        again = to_end(compacting.compacting(store, ended_before=6.0))
+
+        assert held.why is not None
+        assert "somebody reads the store as it was" in held.why
+        assert path.stat().st_size == again.bytes_after < size_meanwhile
+        assert again.why == "nothing has ended so long ago"
+
+    def test_of_a_file_that_keeps_its_pages_ends_and_says_so(
+        self, opens: Opens, path: Path
+    ) -> None:
+        store = opens()
+        store.write([new("old", messages=LONG, head=head(3)), new("lives")])
+        store.write([ended("old", 5.0, 3)])
+        store.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+            stranger.execute("PRAGMA auto_vacuum = NONE")
+            stranger.execute("VACUUM")
+
+        kept = to_end(compacting.compacting(opens(), ended_before=6.0))
+
+        assert kept.purged == 1
+        assert kept.why is not None
+        assert "PRAGMA auto_vacuum = INCREMENTAL" in kept.why
 
     def test_keeps_what_ended_later(self, opens: Opens) -> None:
         store = opens()

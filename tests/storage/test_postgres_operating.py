@@ -312,6 +312,8 @@ class TestACompaction:
         assert isinstance(done, Compacted)
         assert (done.purged, ids(there)) == (1, ["young", "lives"])
         assert done.bytes_before > 0
+        assert done.why is not None
+        assert "VACUUM FULL" in done.why
         assert checked(there).findings == ()
 
 
