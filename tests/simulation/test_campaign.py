@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from time import process_time
 from typing import NamedTuple
 
 import pytest
+from msgspec import to_builtins
 
-from callboard.supervision.testing import FaultPlan, Simulation, simulate
+from callboard.supervision.testing import FaultPlan, NeverSeen, Simulation, simulate
+from tests.simulation.counting import PROPERTY, Counts
 from tests.simulation.durable import DURABLE_PLAN, DURABLE_TAKING_OVER, durable
 from tests.simulation.mixed import LAWS, PATHS, PLAN, TAKING_OVER, mixed
 
@@ -57,8 +60,11 @@ def parts() -> Iterator[object]:
 @pytest.mark.stress
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize(("name", "seeds"), list(parts()))
-def test_every_law_holds(name: str, seeds: range) -> None:
-    world = WORLDS[name]
+def test_every_law_holds(
+    name: str, seeds: range, record_property: Callable[[str, object], None]
+) -> None:
+    world, counts = WORLDS[name], Counts(world=name)
+    played: set[int] = set()  # some are played twice, and one that fails again and again
 
     @simulate(
         schedules=len(seeds),
@@ -67,6 +73,21 @@ def test_every_law_holds(name: str, seeds: range) -> None:
         must_see=world.must_see,
     )
     def is_played(sim: Simulation) -> None:
-        world.play(sim)
+        try:
+            world.play(sim)
+        finally:
+            if sim.seed not in played:
+                played.add(sim.seed)
+                counts.note(sim, world.must_see)
 
-    is_played()
+    began_s = process_time()
+    try:
+        is_played()
+    except NeverSeen:  # of all of them together: no law was broken
+        raise
+    except BaseException:
+        counts.violations += 1
+        raise
+    finally:
+        counts.processor_s = process_time() - began_s
+        record_property(PROPERTY, to_builtins(counts))
