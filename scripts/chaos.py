@@ -24,6 +24,12 @@ SETTLED = 0.25
 FLAT_FROM_S = 600.0
 """How long a run must be to say whether its memory is flat: the allocator takes 1 MiB at a time."""
 
+EX_BROKEN = 1
+"""Exit code when a law was broken, on purpose or not, or memory grew."""
+
+EX_UNNOTICED = 3
+"""Exit code when a law was broken on purpose and no check named it: the checks are blind."""
+
 GROWTH_MAX = 0.1 * MIB
 """Bytes a minute of which a flat run's memory grows by less: 1 MiB in ten minutes."""
 
@@ -59,6 +65,7 @@ class Report(msgspec.Struct, frozen=True):
         census: what it held when all sessions had ended.
         verdict: `kept`, or `broken`.
         violation: the law that was broken, as a sentence; None: none was.
+        is_noticed: whether the violation is what was broken on purpose; None: nothing was to be.
         samples: what it weighed after each wave.
     """
 
@@ -74,6 +81,7 @@ class Report(msgspec.Struct, frozen=True):
     census: dict[str, int]
     verdict: str
     violation: str | None = None
+    is_noticed: bool | None = None
     samples: tuple[Sample, ...] = ()
 
     @property
@@ -88,6 +96,13 @@ class Report(msgspec.Struct, frozen=True):
     def is_good(self) -> bool:
         """Whether no law was broken, and nothing has grown as far as can be said."""
         return self.violation is None and self.is_flat is not False
+
+    @property
+    def exit_code(self) -> int:
+        """What the program says to who started it."""
+        if self.is_noticed is False:
+            return EX_UNNOTICED
+        return 0 if self.is_good else EX_BROKEN
 
 
 def floor(samples: Sequence[Sample]) -> list[Sample]:
@@ -154,6 +169,7 @@ def strike(seconds: float, seed: int, *, sabotage: str | None = None) -> Report:
         census=census,
         verdict="kept" if violation is None else "broken",
         violation=violation,
+        is_noticed=None if sabotage is None else SABOTAGES[sabotage].named_as in (violation or ""),
         samples=tuple(samples),
     )
 
@@ -172,14 +188,27 @@ def show(report: Report) -> None:
     grew = "too few waves for a slope" if growth is None else f"{growth / MIB:+.2f} MiB a minute"
     said = {None: "too short a run to call it flat", True: "flat", False: "NOT FLAT"}
     print(f"\nmemory: {report.rss_bytes / MIB:.1f} MiB resident, {grew}: {said[report.is_flat]}")
-    print(
-        f"{report.waves} waves, {report.strikes} strikes, {report.asks:,} asks in"
-        f" {report.seconds:.1f} s, seed {report.seed}"
+    done = (
+        counted(report.waves, "wave"),
+        counted(report.strikes, "strike"),
+        counted(report.asks, "ask"),
     )
+    print(f"{', '.join(done)} in {report.seconds:.1f} s, seed {report.seed}")
     if report.violation is None:
         print("verdict: every law was kept, every ask has ended, nothing was left")
     else:
         print(f"verdict: BROKEN: {report.violation}")
+    if report.is_noticed is not None:
+        print(f"the sabotage was {'noticed' if report.is_noticed else 'NOT NOTICED'}")
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many of something there are.
+
+    >>> counted(1, "wave"), counted(1_200, "wave")
+    ('1 wave', '1,200 waves')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def main() -> int:
@@ -201,7 +230,7 @@ def main() -> int:
         print(json.dumps({**msgspec.to_builtins(report), "is_flat": report.is_flat}))
     else:
         show(report)
-    return 0 if report.is_good else 1
+    return report.exit_code
 
 
 if __name__ == "__main__":

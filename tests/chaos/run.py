@@ -12,7 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from callboard.actors import (
     CleanupInactive,
@@ -104,7 +104,8 @@ class Run:
         self.pause_s = pause_s
         self.steps_max = math.inf
         """What each client does at most in a wave, and so what a wave has to remember."""
-        self._sabotage = sabotage
+        self.sabotage = sabotage
+        """How a law is still to be broken; None: it has been, or is not to be."""
         self._clients = clients
         chance = self.chance
         self.sessions = SessionSystem(
@@ -189,8 +190,8 @@ class Run:
         is_at_rest = self.world.rest(lambda: not self.unrest(), REST_S)
         self.notes.told.look()
         self.notes.history.look()
-        if self._sabotage is not None and SABOTAGES[self._sabotage](self):
-            self._sabotage = None
+        if self.sabotage is not None and SABOTAGES[self.sabotage].commit(self):
+            self.sabotage = None
         self.hold([] if is_at_rest else self.unrest(), after)
         self.hold(self.broken(), after)
         self._note_paths()
@@ -351,8 +352,20 @@ def read_what_was(run: Run) -> bool:
     return False
 
 
-SABOTAGES: dict[str, Callable[[Run], bool]] = {"message": lose_a_message, "read": read_what_was}
-"""Ways to break a law on purpose; each says whether there was something to break."""
+class Sabotage(NamedTuple):
+    """A way to break a law on purpose."""
+
+    commit: Callable[[Run], bool]
+    """Breaks it, and says whether there was something to break."""
+
+    named_as: str
+    """What the violation says by which it is known."""
+
+
+SABOTAGES = {
+    "message": Sabotage(lose_a_message, "lost 'nobody 1', confirmed as"),
+    "read": Sabotage(read_what_was, "the saboteur's GetSession"),
+}
 
 
 def deck(chance: random.Random) -> list[str]:

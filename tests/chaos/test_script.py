@@ -7,15 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from scripts import chaos
-from scripts.chaos import FLAT_FROM_S, MIB, Report, Sample, main, slope, strike
-from tests.chaos.run import SABOTAGES
+from scripts.chaos import EX_UNNOTICED, FLAT_FROM_S, MIB, Report, Sample, main, slope, strike
+from tests.chaos.run import SABOTAGES, Run, Sabotage
 from tests.house import ROOT
-
-NAMES = {"message": "lost 'nobody 1', confirmed as", "read": "the saboteur's GetSession"}
-"""What a run must say of each way to sabotage it."""
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
@@ -41,7 +39,8 @@ class TestASabotagedRun:
 
         verdict = capsys.readouterr().out.partition("verdict: BROKEN: ")[2]
         assert code == 1
-        assert NAMES[sabotage] in verdict
+        assert SABOTAGES[sabotage].named_as in verdict
+        assert verdict.endswith("\nthe sabotage was noticed\n")
 
     def test_exits_with_1_and_prints_one_object_for_machines(
         self,
@@ -54,21 +53,45 @@ class TestASabotagedRun:
         [report] = objects_in(capsys.readouterr().out)
         assert code == 1
         assert (report["verdict"], report["seed"]) == ("broken", 3)
-        assert NAMES[sabotage] in report["violation"]
+        assert SABOTAGES[sabotage].named_as in report["violation"]
+        assert report["is_noticed"]
         assert report["seconds"] > 0
         assert report["asks"] > 0
         assert report["seen"]["a history that was checked"] > 0
 
 
-def test_every_way_to_sabotage_a_run_is_tried() -> None:
-    assert set(NAMES) == set(SABOTAGES)
+class TestASabotageThatNobodyNotices:
+    @pytest.mark.parametrize("violation", [None, "Broken: another law"])
+    def test_exits_with_3_and_says_so(
+        self,
+        violation: str | None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        report = report_of(1, 0.0, violation=violation)
+        comes_to(msgspec.structs.replace(report, is_noticed=False), monkeypatch)
+
+        code = run(monkeypatch, "--sabotage")
+
+        assert code == EX_UNNOTICED == 3
+        assert capsys.readouterr().out.endswith("\nthe sabotage was NOT NOTICED\n")
+
+    def test_is_one_that_no_law_has_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def do_nothing(_run: Run) -> bool:
+            return True
+
+        monkeypatch.setitem(SABOTAGES, "message", Sabotage(do_nothing, "lost 'nobody 1'"))
+
+        report = strike(0.1, 1, sabotage="message")
+
+        assert (report.violation, report.is_noticed) == (None, False)
 
 
 def test_without_a_word_it_says_that_a_message_was_confirmed_that_never_was(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--sabotage") == 1
-    assert NAMES["message"] in capsys.readouterr().out
+    assert SABOTAGES["message"].named_as in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -176,6 +199,15 @@ class TestARunOfManyMinutes:
 
         run(monkeypatch)
         assert said in capsys.readouterr().out
+
+    def test_counts_one_as_one(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        comes_to(report_of(0, 0.0), monkeypatch)
+
+        run(monkeypatch)
+
+        assert "\n1 wave, 0 strikes, 0 asks in 0.0 s, seed 1\n" in capsys.readouterr().out
 
     def test_that_breaks_a_law_is_not_good_however_flat(self) -> None:
         assert not report_of(20, 0.0, violation="a law").is_good
