@@ -208,11 +208,15 @@ async def undo(
         steps: what to undo.
         session: the last snapshot.
         teller: hears how each step went.
-        after: who did a step, and was killed perhaps: what it is still in the middle of would
-            otherwise be made when it has been undone. It gets `LEAVE_S` to leave it.
+        after: who did a step: what it has not begun it does no more, and what it is still in the
+            middle of would otherwise be made when it has been undone: it gets `LEAVE_S` to leave.
     """
     clock = sender.system.clock
     until_s = clock.now_s() + LEAVE_S
+    if after is not None:
+        # Its session is dead, but whoever ends that pays one promise after the other: the manager
+        # may know before the errand is killed, and that would yet begin what is being undone.
+        after.kill()
     while after is not None and after.is_at_work and clock.now_s() < until_s:  # noqa: ASYNC110 -- nobody tells when it has left
         await asyncio.sleep(_LEAVE_CHECK_S)
     for step in steps:
@@ -241,7 +245,7 @@ class Undertaker(SupervisedActor):
         session: the last snapshot.
         steps: what to undo, in order.
         teller: hears how each step went.
-        after: who did a step, and was killed perhaps.
+        after: who did a step, and may be at it still.
     """
 
     def __init__(

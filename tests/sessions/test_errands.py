@@ -17,7 +17,10 @@ from callboard.actors import (
     SessionSystem,
     TerminateSession,
 )
-from callboard.actors.sessions.errands import Come, Errand, Go, send
+from callboard.actors.sessions.data import Session
+from callboard.actors.sessions.errands import Come, Errand, Go, Undertaker, send
+from callboard.actors.sessions.events import EventKind
+from callboard.actors.sessions.spawn import Step
 from callboard.actors.testing import FakeWorkspaces
 from callboard.supervision import (
     ActorDeadError,
@@ -43,6 +46,13 @@ EARLY_S = 1.2
 class Send(Request[str], frozen=True):
     queued_s: float | None
     is_async: bool = False
+
+
+class Deaf:
+    """Hears how a step went, and tells nobody."""
+
+    def tell(self, session: Session, kind: EventKind, /, **details: object) -> None:
+        pass
 
 
 class Sender(SupervisedActor):
@@ -170,3 +180,24 @@ class TestWhatAKilledErrandIsInTheMiddleOf:
                 created.get()
             assert [method for method, _ in disk.calls[-2:]] == ["make", "remove"]
             assert disk.folders == {}
+
+    def test_is_not_begun_any_more_when_it_is_being_undone(self) -> None:
+        """Its session is dead, and whoever ended that is yet to kill the errand, which waits."""
+        left = [seed for seed in range(SCHEDULES) if self.undo_what_waits(seed)]
+
+        assert left == []
+
+    def undo_what_waits(self, seed: int) -> set[str]:
+        """Return the folders that are left when an errand waits for its turn to make one."""
+        folders: set[str] = set()
+
+        def remove(session: Session) -> None:
+            folders.discard(session.id)
+
+        step = Step(name="workspace", do=None, undo=remove)
+        with Simulation(seed) as sim, ActorSystem(runtime=sim.runtime) as system:
+            errand = system.spawn(Errand, lambda: folders.add("ada"))
+            errand.tell(Go())
+            undertaker = system.spawn(Undertaker, Session(id="ada"), (step,), Deaf(), errand)
+            sim.run(until=lambda: undertaker.is_dead and errand.is_dead)
+        return folders
