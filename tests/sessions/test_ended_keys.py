@@ -51,6 +51,20 @@ def ended(sessions: SessionSystem, create: CreateSession = CREATE) -> Session:
     return sessions.ask(TerminateSession(made.id, reason="done"))
 
 
+def images_of(store: StoreInMemory) -> list[StoreInMemory]:
+    """Return what a process finds whose predecessor died after each transaction from now on."""
+    images: list[StoreInMemory] = []
+    write = store.write
+
+    def watched(writes: Any) -> Any:
+        found = write(writes)
+        images.append(store.copy())
+        return found
+
+    store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+    return images
+
+
 class TestARepeatedCreate:
     def test_is_answered_with_the_session_as_it_ended(
         self, stage: Stage, store: StoreInMemory
@@ -103,19 +117,11 @@ class TestARepeatedCreate:
         workspaces = FakeWorkspaces()
         sessions = stage.open(store=store, workspace=workspaces)
         made = sessions.ask(CREATE)
-        images: list[StoreInMemory] = []
-        write = store.write
-
-        def watched(writes: Any) -> Any:
-            found = write(writes)
-            if any(each.head.state == SessionState.TERMINATING for each in writes if each.head):
-                images.append(store.copy())
-            return found
-
-        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        images = images_of(store)
         sessions.ask(TerminateSession(made.id))
+        ending = next(each for each in images if each.kept[made.id].head.state == "terminating")
 
-        sessions = stage.again(store=images[0], workspace=workspaces)
+        sessions = stage.again(store=ending, workspace=workspaces)
 
         assert sessions.ask(CREATE).id == made.id
 
@@ -136,15 +142,7 @@ class TestASessionThatNeverCameToBe:
     def test_and_was_undone_by_the_next_system_leaves_it_to_the_one_after(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
-        images: list[StoreInMemory] = []
-        write = store.write
-
-        def watched(writes: Any) -> Any:
-            found = write(writes)
-            images.append(store.copy())
-            return found
-
-        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        images = images_of(store)
         stage.open(store=store, workspace=FakeWorkspaces()).ask(CREATE)
         half = next(
             each
@@ -164,15 +162,7 @@ class TestASessionThatNeverCameToBe:
     def test_leaves_its_id_too_to_a_create_that_waits_until_it_is_undone(
         self, stage: Stage, store: StoreInMemory
     ) -> None:
-        images: list[StoreInMemory] = []
-        write = store.write
-
-        def watched(writes: Any) -> Any:
-            found = write(writes)
-            images.append(store.copy())
-            return found
-
-        store.write = watched  # type: ignore[method-assign]  # to see it in the middle
+        images = images_of(store)
         workspaces = FakeWorkspaces()
         stage.open(store=store, workspace=workspaces).ask(CreateSession(session_id="s"))
         half = next(each for each in images if each.kept["s"].head.state == "spawning")

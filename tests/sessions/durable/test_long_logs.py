@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 
@@ -120,53 +120,61 @@ class TestAReaderThatHangs:
         assert sessions.ask(Say("ada", text="goes on"), **wait) == LONG + 1
 
 
+Older: TypeAlias = Callable[[DurableRow, int, int], Any]
+"""What looks for the messages of a page that may have left the memory."""
+
+_older = DurableRow.older
+
+
+def before_the_trim(_row: DurableRow, _after_seq: int, _limit: int) -> Any:
+    """Find that all of them are here, as it was just before the log was trimmed."""
+    return None
+
+
+def of_one_less(row: DurableRow, after_seq: int, limit: int) -> Any:
+    """Find what was the page when there was one message less."""
+    return _older(row, after_seq - 1, limit)
+
+
+def look_first(monkeypatch: pytest.MonkeyPatch, first: Older) -> list[int]:
+    """Have the first look for a page find something else; return after which message each was."""
+    was_asked: list[int] = []
+
+    def older(row: DurableRow, after_seq: int, limit: int) -> Any:
+        was_asked.append(after_seq)
+        return (first if len(was_asked) == 1 else _older)(row, after_seq, limit)
+
+    monkeypatch.setattr(DurableRow, "older", older)
+    return was_asked
+
+
 class TestAPage:
     @pytest.mark.parametrize("how", ["messages", "ask", "ask_async"])
     def test_is_not_empty_since_the_log_was_trimmed_meanwhile(
-        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch, how: str
+        self, long: Any, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
-        sessions = begin(stage, store)
-        ada = sessions.ask(CreateSession()).id
-        for number in range(LONG):
-            sessions.ask(Say(ada, text=f"{number}"))
-        right, was_asked = DurableRow.older, list[int]()
-
-        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
-            was_asked.append(after_seq)  # the first time all was here
-            return None if len(was_asked) == 1 else right(row, after_seq, limit)
-
-        monkeypatch.setattr(DurableRow, "older", older)
+        look_first(monkeypatch, before_the_trim)
         if how == "messages":
-            page = sessions.messages(ada, limit=3)
+            page = long.messages("ada", limit=3)
         elif how == "ask":
-            page = sessions.ask(GetMessages(ada, 0, 3)).messages
+            page = long.ask(GetMessages("ada", 0, 3)).messages
         else:
-            page = asyncio.run(_bounded(sessions.ask_async(GetMessages(ada, 0, 3)))).messages
+            page = asyncio.run(_bounded(long.ask_async(GetMessages("ada", 0, 3)))).messages
 
-        assert [each.content for each in page] == ["0", "1", "2"]
+        assert [each.content for each in page] == ["1", "2", "3"]
 
     @pytest.mark.parametrize("how", ["ask", "ask_async"])
     def test_is_looked_for_once_more_within_the_askers_time(
-        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch, how: str
+        self, long: Any, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
-        sessions = begin(stage, store)
-        ada = sessions.ask(CreateSession()).id
-        for number in range(LONG):
-            sessions.ask(Say(ada, text=f"{number}"))
-        right, was_asked = DurableRow.older, list[int]()
-
-        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
-            was_asked.append(after_seq)  # the first time all was here
-            return None if len(was_asked) == 1 else right(row, after_seq, limit)
-
-        monkeypatch.setattr(DurableRow, "older", older)
-        sessions.system.lookup(READER).ref.suspend()
+        was_asked = look_first(monkeypatch, before_the_trim)
+        long.system.lookup(READER).ref.suspend()
 
         def read() -> None:
             if how == "ask":
-                sessions.ask(GetMessages(ada, 0, 3), timeout=SHORT_S)
+                long.ask(GetMessages("ada", 0, 3), timeout=SHORT_S)
             else:
-                asked = sessions.ask_async(GetMessages(ada, 0, 3), timeout=SHORT_S)
+                asked = long.ask_async(GetMessages("ada", 0, 3), timeout=SHORT_S)
                 asyncio.run(_bounded(asked))
 
         with pytest.raises(Timeout, match="no answer"):
@@ -174,27 +182,11 @@ class TestAPage:
 
         assert was_asked == [0, 0]
 
-    @pytest.mark.parametrize("first", ["here", "one less"])
+    @pytest.mark.parametrize("first", [before_the_trim, of_one_less], ids=["here", "one less"])
     def test_with_a_snapshot_ends_where_that_does_whatever_came_meanwhile(
-        self,
-        stage: Stage,
-        store: StoreInMemory,
-        monkeypatch: pytest.MonkeyPatch,
-        first: str,
+        self, long: Any, monkeypatch: pytest.MonkeyPatch, first: Older
     ) -> None:
-        sessions = begin(stage, store)
-        ada = sessions.ask(CreateSession()).id
-        for number in range(LONG):
-            sessions.ask(Say(ada, text=f"{number}"))
-        right, was_asked = DurableRow.older, list[int]()
-
-        def older(row: DurableRow, after_seq: int, limit: int) -> Any:
-            was_asked.append(after_seq)
-            if len(was_asked) > 1:
-                return right(row, after_seq, limit)
-            return None if first == "here" else right(row, after_seq - 1, limit)
-
-        monkeypatch.setattr(DurableRow, "older", older)
-        snapshot: Session = sessions.ask(GetSession(ada, messages=LONG - 20))
+        look_first(monkeypatch, first)
+        snapshot: Session = long.ask(GetSession("ada", messages=LONG - 20))
 
         assert [each.seq for each in snapshot.messages] == list(range(21, LONG + 1))
