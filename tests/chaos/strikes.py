@@ -151,7 +151,8 @@ class Striker:
 
     def hit_anything(self) -> None:
         """Crash something of all that is in the tree, sessions and their connections included."""
-        parts = parts_of(self.run.sessions)
+        while not (parts := parts_of(self.run.sessions)):  # the root is beginning anew
+            self.run.world.sleep(0.001)
         path = self.chance.choice(sorted(parts))
         how = self.chance.choice(list(Fault))
         steps = path.split("/")
