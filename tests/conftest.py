@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -25,6 +27,15 @@ SLOW_S = 300
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the option of scripts/docs."""
     parser.addoption(WRITE, action="store_true", help="write docs/reference/seed-parity.md")
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """Have nobody after a test hear more or less of the log: `serve` says what is logged."""
+    logger = logging.getLogger("callboard")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.hookimpl(trylast=True)
