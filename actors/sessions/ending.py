@@ -314,7 +314,7 @@ class Ender:
         if ending.undertaker is not None and not ending.undertaker.is_dead:
             self._wait_for_undertaker(row.id, ending)
             return True
-        self._services.call_off(row)
+        self._call_off(row)
         services, clock = self._services, self._system.clock
         draft = take_care(services.addresses.kept(row), services.limits)
         if draft.session.state is not SessionState.CLEANED:  # its actor came half the way
@@ -349,6 +349,14 @@ class Ender:
             return self._wait_for_store(row, ending)
         self._desk.remove(row)
         return True
+
+    def _call_off(self, row: Row) -> None:
+        """Kill what runs of a session; that it is killed, which may be told soon, is no failure."""
+        self._services.call_off(row)
+        before = row.standing or Standing(0, Presence.ASLEEP)
+        closed = closed_to(before, row.incarnation)
+        if closed != before.closed:
+            row.note(msgspec.structs.replace(before, closed=closed))
 
     def _wait_for_store(self, row: Row, ending: Ending) -> bool:
         """Go on with an ending when the store has kept what has been handed in of it."""
