@@ -257,9 +257,7 @@ class CommittingActor(SupervisedActor, Generic[D]):
     def _settled(self) -> Future[None] | None:
         """Hand in what has changed; return what is done when all is kept, None when it is."""
         self._see_that_it_is_at_work("commit")
-        draft = self._working()
-        if draft.has_changed:
-            self._keep(draft)
+        draft = self._hand_in()
         if not self._is_durable:
             return None
         settled: Future[None] = PortFuture(blocker=self.system.dispatcher)
@@ -269,6 +267,17 @@ class CommittingActor(SupervisedActor, Generic[D]):
         if storing is not None and not settled.is_done:
             storing.watch(settled)
         return settled
+
+    def _hand_in(self) -> Draft:
+        """Hand in what has changed; return the draft that goes on upon it.
+
+        Raises:
+            StoreError: it was not even taken: the session is at its last commit.
+        """
+        draft = self._working()
+        if draft.has_changed:
+            self._keep(draft)
+        return draft
 
     def _see_that_it_is_at_work(self, what: str) -> None:
         """Refuse what would become a part of whatever is handled next, and be undone with that.

@@ -172,11 +172,11 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
             return
         draft.move(Transition.TERMINATE, wall_s=clock.wall_s(), reason=message.reason)
         try:
-            self.commit()
+            self._hand_in()
         except StoreError as error:
             self._stay(error)
-            if not draft.is_given_up and draft.session.state is SessionState.TERMINATING:
-                self._end_when_kept(draft, message.reason)
+            return
+        if self._ends_when_kept(draft, message.reason):
             return
         self._end_links(SessionTerminating(self._row.id))
         if to_undo(self._services.plan(draft.session)):
@@ -184,16 +184,20 @@ class LivingActor(SpawnedActor[D], ToolingActor[D], PromptingActor[D], FollowedA
         else:
             self._be_clean()
 
-    def _end_when_kept(self, draft: Draft, reason: str) -> None:
-        """Go on with an end for which the store took too long, if it keeps it all the same."""
+    def _ends_when_kept(self, draft: Draft, reason: str) -> bool:
+        """Say whether the store has yet to keep that this ends; then it goes on, or stays, by that.
+
+        No worker waits for it: thousands may end at once, and others have work for the workers.
+        """
         cell, notice = self.actor_ref, EndSession(self._row.id, reason)
 
         def go_on(refusal: StoreError | None) -> None:
             if refusal is None:
                 cell.notify(notice)
+            else:
+                self._stay(refusal)
 
-        if not draft.when_kept(go_on):
-            go_on(None)
+        return draft.when_kept(go_on)
 
     @handles(FallAsleep)
     def on_fall_asleep(self, message: FallAsleep) -> None:

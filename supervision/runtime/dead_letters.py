@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import count
+from threading import RLock
 from typing import Any
 
 import msgspec
@@ -31,18 +31,19 @@ class DeadLetters:
 
     def __init__(self, kept_max: int, emit: Callable[[object], None]) -> None:
         self._latest: deque[DeadLetter] = deque(maxlen=kept_max)
-        self._numbers = count(1)
         self._count = 0
+        self._counting = RLock()  # again by one thread, which the collector may have record another
         self._emit = emit
 
     def record(self, message: Any, *, address: str, why: str = "dead") -> None:
-        """Take a message that cannot be delivered; from any thread, never blocks."""
+        """Take a message that cannot be delivered; from any thread; it waits for no actor."""
         said: object = message
         # Of its type, not of itself: a proxy would answer for its actor.
         shorten: Any = getattr(type(said), "as_dead_letter", None)
         letter = DeadLetter(message if shorten is None else shorten(message), address, why)
         self._latest.append(letter)
-        self._count = max(self._count, next(self._numbers))
+        with self._counting:
+            self._count += 1
         self._emit(letter)
 
     @property

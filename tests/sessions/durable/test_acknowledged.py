@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -17,11 +18,13 @@ from callboard.actors import (
     SessionNotFound,
     SessionPatch,
     SessionState,
+    SessionSystem,
     StoreError,
     StoreOutcomeUnknown,
     TerminateSession,
     UpdateSession,
 )
+from callboard.actors.sessions.states import takes_messages
 from callboard.actors.sessions.storing import StoreRaised
 from callboard.actors.testing.stores import StoreInMemory
 from callboard.supervision import Settings
@@ -246,7 +249,7 @@ def hang(stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch) ->
 
 class TestAnEnd:
     @pytest.mark.parametrize("error", [None, DISK_FULL])
-    def test_for_which_the_store_takes_too_long_comes_about_or_does_not(
+    def test_waits_for_the_store_and_comes_about_or_does_not(
         self,
         stage: Stage,
         store: StoreInMemory,
@@ -257,19 +260,43 @@ class TestAnEnd:
         ada = sessions.ask(CreateSession()).id
         hang(stage, store, monkeypatch)
 
-        with pytest.raises(StoreOutcomeUnknown):
-            sessions.ask(TerminateSession(ada, grace_s=60.0), timeout=PATIENT_S)
+        ended = later(sessions, TerminateSession(ada, grace_s=60.0))
+        stage.advance(1.0)
+        assert not ended.is_done
         if error is not None:
             store.refuse(error)
         stage.play.gate.open()
-        stage.settle()
 
         if error is None:
+            assert ended.get(timeout=PATIENT_S).state is SessionState.CLEANED
             until(stage, lambda: store.kept[ada].ended_at is not None)
             with pytest.raises(SessionNotFound):
                 sessions.get(ada)
         else:
+            with pytest.raises(StoreError, match="full"):
+                ended.get(timeout=PATIENT_S)
             assert sessions.ask(Say(ada, text="it goes on")) == 1
+
+    def test_of_very_many_at_once_takes_no_worker_each(
+        self, stage: Stage, store: StoreInMemory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sessions = begin(stage, store)
+        names = [sessions.ask(CreateSession()).id for _ in range(50)]
+        hang(stage, store, monkeypatch)
+        before = threading.active_count()
+
+        ended = [later(sessions, TerminateSession(each, grace_s=60.0)) for each in names]
+        until(stage, lambda: all(not takes_messages(tip(sessions, each)) for each in names))
+        more = threading.active_count() - before
+        stage.play.gate.open()
+
+        assert more < len(names) // 2
+        assert [each.get(timeout=PATIENT_S).id for each in ended] == names
+
+
+def tip(sessions: SessionSystem, session_id: str) -> SessionState:
+    """Return the state of a session as it has been handed in last."""
+    return services_of(sessions).table.row(session_id).tip().session.state
 
 
 class TestACommitInsideAHandler:
