@@ -80,7 +80,7 @@ from callboard.actors.sessions.walks import Walk
 from callboard.actors.sessions.watching import Watcher
 from callboard.supervision import (
     LATER,
-    ActorDeadError,
+    ActorKilled,
     ExitReason,
     Future,
     Later,
@@ -169,7 +169,7 @@ class SessionManager(AttendingActor):
         super().let_go(reason)
         for reply in list(self._promised):
             msg = f"{self.actor_ref.name} ended before it was done"
-            reply.offer_exception(ActorDeadError(msg, address=self.actor_ref.name))
+            reply.offer_exception(ActorKilled(msg, address=self.actor_ref.name))  # a part is done
 
     def _promise(self) -> Future[Any]:
         """Return the future of the message in hand; this manager, and no later one, answers it."""
