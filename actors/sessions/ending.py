@@ -453,7 +453,7 @@ class Ender:
     def _send_undertaker(self, row: Row, ending: Ending, steps: tuple[Step, ...]) -> None:
         """Have a session's steps undone by an actor of their own; `undone` goes on from there."""
         self._have_rest(row, ending)
-        if len(self._at_work) >= UNDERTAKERS_AT_ONCE_MAX:
+        if not self._may_send():
             self._waiting[row.id] = None
             return
         ending.undertakers += 1
@@ -463,6 +463,13 @@ class Ender:
             Undertaker, row.session(), steps, self._services, errand
         )
         self._wait_for_undertaker(row.id, ending)
+
+    def _may_send(self) -> bool:
+        """Say whether there is a place for another one; none while the system is being stopped.
+
+        What is left then, the stop tells.
+        """
+        return self._system.is_open and len(self._at_work) < UNDERTAKERS_AT_ONCE_MAX
 
     def _have_rest(self, row: Row, ending: Ending) -> None:
         """Have a session rest that is being ended without its actor."""
@@ -494,7 +501,7 @@ class Ender:
         row, ending = self._table.get(session_id), self._book.endings.get(session_id)
         if row is not None and ending is not None and ending.undertaker is not None:
             self.clean_up(row, ending)
-        while self._waiting and len(self._at_work) < UNDERTAKERS_AT_ONCE_MAX:
+        while self._waiting and self._may_send():
             waiting = next(iter(self._waiting))
             del self._waiting[waiting]
             row, ending = self._table.get(waiting), self._book.endings.get(waiting)

@@ -690,6 +690,23 @@ class TestVeryManyEndings:
         assert broken_laws(sessions) == []
 
 
+    def test_send_nobody_any_more_once_the_system_starts_nobody(
+        self, ports: Ports, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sessions = ports.open()
+        sessions.ask(CreateSession(session_id="ada"))
+        sessions.ask(PassivateSession("ada"))
+        ports.stage.advance(100.0)
+        manager = part_of(sessions, "front/manager")
+
+        monkeypatch.setattr(sessions.system, "is_open", False)  # as from the begin of a stop on
+        _ = later(sessions, CleanupInactive(idle_longer_than_s=50.0))
+        ports.stage.settle()
+
+        assert not manager.is_dead
+        monkeypatch.undo()
+
+
 class TestACleanupStep:
     def test_that_fails_is_told_and_the_rest_is_done(self, ports: Ports) -> None:
         sessions = ports.open()
