@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
-from threading import RLock
+from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 import msgspec
@@ -31,25 +33,25 @@ class DeadLetters:
 
     def __init__(self, kept_max: int, emit: Callable[[object], None]) -> None:
         self._latest: deque[DeadLetter] = deque(maxlen=kept_max)
-        self._count = 0
-        self._counting = RLock()  # again by one thread, which the collector may have record another
+        # One is taken out for each: a step that two threads cannot do at once, and without a lock,
+        # which a process that was forked meanwhile would find held.
+        self._to_come = repeat(None, sys.maxsize)
         self._emit = emit
 
     def record(self, message: Any, *, address: str, why: str = "dead") -> None:
-        """Take a message that cannot be delivered; from any thread; it waits for no actor."""
+        """Take a message that cannot be delivered; from any thread, never blocks."""
         said: object = message
         # Of its type, not of itself: a proxy would answer for its actor.
         shorten: Any = getattr(type(said), "as_dead_letter", None)
         letter = DeadLetter(message if shorten is None else shorten(message), address, why)
         self._latest.append(letter)
-        with self._counting:
-            self._count += 1
+        next(self._to_come)
         self._emit(letter)
 
     @property
     def count(self) -> int:
         """How many there have been."""
-        return self._count
+        return sys.maxsize - length_hint(self._to_come)
 
     @property
     def latest(self) -> tuple[DeadLetter, ...]:

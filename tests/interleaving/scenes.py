@@ -32,6 +32,7 @@ from callboard.supervision.runtime import (
 )
 from callboard.supervision.runtime.actors import SystemActor
 from callboard.supervision.runtime.cell import Cell
+from callboard.supervision.runtime.dead_letters import DeadLetters
 from callboard.supervision.runtime.ending import EndingCell
 from callboard.supervision.runtime.handoff import HandOffCell
 from callboard.supervision.runtime.incarnation import Incarnation
@@ -944,5 +945,20 @@ def a_parent_that_waits_and_the_deaths_of_two_children(world: World) -> Callable
     def law() -> None:
         assert answer[0].is_done, "its parent was not told"
         assert answer[0].get() == "all dead"
+
+    return law
+
+
+# -- what nobody hears -----------------------------------------------------------------------
+
+
+@race(lambda: (DeadLetters.record,), 10)
+def two_dead_letters_at_one_moment(world: World) -> Callable[[], None]:
+    letters = DeadLetters(1, lambda _: None)
+    for name in ("ada", "ben"):
+        world.spawn(name, lambda: letters.record("never heard", address="gone"))
+
+    def law() -> None:
+        assert letters.count == 2
 
     return law

@@ -689,7 +689,6 @@ class TestVeryManyEndings:
         assert ports.workspaces.folders == {}
         assert broken_laws(sessions) == []
 
-
     def test_send_nobody_any_more_once_the_system_starts_nobody(
         self, ports: Ports, monkeypatch: pytest.MonkeyPatch
     ) -> None:
